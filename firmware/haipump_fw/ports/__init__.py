@@ -1,0 +1,189 @@
+"""What a port must do. The board (`ports.rp2`), and the emulator's `direct` core, each hand `App` one `Ports`.
+
+Owns: the contract, as documented classes that do nothing. Must not: import hardware names or be inherited for behaviour
+(the classes here exist to be read and to be type-checked against). No port call blocks longer than its docstring says,
+and none allocates where it says so.
+
+Directions: +1 pushes the plunger (delivers), -1 pulls it back.
+"""
+
+# Bits of `Inputs.read()`: 1 means active, whatever the level on the wire.
+IN_FRONT = 1  # front end switch: plunger at the end of its travel (syringe empty)
+IN_BACK = 2  # back end switch: home
+IN_CAPTURED = 4  # plunger-capture switch closed: a syringe is held
+IN_DIAG = 8  # driver reports an error
+IN_SERVICE = 16  # service jumper closed
+IN_START = 32  # buttons
+IN_STOP = 64
+IN_SILENCE = 128
+
+# Bits of `Panel.leds()`
+LED_RED = 1
+LED_YELLOW = 2
+LED_GREEN = 4
+
+# Reset causes of `System.reset_cause()`
+RESET_POWER = "power"
+RESET_WATCHDOG = "watchdog"
+RESET_REQUEST = "request"  # deliberate: service left, settings asked for it
+RESET_FAULT = "fault"  # an exception reached main.py
+
+TICKS_PERIOD = 1 << 30  # `ticks_us` wraps here: 17.9 minutes
+
+
+class Clock:
+    def ticks_us(self):
+        """Microseconds since some moment, modulo TICKS_PERIOD. Allocates nothing."""
+
+
+class Steps:
+    """The step generator: a FIFO in hardware (depth set by `configure`), refilled by interrupt from a ring of 64 words.
+
+    A word is the delay in microseconds from the pulse before (its rising edge) to the next pulse, 250 to 536,870,911.
+    The rising edge is the moment of the step. DIR must not change while words are queued.
+    """
+
+    def configure(self, fifo_depth):
+        """Words that the interrupt keeps in the FIFO, 1 to 8."""
+
+    def begin(self, direction, delay_us):
+        """From idle: set DIR to `direction` and queue the first pulse `delay_us` after now."""
+
+    def put(self, delay_us):
+        """Queue one pulse `delay_us` after the last queued one. False (and nothing queued) when the ring is full."""
+
+    def queued(self):
+        """Words not yet turned into a pulse (ring, FIFO and the one that is being counted down). Allocates nothing."""
+
+    def starved(self):
+        """True when the machine has run out of words since `begin`: no pulse will come."""
+
+    def halt(self):
+        """Stop at once and forget all words. Returns how many of them made no pulse. Safe at any time, also when idle."""
+
+    def odometer(self):
+        """Signed count of edges seen at the STEP pad since power-up, modulo 2**29, by a counter that trusts no other code."""
+
+
+class Motor:
+    def enable(self, on):
+        """EN of the driver; the pad is released at reset and an outside pull-up turns the motor off."""
+
+    def enabled(self):
+        """What EN was last set to."""
+
+
+class Sensors:
+    """Raw 16-bit readings, 0 to 65535. Each takes about 13 us. The app converts them with whole numbers."""
+
+    def pressure_raw(self):
+        """Line pressure; see the options pressure_zero_raw, pressure_span_raw, pressure_full_pa."""
+
+    def encoder_raw(self):
+        """Motor shaft angle: 0 to 65535 is one turn, rising in direction +1."""
+
+    def supply_mv(self):
+        """Supply in millivolts."""
+
+    def temperature_mc(self):
+        """Board temperature in thousandths of a degree Celsius."""
+
+
+class Inputs:
+    def read(self):
+        """The IN_ bits, as the pins are now (contact bounce is the app's business). Allocates nothing."""
+
+    def pressed(self):
+        """IN_ bits that became active since the last call, caught by interrupt: no press is missed between two polls."""
+
+
+class Panel:
+    def leds(self, mask):
+        """Light exactly the LEDs of the mask."""
+
+    def tone(self, frequency_hz):
+        """Piezo on at this frequency, or off with 0."""
+
+
+class Console:
+    """Bytes to and from the host. Never blocks."""
+
+    def readinto(self, buf):
+        """Read what is there, at most len(buf) bytes; returns how many. Costs 43 us a byte."""
+
+    def write_byte(self, byte):
+        """True when the byte was taken, False when there is no room now. Costs 56 us."""
+
+
+class Flash:
+    """The raw partition. Program only turns 1 bits into 0. Addresses count from its start."""
+
+    size = 0x40000
+    sector = 4096
+    page = 256
+
+    def read(self, address, buf):
+        """Fill `buf`."""
+
+    def program(self, address, data):
+        """Program `data`, which must lie inside one page (it may start and end anywhere in it). About 1 ms, CPU stopped.
+        Raises OSError when it failed."""
+
+    def erase(self, address):
+        """Erase the sector that starts at `address`: 45 ms typical, up to 400 ms, CPU stopped. Raises OSError."""
+
+
+class Watchdog:
+    def start(self, timeout_ms):
+        """Start; it can't be stopped again."""
+
+    def feed(self):
+        """Called from one place only."""
+
+
+class System:
+    interpreter = "micropython-1.25.0"
+    board = "rpi_pico"
+    app_hash = "0"  # hex: SHA-256 over the shipped files
+
+    def reset(self, cause):
+        """Reset the chip; `cause` (RESET_REQUEST, RESET_FAULT) is what `reset_cause` says afterwards. Does not return on
+        the board; the `direct` core raises."""
+
+    def reset_cause(self):
+        """Why the chip came up: one of RESET_."""
+
+    def device_id(self):
+        """16 hex digits."""
+
+    def random(self, count):
+        """`count` random bytes."""
+
+    def collect(self):
+        """Collect garbage: 13 to 20 ms."""
+
+    def heap_free(self):
+        """Free heap in bytes."""
+
+    def scratch(self, value=None):
+        """Read, or write, the one byte that survives a watchdog reset: the number of the running task."""
+
+    def enter_service(self):
+        """Note it where a reset does not clear it, and reset into the REPL for mpremote."""
+
+
+class Ports:
+    """What App is built from."""
+
+    def __init__(self, clock, steps, motor, sensors, inputs, panel, console, flash, watchdog, system, wait):
+        self.clock = clock
+        self.steps = steps
+        self.motor = motor
+        self.sensors = sensors
+        self.inputs = inputs
+        self.panel = panel
+        self.console = console
+        self.flash = flash
+        self.watchdog = watchdog
+        self.system = system
+        self.wait = wait  # wait(us): sleep at most so long; ends early on console input and on an input pin's edge
