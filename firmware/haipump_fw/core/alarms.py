@@ -1,0 +1,172 @@
+"""Alarms: one table, and the engine that keeps which of them stand, sound and stop the pump.
+
+Owns: phases (active, acknowledged, latched), silence, which alarm is shown, what LEDs and piezo do. Must not: know
+ports or physics; supervision says which conditions hold, the app carries out the actions.
+
+Priorities and signals follow IEC 60601-1-8 in timing pattern only (docs/alarms.md); a silence lasts at most two
+minutes, a new alarm breaks through it, and there is no way to silence for good.
+"""
+
+from haipump_fw.const import const
+
+LOW, MEDIUM, HIGH = const(1), const(2), const(3)
+PRIORITIES = ("none", "low", "medium", "high")
+
+# Actions. STOP: motor off, state alarm, nothing starts until acknowledged and gone. NO_BOLUS: new boluses are refused.
+NONE, NO_BOLUS, STOP = const(0), const(1), const(2)
+
+NUMBER, NAME, PRIORITY, LATCH, ACTION = range(5)
+
+# (number, name, priority, latches, action); numbers are journal numbers and never change their meaning.
+ALARMS = (
+    (1, "self_test", HIGH, True, STOP),
+    (2, "occlusion", HIGH, True, STOP),
+    (3, "reservoir_empty", HIGH, True, STOP),
+    (4, "end_of_travel", HIGH, True, STOP),
+    (5, "reservoir_low", LOW, False, NO_BOLUS),
+    (6, "infusion_complete", MEDIUM, True, NONE),
+    (7, "paused_too_long", MEDIUM, False, NONE),
+    (8, "syringe_released", HIGH, True, STOP),
+    (9, "driver_error", HIGH, True, STOP),
+    (10, "motor_stall", HIGH, True, STOP),
+    (11, "step_count", HIGH, True, STOP),
+    (12, "storage", HIGH, True, STOP),
+    (13, "unexpected_reset", MEDIUM, True, NONE),
+    (14, "power_lost", MEDIUM, True, NONE),
+    (15, "steps_late", HIGH, True, STOP),
+)
+
+# Phases of one alarm.
+CLEAR, ACTIVE, ACKNOWLEDGED, LATCHED = const(0), const(1), const(2), const(3)
+PHASES = ("clear", "active", "acknowledged", "latched")
+
+# Piezo: milliseconds on and off within a burst, then the pause to the next burst. Docs name the source of each window.
+_HIGH_BURST = (150, 100, 150, 100, 150, 250, 150, 100, 150, 700, 150, 100, 150, 100, 150, 250, 150, 100, 150, 5000)
+_MEDIUM_BURST = (200, 200, 200, 200, 200, 10_000)
+_LOW_BURST = (200, 200, 200, 20_000)
+BURSTS = (None, _LOW_BURST, _MEDIUM_BURST, _HIGH_BURST)
+TONE_HZ = (0, 523, 587, 784)
+
+SILENCE_MAX_S = const(120)
+
+
+class Alarms:
+    """The alarms that stand. Times are seconds of uptime.
+
+    `set(name, now_s)` and `unset(name)` report a condition; `changed` collects (number, phase) for journal and events.
+    """
+
+    def __init__(self):
+        self.phase = bytearray(len(ALARMS))
+        self.since_s = [0] * len(ALARMS)
+        self.silent_until_s = 0
+        self.changed = []
+        self.standing = 0  # how many are not CLEAR: the quick answer for the loop
+
+    @staticmethod
+    def index(name):
+        for i, row in enumerate(ALARMS):
+            if row[NAME] == name:
+                return i
+        raise KeyError(name)
+
+    def _go(self, i, phase):
+        was = self.phase[i]
+        if was == phase:
+            return
+        self.phase[i] = phase
+        self.standing += (was == CLEAR) - (phase == CLEAR)
+        self.changed.append((i, phase))
+
+    def set(self, name, now_s):
+        """The condition of `name` holds. True when this alarm is new (and breaks through a silence)."""
+        i = self.index(name)
+        if self.phase[i] == CLEAR or self.phase[i] == LATCHED:
+            new = self.phase[i] == CLEAR
+            self.since_s[i] = now_s
+            self._go(i, ACTIVE)
+            if new:
+                self.silent_until_s = now_s
+            return new
+        return False
+
+    def unset(self, name):
+        """The condition of `name` is gone: a latching alarm waits for its acknowledgement."""
+        i = self.index(name)
+        if self.phase[i] == ACTIVE:
+            self._go(i, LATCHED if ALARMS[i][LATCH] else CLEAR)
+        elif self.phase[i] == ACKNOWLEDGED:
+            self._go(i, CLEAR)
+
+    def acknowledge(self, name=None):
+        """Acknowledge one alarm, or all. Returns how many that changed."""
+        count = 0
+        for i in range(len(ALARMS)):
+            if name is not None and ALARMS[i][NAME] != name:
+                continue
+            if self.phase[i] == LATCHED:
+                self._go(i, CLEAR)
+                count += 1
+            elif self.phase[i] == ACTIVE:
+                self._go(i, ACKNOWLEDGED)
+                count += 1
+        return count
+
+    def silence(self, now_s, seconds):
+        """Audio pause of at most SILENCE_MAX_S from now on."""
+        self.silent_until_s = now_s + min(seconds, SILENCE_MAX_S)
+
+    def is_set(self, name):
+        """The condition holds now, acknowledged or not."""
+        phase = self.phase[self.index(name)]
+        return phase == ACTIVE or phase == ACKNOWLEDGED
+
+    def top(self):
+        """Index of the alarm to show (highest priority, then newest), or -1. Acknowledged ones count last."""
+        if not self.standing:
+            return -1
+        best = -1
+        best_rank = (-1, 0, 0)
+        for i, row in enumerate(ALARMS):
+            if self.phase[i] != CLEAR:
+                rank = (self.phase[i] != ACKNOWLEDGED, row[PRIORITY], self.since_s[i])
+                if rank > best_rank:
+                    best, best_rank = i, rank
+        return best
+
+    def sounding(self, now_s):
+        """Priority that sounds now, 0 for silence."""
+        if not self.standing or now_s < self.silent_until_s:
+            return 0
+        return self.signalling()
+
+    def signalling(self):
+        """Highest priority that is not acknowledged, 0 for none."""
+        best = 0
+        for i, row in enumerate(ALARMS):
+            if self.phase[i] == ACTIVE or self.phase[i] == LATCHED:
+                best = max(best, row[PRIORITY])
+        return best
+
+    def waits(self, action):
+        """True while an alarm with this action is active or latched: it wants an acknowledgement."""
+        return self._any(action, (ACTIVE, LATCHED))
+
+    def forbids(self, action):
+        """Name of an alarm with this action that stands in any phase, or None."""
+        for i, row in enumerate(ALARMS):
+            if row[ACTION] >= action and self.phase[i] != CLEAR:
+                return row[NAME]
+        return None
+
+    def _any(self, action, phases):
+        for i, row in enumerate(ALARMS):
+            if row[ACTION] == action and self.phase[i] in phases:
+                return True
+        return False
+
+    def listed(self):
+        """Indices of all that stand, highest priority first, then newest."""
+        rows = [(-row[PRIORITY], -self.since_s[i], i) for i, row in enumerate(ALARMS) if self.phase[i] != CLEAR]
+        rows.sort()
+        return [row[2] for row in rows]

@@ -1,0 +1,145 @@
+"""The state machine as data: states, events, and what every event does in every state.
+
+Owns: the table. Must not: know ports, time or the app; `core.machine` interprets it on the device, the `transitions`
+package on the desktop (diagram, oracle). Every (state, event) pair is in exactly one of TRANSITIONS, IGNORED, REFUSED.
+
+Transition rows are (trigger, sources, dest, condition): several rows of one trigger and source are tried in order, the
+first whose condition holds is taken (None: always). Conditions are questions that the app answers.
+"""
+
+STATES = (
+    "self_test",  # power-on or requested test; nothing moves
+    "stopped",  # idle, motor off
+    "infusing",  # basal or programme
+    "bolus",  # immediate or extended bolus, with or without basal under it
+    "kvo",  # keep the vein open
+    "paused",  # delivery held, motor holds, exact remainder kept
+    "priming",  # forward, not connected, not dose
+    "withdrawing",  # backward, not connected
+    "moving",  # jog or home
+    "refill",  # syringe being changed or filled
+    "alarm",  # stopped by an alarm, motor off
+    "fault",  # self test or integrity failed, motor off, needs a passed self test
+    "service",  # leaving for mpremote
+)
+DELIVERING = ("infusing", "bolus", "kvo")
+HANDLING = ("priming", "withdrawing", "moving")
+RUNNING = DELIVERING + HANDLING
+
+EVENTS = (
+    "passed",  # self test
+    "failed",
+    "start_rate",  # a committed rate or programme
+    "start_kvo",
+    "start_bolus",
+    "bolus_over",  # the last bolus is complete
+    "infusion_over",  # volume to be infused reached, or programme at its end
+    "pause",
+    "resume",
+    "cancel_bolus",
+    "stop",
+    "start_prime",
+    "start_withdraw",
+    "start_move",
+    "motion_over",
+    "begin_refill",
+    "end_refill",
+    "load",  # a syringe with its calibration and volume
+    "calibrate",
+    "adjust",  # limits and options
+    "alarm_stop",  # an alarm whose action is to stop
+    "alarm_clear",  # no such alarm waits for its acknowledgement any more
+    "fail",  # integrity lost
+    "selftest",
+    "service",
+)
+
+CONDITIONS = ("bolus_runs", "basal_runs", "kvo_runs", "ends_in_kvo", "refilling")
+
+_BOLUS_ENDS = (
+    ("bolus", "bolus", "bolus_runs"),
+    ("bolus", "infusing", "basal_runs"),
+    ("bolus", "kvo", "kvo_runs"),
+    ("bolus", "stopped", None),
+)
+
+TRANSITIONS = (
+    ("passed", ("self_test",), "stopped", None),
+    ("failed", ("self_test",), "fault", None),
+    ("start_rate", ("stopped", "infusing", "kvo"), "infusing", None),
+    ("start_rate", ("bolus",), "bolus", None),
+    ("start_kvo", ("stopped", "infusing", "kvo"), "kvo", None),
+    ("start_kvo", ("bolus",), "bolus", None),
+    ("start_bolus", ("stopped", "infusing", "kvo", "bolus"), "bolus", None),
+    *[("bolus_over", (source,), dest, condition) for source, dest, condition in _BOLUS_ENDS],
+    ("infusion_over", ("infusing",), "kvo", "ends_in_kvo"),
+    ("infusion_over", ("infusing",), "stopped", None),
+    ("infusion_over", ("bolus",), "bolus", None),
+    ("pause", DELIVERING, "paused", None),
+    ("resume", ("paused",), "bolus", "bolus_runs"),
+    ("resume", ("paused",), "infusing", "basal_runs"),
+    ("resume", ("paused",), "kvo", "kvo_runs"),
+    *[("cancel_bolus", (source,), dest, condition) for source, dest, condition in _BOLUS_ENDS],
+    ("stop", (*DELIVERING, "paused"), "stopped", None),
+    ("stop", HANDLING, "refill", "refilling"),
+    ("stop", HANDLING, "stopped", None),
+    ("start_prime", ("stopped", "refill"), "priming", None),
+    ("start_withdraw", ("stopped", "refill"), "withdrawing", None),
+    ("start_move", ("stopped", "refill"), "moving", None),
+    ("motion_over", HANDLING, "refill", "refilling"),
+    ("motion_over", HANDLING, "stopped", None),
+    ("begin_refill", ("stopped",), "refill", None),
+    ("end_refill", ("refill",), "stopped", None),
+    ("load", ("stopped",), "stopped", None),
+    ("load", ("refill",), "refill", None),
+    ("calibrate", ("stopped",), "stopped", None),
+    ("calibrate", ("refill",), "refill", None),
+    *[("adjust", (state,), state, None) for state in ("stopped", "refill", "paused", *DELIVERING)],
+    ("alarm_stop", (*RUNNING, "paused"), "alarm", None),
+    ("alarm_clear", ("alarm",), "refill", "refilling"),
+    ("alarm_clear", ("alarm",), "stopped", None),
+    ("fail", tuple([state for state in STATES if state not in ("fault", "service")]), "fault", None),
+    ("selftest", ("stopped", "fault"), "self_test", None),
+    ("service", ("stopped", "fault"), "service", None),
+)
+
+
+def _others(*states):
+    return tuple([state for state in STATES if state not in states])
+
+
+# (event, states, why): nothing happens, no error
+IGNORED = (
+    ("passed", _others("self_test"), "no self test is running"),
+    ("failed", _others("self_test"), "no self test is running"),
+    ("bolus_over", _others("bolus"), "its order ended with the state before"),
+    ("infusion_over", _others("infusing", "bolus"), "its order ended with the state before"),
+    ("motion_over", _others(*HANDLING), "its order ended with the state before"),
+    ("stop", ("self_test", "stopped", "refill", "alarm", "fault", "service"), "nothing moves"),
+    ("alarm_stop", ("self_test", "stopped", "refill", "alarm", "fault", "service"), "nothing moves"),
+    ("alarm_clear", _others("alarm"), "no alarm stopped the pump"),
+    ("fail", ("fault", "service"), "already safe"),
+    ("pause", ("paused",), "already paused"),
+    ("begin_refill", ("refill",), "already refilling"),
+)
+
+# (event, states, why): answered with an error
+_START = _others("stopped", "infusing", "kvo", "bolus")
+REFUSED = (
+    ("start_rate", _START, "stop, resume or acknowledge first"),
+    ("start_kvo", _START, "stop, resume or acknowledge first"),
+    ("start_bolus", _START, "a bolus needs a pump that is stopped or delivering"),
+    ("pause", _others("paused", *DELIVERING), "only a delivery can be paused"),
+    ("resume", _others("paused"), "nothing is paused"),
+    ("cancel_bolus", _others("bolus"), "no bolus is running"),
+    ("start_prime", _others("stopped", "refill"), "stop first"),
+    ("start_withdraw", _others("stopped", "refill"), "stop first"),
+    ("start_move", _others("stopped", "refill"), "stop first"),
+    ("begin_refill", _others("stopped", "refill"), "stop first"),
+    ("end_refill", _others("refill"), "no refill has begun"),
+    ("load", _others("stopped", "refill"), "stop first"),
+    ("calibrate", _others("stopped", "refill"), "stop first"),
+    ("adjust", _others("stopped", "refill", "paused", *DELIVERING), "not while it moves freely, tests or waits for you"),
+    ("selftest", _others("stopped", "fault"), "stop first"),
+    ("service", _others("stopped", "fault"), "stop first"),
+)
