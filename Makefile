@@ -1,0 +1,100 @@
+# One entry point for everything. `make help` lists the targets; .ci/run calls the same ones.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.stamp-run
+DEV_STAMP := $(VENV)/.stamp-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install --quiet --retries 2
+# Two workers: the smallest machine that we promise to be quick on has two cores.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+# A test that hangs is named after five minutes of wall clock instead of blocking for ever; no test relies on it.
+PYTEST_RUN := $(PYTEST) -q -n $(WORKERS) --dist worksteal --timeout 300
+PURE := haipump_fw.core haipump_fw.proto haipump_fw.store
+# haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --tcp 7100"
+EMU ?= --pty build/pump
+# Extra words for pytest, e.g. make pytest ARGS="tests/firmware -k bolus"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test pytest coverage lint types format docs demo emulator bench wheel check-install constraints clean
+
+help: ## list the targets
+	@echo "make TARGET, where TARGET is one of"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
+		printf '  %-14s %s\n' "$$target" "$$text"; done
+
+setup: $(DEV_STAMP) ## make .venv with everything that tests, checks and generators need
+
+test: lint coverage ## set up, then run everything: lint, types, coverage of the pure core, all tests
+	$(PYTEST_RUN) $(ARGS)
+
+pytest: $(DEV_STAMP) ## all tests, or a part: make pytest ARGS="tests/firmware -k bolus"
+	$(PYTEST_RUN) $(ARGS)
+
+# Derandomised, so that the same commit always covers the same lines.
+coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, which must be 100 %
+	$(PYTEST_RUN) --hypothesis-profile coverage $(PURE:%=--cov=%) --cov-branch --cov-fail-under=100 \
+		--cov-report=term-missing:skip-covered tests/firmware
+
+lint: types ## ruff (rules and format) and pyright
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEV_STAMP) ## pyright: host, emulator and tools against CPython, board code against MicroPython's stubs
+	$(BIN)/pyright
+	$(BIN)/pyright --project firmware
+
+format: $(DEV_STAMP) ## let ruff format everything and fix what it safely can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(DEV_STAMP) ## write the generated pages of docs/ anew
+	$(BIN)/python -m tools.gendocs
+
+demo: $(RUN_STAMP) ## the main job, end to end: 14 days of therapy on an emulated pump, and a report
+	$(BIN)/python -m tools.demo
+
+emulator: $(RUN_STAMP) ## start an emulated pump to play with (options: EMU="--speed 60")
+	@mkdir -p build
+	$(BIN)/haipump-emu run $(EMU)
+
+bench: $(DEV_STAMP) ## measure the figures we promise: table, and build/bench.json (one of them: ARGS="--only NAME")
+	$(BIN)/python -m tools.bench $(ARGS)
+
+wheel: $(DEV_STAMP) ## build dist/haipump-*.whl
+	rm -rf dist
+	$(PIP) wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+check-install: wheel ## install the wheel into a clean environment and run both commands away from the checkout
+	$(PYTHON) tools/check_install.py dist constraints/run.txt
+
+constraints: ## resolve all dependencies anew and write constraints/*.txt
+	$(PYTHON) tools/pin.py
+
+clean: ## remove everything that was built, the environment too
+	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find firmware emulator host_tools tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment in two steps, so that the demo does not wait for what only tests need. Made anew only when what it
+# is made from has changed.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "haipump needs Python 3.11 or newer; $(PYTHON) is older. Set PYTHON=python3.11 (or newer)."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+		|| { echo "Python cannot make virtual environments here. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml constraints/build.txt constraints/run.txt | $(BIN)/python
+	$(PIP_INSTALL) -r constraints/build.txt
+	$(PIP_INSTALL) --no-build-isolation -c constraints/run.txt -e .
+	@touch $@
+
+$(DEV_STAMP): $(RUN_STAMP) constraints/dev.txt constraints/stubs.txt
+	$(PIP_INSTALL) --no-build-isolation -c constraints/dev.txt -e '.[dev]'
+	rm -rf $(VENV)/typings
+	$(PIP_INSTALL) --no-deps --target $(VENV)/typings -r constraints/stubs.txt
+	@touch $@
