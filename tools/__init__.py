@@ -1,1 +1,1 @@
-"""Scripts of the project itself: docs generation, figures, demo. Not installed. Must not be imported by the programs."""
+"""Scripts of the project itself: docs, figures, demo. Not installed. Must not be imported by the programs."""
