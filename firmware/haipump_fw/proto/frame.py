@@ -1,0 +1,295 @@
+"""One line of the serial protocol: bytes to a request, and answers and events to bytes.
+
+Owns: the grammar below and the lookup that is made once from the message table. Must not: keep anything between two
+lines, know ids that came before, time or output. The host has a codec of its own; tests check that both agree.
+
+Grammar of a request (after the LF or CR is gone, at most LINE_MAX bytes):
+  line    = ["@" id " "] verb *(" " key "=" value) [" mac=" 16 hex digits] [" *" crc]
+  crc     = CRC-32 of all bytes before " *", eight lower-case hex digits; nothing follows it
+  id      = whole number, 1 to ID_MAX
+  number  = "0", or a digit 1 to 9 and more digits; "-" before it only where the range goes below zero, and never "-0"
+  base64  = whole groups of four characters, padded, with the unused bits 0
+One space separates, none stands at either end. "@" wants " *" and " *" wants "@". `mac` is for kinds PREPARE and ACT.
+"""
+
+import binascii
+
+from haipump_fw.const import const
+from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, MESSAGES, PREPARE
+
+_NUMBER, _CHOICE, _WORD, _HEX, _BASE64 = const(0), const(1), const(2), const(3), const(4)
+_DIGITS = b"0123456789"
+_HEX_DIGITS = b"0123456789abcdef"
+_NAME = b"abcdefghijklmnopqrstuvwxyz_"
+_WORD_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
+_NUMBER_DIGITS_MAX = const(15)
+_HUGE = 10**_NUMBER_DIGITS_MAX  # stands for every longer number: outside of every range
+_TAIL = const(10)  # bytes of " *" and the checksum
+_CUT = " cut=1"
+
+
+class Refused(Exception):
+    """The pump says no. `code` is one of messages.ERRORS, `pairs` a list of (name, value) that says why."""
+
+    def __init__(self, code, pairs=()):
+        super().__init__(code, pairs)
+        self.code = code
+        self.pairs = pairs
+
+
+class Message:
+    """One row of the table, ready for parsing.
+
+    `fields` maps the key (bytes) to (name, type, low, high, choices); `required` are the names that must be there.
+    """
+
+    def __init__(self, verb, kind):
+        self.verb = verb
+        self.kind = kind
+        self.fields = {}
+        self.required = []
+
+
+class Request:
+    """A line whose form and checksum are right; its fields are still text.
+
+    `id` and `crc` (eight bytes) are None in a line without them. `mac` is None or MAC_DIGITS bytes, and `signed` then
+    the part of the line that it signs.
+    """
+
+    def __init__(self, message, number, crc, tokens, mac, signed):
+        self.message = message
+        self.id = number
+        self.crc = crc
+        self.tokens = tokens
+        self.mac = mac
+        self.signed = signed
+
+    def fields(self):
+        """{name: int, str or bytes}. Raises Refused (syntax, field, range)."""
+        message = self.message
+        fields = {}
+        for token in self.tokens:
+            at = token.find(b"=")
+            if at < 1:
+                raise Refused("syntax")
+            key = token[:at]
+            spec = message.fields.get(key)
+            if spec is None:
+                raise Refused("field", _unknown(key))
+            if spec[0] in fields:
+                raise Refused("field", [("what", "twice"), ("field", spec[0])])
+            fields[spec[0]] = _value(spec, token[at + 1 :])
+        for name in message.required:
+            if name not in fields:
+                raise Refused("field", [("what", "missing"), ("field", name)])
+        return fields
+
+
+def _compile():
+    """{verb (bytes): Message}. Equal fields of several messages are one object: there are many, and RAM is short."""
+    shared = {}
+    lookup = {}
+    for verb, kind, request, _ in MESSAGES:
+        message = Message(verb, kind)
+        for text in request.split():
+            if text not in shared:
+                shared[text] = _spec(text)
+            key, spec, optional = shared[text]
+            message.fields[key] = spec
+            if not optional:
+                message.required.append(spec[0])
+        lookup[verb.encode()] = message
+    return lookup
+
+
+def _spec(text):
+    """`name=type` or `name=type?` as (key, (name, type, low, high, choices), optional)."""
+    optional = text[-1] == "?"
+    name, kind = text.rstrip("?").split("=")
+    if kind[:5] == "word:":
+        spec = (name, _WORD, 1, int(kind[5:]), None)
+    elif kind[:4] == "hex:":
+        spec = (name, _HEX, 1, int(kind[4:]), None)
+    elif kind[:4] == "b64:":
+        spec = (name, _BASE64, 1, int(kind[4:]), None)
+    elif ".." in kind:
+        low, high = kind.split("..")
+        spec = (name, _NUMBER, int(low), int(high), None)
+    else:
+        spec = (name, _CHOICE, 0, 0, kind.split("|"))
+    return name.encode(), spec, optional
+
+
+def only(raw, characters):
+    """True when all bytes of `raw` are among `characters` (strip runs in C, on the device too)."""
+    return not raw.strip(characters)
+
+
+def number(raw, signed=False):
+    """The whole number that `raw` writes, or None when it is not one. Above 15 digits: some number of at least 10**15,
+    or at most -10**15."""
+    digits = raw[1:] if signed and raw[:1] == b"-" else raw
+    if not digits or not only(digits, _DIGITS) or (digits[0] == 0x30 and len(raw) > 1):
+        return None
+    if len(digits) > _NUMBER_DIGITS_MAX:
+        return _HUGE if digits is raw else -_HUGE
+    return int(raw)
+
+
+def _unknown(key):
+    """What to say about a key that the message does not have: its text, when it can stand in an answer."""
+    if len(key) <= 32 and only(key, _WORD_CHARACTERS):
+        return [("what", "unknown"), ("field", key.decode())]
+    return [("what", "unknown")]
+
+
+def _value(spec, raw):
+    name, kind, low, high, choices = spec
+    if kind == _NUMBER:
+        value = number(raw, low < 0)
+        if value is not None:
+            if low <= value <= high:
+                return value
+            raise Refused("range", [("field", name), ("minimum", low), ("maximum", high)])
+    elif kind == _CHOICE:
+        for value in choices:
+            if raw == value.encode():
+                return value
+    elif raw and len(raw) <= high:
+        if kind == _BASE64:
+            value = _base64(raw)
+            if value is not None:
+                return value
+        elif only(raw, _WORD_CHARACTERS if kind == _WORD else _HEX_DIGITS):
+            return raw.decode()
+    raise Refused("field", [("what", "form"), ("field", name)])
+
+
+def _base64(raw):
+    """The bytes, or None. Interpreters differ in what they forgive, so the text must be what encoding gives back."""
+    try:
+        value = binascii.a2b_base64(raw)
+    except ValueError:
+        return None
+    return value if binascii.b2a_base64(value).strip() == raw else None
+
+
+_BY_VERB = _compile()
+
+
+def line_id(line):
+    """The id at the start of a line that may be broken behind it, or None."""
+    if line[:1] != b"@":
+        return None
+    end = line.find(b" ")
+    value = number(line[1:end] if end > 0 else line[1:])
+    return value if value is not None and 1 <= value <= ID_MAX else None
+
+
+def is_stop(line):
+    """True when the verb is `stop` or the first byte `!`. Anything else of the line may be wrong: spaces before, id,
+    fields, checksum, upper case. To stop by mistake is safe, not to stop is not."""
+    if line[:1] == b"!":
+        return True
+    words = line.split(None, 2)
+    if not words:
+        return False
+    word = words[0]
+    if word[:1] == b"@" and len(words) > 1:
+        word = words[1]
+    return len(word) == 4 and word.lower() == b"stop"
+
+
+def read(line):
+    """The Request in `line` (bytes without line end). Raises Refused: too_long, syntax, crc, unknown, id."""
+    if len(line) > LINE_MAX:
+        raise Refused("too_long")
+    crc = None
+    body = line
+    star = line.rfind(b" *")
+    if star >= 0:
+        body = line[:star]
+        crc = line[star + 2 :]
+        if crc != checksum(body):
+            raise Refused("crc")
+    tokens = body.split(b" ")
+    identity = None
+    if line[:1] == b"@":
+        if crc is None:
+            raise Refused("crc")
+        identity = line_id(line)
+        if identity is None or len(tokens) < 2:
+            raise Refused("syntax")
+        del tokens[0]
+    elif crc is not None:
+        raise Refused("id")
+    verb = tokens[0]
+    message = _BY_VERB.get(verb)
+    if message is None:
+        raise Refused("unknown" if verb and only(verb, _NAME) else "syntax")
+    del tokens[0]
+    if message.kind != PREPARE and message.kind != ACT:
+        return Request(message, identity, crc, tokens, None, None)
+    if identity is None:
+        raise Refused("id")
+    mac = signed = None
+    if tokens and tokens[-1][:4] == b"mac=":
+        mac = tokens.pop()[4:]
+        if len(mac) != MAC_DIGITS or not only(mac, _HEX_DIGITS):
+            raise Refused("field", [("what", "form"), ("field", "mac")])
+        signed = body[: -5 - MAC_DIGITS]
+    return Request(message, identity, crc, tokens, mac, signed)
+
+
+def parse(line):
+    """(verb, kind, id or None, fields) of `line` (bytes without line end). Any bytes give that or Refused."""
+    request = read(line)
+    return request.message.verb, request.message.kind, request.id, request.fields()
+
+
+def checksum(data):
+    """CRC-32 as eight lower-case hex digits (bytes)."""
+    return b"%08x" % binascii.crc32(data)
+
+
+def pairs_text(pairs):
+    """` name=value` for each pair. Values are int, str (a space becomes `_`) or bytes (written as base64)."""
+    text = ""
+    for name, value in pairs:
+        if isinstance(value, int):
+            text += " %s=%d" % (name, value)
+        elif isinstance(value, str):
+            text += " %s=%s" % (name, value.replace(" ", "_"))
+        else:
+            text += " %s=%s" % (name, binascii.b2a_base64(value).strip().decode())
+    return text
+
+
+def finish(text):
+    """The line as it is sent: checksum and LF. What would be too long ends at a whole pair and says ` cut=1`."""
+    if len(text) > LINE_MAX - _TAIL:
+        text = text[: text.rfind(" ", 0, LINE_MAX - _TAIL - len(_CUT) + 1)] + _CUT
+    data = text.encode()
+    return data + b" *" + checksum(data) + b"\n"
+
+
+def answer(identity, pairs):
+    """`@id ok ...`; without `@id` when the request had none."""
+    return finish(_head(identity) + "ok" + pairs_text(pairs))
+
+
+def error(identity, code, state, pairs=()):
+    """`@id err code=... what=... state=... ...`; `what` only when it is among the pairs."""
+    what = [pair for pair in pairs if pair[0] == "what"]
+    rest = [pair for pair in pairs if pair[0] != "what"]
+    return finish(_head(identity) + "err" + pairs_text([("code", code)] + what + [("state", state)] + rest))
+
+
+def event(count, name, pairs):
+    """`#count name ...`"""
+    return finish("#%d %s" % (count, name) + pairs_text(pairs))
+
+
+def _head(identity):
+    return "" if identity is None else "@%d " % identity
