@@ -1,0 +1,1 @@
+"""The tests; helpers of one part are imported as `tests.<part>.<module>`."""

@@ -1,0 +1,112 @@
+"""Which module may import which: the table of DESIGN section 2 as data, and the walk over the syntax trees.
+
+Owns: RULES. Must not: excuse a single file; when the table is wrong for all, it is changed here and in
+docs/architecture.md.
+"""
+
+import ast
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from tests.arch.tree import Module
+
+# What the pure half of the firmware may use of the outside world: nothing with a clock, a file or a float in it.
+PURE = frozenset({"array", "binascii", "hashlib", "struct"})
+BOARD = PURE | {"errno", "gc", "io", "machine", "micropython", "os", "rp2", "select", "sys", "time", "uctypes", "vfs"}
+# The standard library without anything that knows a clock, a file, a process or a thread.
+MATHS = frozenset({"array", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "heapq"})
+MATHS |= {"itertools", "math", "operator", "random", "typing", "__future__"}
+CLOCKS = frozenset({"time", "datetime", "sched", "asyncio"})
+STDLIB = frozenset(sys.stdlib_module_names)
+EMULATOR_LIBRARIES = frozenset({"numpy", "pyarrow", "rich", "typer"})
+HOST_LIBRARIES = frozenset({"matplotlib", "numpy", "rich", "serial", "typer"})
+PROJECT = ("haipump_fw", "haipump_emulator", "haipump", "tests", "tools", "boot", "main")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Modules at or below `of` may import the project's modules at or below `own` but not `never`, and `outside`."""
+
+    of: str
+    own: tuple[str, ...] = ()
+    outside: frozenset[str] = frozenset()
+    never: tuple[str, ...] = ()
+
+
+_FW = "haipump_fw"
+_EMU = "haipump_emulator"
+# The tables are data: they may be read by those who may not call the code beside them.
+_TABLES = (f"{_FW}.const", f"{_FW}.core.options", f"{_FW}.proto.messages")
+
+# The first rule whose `of` is the module or above it applies.
+RULES = (
+    Rule(f"{_FW}.core", (f"{_FW}.const", f"{_FW}.core"), PURE),
+    Rule(f"{_FW}.proto", (f"{_FW}.core", f"{_FW}.proto", *_TABLES), PURE),
+    Rule(f"{_FW}.store", (f"{_FW}.core", f"{_FW}.store", *_TABLES), PURE),
+    Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD),
+    Rule(f"{_FW}.ports", (f"{_FW}.const",)),
+    Rule(f"{_FW}.app", (_FW,), PURE, never=(f"{_FW}.ports.rp2",)),
+    Rule(_FW),
+    Rule("boot", (), BOARD),
+    Rule("main", (_FW,), BOARD),
+    Rule(f"{_EMU}.plant", (f"{_EMU}.plant",), MATHS | {"numpy"}),
+    Rule(f"{_EMU}.wiring"),
+    Rule(
+        f"{_EMU}.direct",
+        (f"{_EMU}.direct", f"{_EMU}.plant", f"{_EMU}.wiring", f"{_FW}.app", f"{_FW}.ports", f"{_FW}.const"),
+        STDLIB - CLOCKS,
+        never=(f"{_FW}.ports.rp2",),
+    ),
+    # Wall clock belongs to those who pace simulated time or wait for a client, and to nobody else.
+    *[
+        Rule(f"{_EMU}.{part}", (_EMU, *_TABLES), STDLIB | EMULATOR_LIBRARIES)
+        for part in ("cli", "control", "link", "pacing")
+    ],
+    Rule(_EMU, (_EMU, *_TABLES), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),
+    # `proto.messages` alone: the host's codec is its own, so that the two codecs check each other.
+    Rule("haipump", ("haipump", f"{_FW}.proto.messages"), STDLIB | HOST_LIBRARIES),
+)
+
+
+def below(name: str, tops: Iterable[str]) -> bool:
+    """Is `name` one of `tops` or a part of one?"""
+    return any(name == top or name.startswith(top + ".") for top in tops)
+
+
+def imports(module: Module, known: frozenset[str]) -> Iterator[tuple[int, str]]:
+    """(line, full name) of everything that `module` imports, at any depth; `known` are the project's modules."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield node.lineno, inner if inner in known else base
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
+            yield node.lineno, "importlib (an import that no test can follow)"
+
+
+def violations(modules: Iterable[Module]) -> list[str]:
+    """One line for every import that RULES does not allow; modules without a rule are reported too."""
+    modules = list(modules)
+    known = frozenset(module.name for module in modules)
+    found = []
+    for module in modules:
+        rule = next((rule for rule in RULES if below(module.name, (rule.of,))), None)
+        if rule is None:
+            found.append(f"{module.name}: no rule says what it may import")
+            continue
+        for line, name in imports(module, known):
+            if below(name, PROJECT):
+                allowed = below(name, rule.own) and not below(name, rule.never)
+            else:
+                allowed = name.partition(".")[0] in rule.outside
+            if not allowed:
+                found.append(f"{module.name}:{line} imports {name}, which {rule.of} may not")
+    return found
