@@ -132,19 +132,14 @@ def protocol() -> str:
 def settings() -> str:
     """docs/settings.md"""
     parts = []
-    for group in dict.fromkeys(row[options.GROUP] for row in options.OPTIONS):
-        rows = options.rows(group)
-        parts.append(f"## {group.capitalize()}")
-        parts.append(
-            table(
-                ("setting", "from", "to", "default", "key"),
-                [
-                    (f"`{r[options.NAME]}`", *(f"{r[i]:,}" for i in (options.MINIMUM, options.MAXIMUM)),
-                     f"{r[options.DEFAULT]:,}", r[options.KEY])
-                    for r in rows
-                ],
-            )
-        )  # fmt: skip
+    for wanted in dict.fromkeys(group for *_, group in options.OPTIONS):
+        rows = [
+            (f"`{name}`", f"{low:,}", f"{high:,}", f"{default:,}", key)
+            for key, name, low, high, default, group in options.OPTIONS
+            if group == wanted
+        ]
+        parts.append(f"## {str(wanted).capitalize()}")
+        parts.append(table(("setting", "from", "to", "default", "key"), rows))
     return page(
         "Settings",
         "haipump_fw/core/options.py",
@@ -170,13 +165,11 @@ def diagram(shown: Sequence[str], without: Sequence[str] = ()) -> str:
         if source in shown and dest in shown and source != dest and trigger not in without
     ]
     model = type("Model", (), dict.fromkeys(states.CONDITIONS, lambda self: True))()
-    GraphMachine(
-        model, states=list(shown), transitions=rows, initial=shown[0], auto_transitions=False,
-        graph_engine="mermaid", show_conditions=True,
-    )  # fmt: skip
+    how = {"graph_engine": "mermaid", "show_conditions": True, "auto_transitions": False}
+    drawn = GraphMachine(model, states=list(shown), transitions=rows, initial=shown[0], **how).get_combined_graph()
     # Colours and the title block are left to whoever shows the page.
     unwanted = ("classDef", "Class ", "---")
-    lines = model.get_graph().source.splitlines()
+    lines = drawn.source.splitlines()
     kept = [line for line in lines[lines.index("stateDiagram-v2") :] if not line.strip().startswith(unwanted)]
     if shown[0] != states.STATES[0]:
         kept = [line for line in kept if "[*]" not in line]
@@ -249,10 +242,9 @@ def alarm_table() -> str:
 
     actions = {alarms.NONE: "none", alarms.NO_BOLUS: "no new bolus", alarms.STOP: "stops the motor"}
     rows = [
-        (f"`{row[alarms.NAME]}`", alarms.PRIORITIES[row[alarms.PRIORITY]], "yes" if row[alarms.LATCH] else "no",
-         actions[row[alarms.ACTION]], texts.ALARMS[row[alarms.NAME]])
-        for row in alarms.ALARMS
-    ]  # fmt: skip
+        (f"`{name}`", alarms.PRIORITIES[priority], "yes" if latches else "no", actions[action], texts.ALARMS[name])
+        for _, name, priority, latches, action in alarms.ALARMS
+    ]
     bursts = []
     for priority, burst in enumerate(alarms.BURSTS):
         if burst:
