@@ -1,0 +1,1 @@
+"""Faults that the emulator can make happen: in the flash (`faults.flash`)."""
