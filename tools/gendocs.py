@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from haipump.protocol import help as texts
 from haipump_fw.core import alarms, options, states
 from haipump_fw.proto import messages
 
@@ -61,25 +62,31 @@ def split_field(field: str) -> tuple[str, str, bool]:
 
 def message_section(verb: str, kind: int, request: str, answer: str) -> str:
     """One message: what it is for, what goes in, what comes back."""
-    from haipump.protocol import help as texts
-
-    rows = [(f"`{name}`", field_text(type_), "yes" if must else "no") for name, type_, must in fields(request)]
-    answers = ", ".join(f"`{name}`" for name, _, _ in fields(answer)) or "nothing"
-    parts = [f"### `{verb}`", f"*{KINDS[kind][0]}*. {texts.MESSAGES[verb]}"]
-    if rows:
-        parts.append(table(("field", "value", "required"), rows))
-    parts.append(f"Answers {answers}.")
-    return "\n\n".join(parts)
+    verb_help = texts.VERBS[verb]
+    command = verb_help.command if verb_help.command.startswith("(") else f"`haipump {verb_help.command}`"
+    parts = [f"### `{verb}`", f"{verb_help.text} *Kind: {KINDS[kind][0]}; command: {command}.*"]
+    if request:
+        rows = [
+            (f"`{name}`", field_text(type_), "yes" if must else "no", texts.FIELDS[name])
+            for name, type_, must in fields(request)
+        ]
+        parts.append(table(("field", "value", "required", "meaning"), rows))
+    answers = ", ".join(f"`{name}`" for name, _, _ in fields(answer))
+    return "\n\n".join([*parts, f"Answers {answers}."])
 
 
 def fields(text: str) -> list[tuple[str, str, bool]]:
     return [split_field(field) for field in text.split()]
 
 
+def answered() -> list[str]:
+    """Names of all fields that the pump sends, sorted."""
+    sent = [answer for _, _, _, answer in messages.MESSAGES] + [names for _, names in messages.EVENTS]
+    return sorted({name for text in sent for name, _, _ in fields(text)})
+
+
 def protocol() -> str:
     """docs/protocol.md"""
-    from haipump.protocol import help as texts
-
     doc = messages.__doc__ or ""
     grammar = doc[doc.index("Line: ") : doc.index("A field is written")].strip()
     return page(
@@ -100,7 +107,7 @@ def protocol() -> str:
         "## Messages",
         table(
             ("message", "kind", "what for"),
-            [(f"[`{m[0]}`](#{m[0]})", KINDS[m[1]][0], texts.MESSAGES[m[0]]) for m in messages.MESSAGES],
+            [(f"[`{m[0]}`](#{m[0]})", KINDS[m[1]][0], texts.VERBS[m[0]].text) for m in messages.MESSAGES],
         ),
         *[message_section(*row) for row in messages.MESSAGES],
         "## Events",
@@ -112,8 +119,13 @@ def protocol() -> str:
                 for name, names in messages.EVENTS
             ],
         ),
+        "## Fields of answers and events",
+        table(("field", "meaning"), [(f"`{name}`", texts.FIELDS[name]) for name in answered()]),
         "## Errors",
-        table(("code", "meaning"), [(f"`{code}`", text) for code, text in messages.ERRORS]),
+        table(
+            ("code", "meaning", "what to do"),
+            [(f"`{code}`", text, texts.NEXT_STEPS[code]) for code, text in messages.ERRORS],
+        ),
         "## Journal records",
         "`log` answers base64 of whole records. The payload of a record starts with these fields (format as in "
         "Python's `struct`).",
@@ -134,15 +146,15 @@ def settings() -> str:
     parts = []
     for wanted in dict.fromkeys(group for *_, group in options.OPTIONS):
         rows = [
-            (f"`{name}`", f"{low:,}", f"{high:,}", f"{default:,}", key)
+            (f"`{name}`", f"{low:,}", f"{high:,}", f"{default:,}", texts.FIELDS[name], key)
             for key, name, low, high, default, group in options.OPTIONS
             if group == wanted
         ]
         parts.append(f"## {str(wanted).capitalize()}")
-        parts.append(table(("setting", "from", "to", "default", "key"), rows))
+        parts.append(table(("setting", "from", "to", "default", "meaning", "key"), rows))
     return page(
         "Settings",
-        "haipump_fw/core/options.py",
+        "haipump_fw/core/options.py and haipump/protocol/help.py",
         "All values are whole numbers with the unit at the end of the name: `nl` nanolitres, `fl` femtolitres, `pa` "
         "pascals, `mv` millivolts, `um` micrometres, `s` seconds. `haipump settings` lists what a pump has; the group "
         "says which order changes it (`haipump calibrate`, `syringe`, `limits`, `settings`; `internal` is kept by the "
@@ -169,7 +181,7 @@ def diagram(shown: Sequence[str], without: Sequence[str] = ()) -> str:
     drawn = GraphMachine(model, states=list(shown), transitions=rows, initial=shown[0], **how).get_combined_graph()
     # Colours and the title block are left to whoever shows the page.
     unwanted = ("classDef", "Class ", "---")
-    lines = drawn.source.splitlines()
+    lines = str(drawn.draw(None)).splitlines()
     kept = [line for line in lines[lines.index("stateDiagram-v2") :] if not line.strip().startswith(unwanted)]
     if shown[0] != states.STATES[0]:
         kept = [line for line in kept if "[*]" not in line]
@@ -195,7 +207,11 @@ def state_section(state: str, cells: dict[tuple[str, str], str]) -> str:
     refused = [event for event in states.EVENTS if cells[state, event] == REFUSED]
     ignored = [event for event in states.EVENTS if cells[state, event] == IGNORED]
     moves = [(f"`{event}`", cells[state, event]) for event in states.EVENTS if event not in (*refused, *ignored)]
-    parts = [f"### {state}", table(("event", "leads to"), moves) if moves else "Nothing leads out of it but a reset."]
+    parts = [
+        f"### {state}",
+        f"The pump is {texts.STATES[state]}.",
+        table(("event", "leads to"), moves) if moves else "Nothing leads out of it but a reset.",
+    ]
     return "\n\n".join([*parts, f"Refused: {listing(refused)}", f"Ignored: {listing(ignored)}"])
 
 
@@ -211,7 +227,7 @@ def state_machine() -> str:
     ]
     return page(
         "States",
-        "haipump_fw/core/states.py",
+        "haipump_fw/core/states.py and haipump/protocol/help.py",
         "The pump interprets this table through one gate; the diagrams are drawn from it by the `transitions` package. "
         "A transition in brackets is taken only when its condition holds. Not drawn: `fail`, which leads from every "
         "state but `service` to `fault`, and events that leave the state as it is.",
@@ -238,11 +254,9 @@ def listing(names: Iterable[str]) -> str:
 
 def alarm_table() -> str:
     """docs/alarms.md"""
-    from haipump.protocol import help as texts
-
     actions = {alarms.NONE: "none", alarms.NO_BOLUS: "no new bolus", alarms.STOP: "stops the motor"}
     rows = [
-        (f"`{name}`", alarms.PRIORITIES[priority], "yes" if latches else "no", actions[action], texts.ALARMS[name])
+        (f"`{name}`", alarms.PRIORITIES[priority], "yes" if latches else "no", actions[action], *texts.ALARMS[name])
         for _, name, priority, latches, action in alarms.ALARMS
     ]
     bursts = []
@@ -257,7 +271,7 @@ def alarm_table() -> str:
         "A latching alarm stays until it is acknowledged, even when its cause is gone. An alarm that stops the motor "
         "must be acknowledged, and its cause must be gone, before anything starts again; nothing restarts by itself. "
         f"Silence mutes the tone for at most {alarms.SILENCE_MAX_S} s, and a new alarm breaks through it.",
-        table(("alarm", "priority", "latches", "action", "meaning, and what to do"), rows),
+        table(("alarm", "priority", "latches", "action", "meaning", "what to do"), rows),
         "## Sound",
         "Times in milliseconds. The pattern follows the pulse, spacing and repetition windows that secondary sources "
         "give for IEC 60601-1-8 (high: ten pulses of 75 to 200 ms, repeated after 2.5 to 15 s; medium: three of 125 to "

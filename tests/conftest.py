@@ -1,0 +1,26 @@
+"""What all tests share: hypothesis profiles and the check that a test leaves nothing behind.
+
+Owns: settings that hold for every test. Must not: make things for one part's tests; those have conftests of their own.
+"""
+
+import multiprocessing
+import threading
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Wall-clock deadlines fail on a busy machine and say nothing about the code; simulated time is what counts here.
+settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+# `make coverage`: the same examples every time, so that the same commit always covers the same lines.
+settings.register_profile("coverage", settings.get_profile("default"), derandomize=True, database=None)
+settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """A test ends the threads and processes that it started."""
+    before = set(threading.enumerate())
+    yield
+    threads = [t for t in threading.enumerate() if t not in before and t.is_alive() and not t.daemon]
+    assert not threads, f"threads still run: {threads}"
+    assert not multiprocessing.active_children(), "processes still run"
