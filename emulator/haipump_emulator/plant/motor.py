@@ -1,0 +1,135 @@
+"""Driver and stepper motor: what the rotor does with EN, DIR and STEP.
+
+Owns: rotor and sequencer position in microsteps, lost and ignored pulses. Must not: know screw position, fluid or clock.
+
+The rotor's stable places under current are those congruent to the sequencer's position modulo four full steps (one
+electrical turn); without current, the full steps. A pulse that is too fast or finds too much load moves the sequencer
+and not the rotor; with the next pulse that can be followed the rotor jumps to the nearest stable place, so what stays
+lost is always a multiple of four full steps.
+"""
+
+from __future__ import annotations
+
+import math
+
+from haipump_emulator.plant.params import MotorParams, ScrewParams
+
+
+class Motor:
+    """`rotor`, `sequencer` and `commanded` are signed microsteps since the start; +1 delivers."""
+
+    __slots__ = (
+        "_direction_before",
+        "_electrical_turn",
+        "_full_step",
+        "_last_us",
+        "_no_torque",
+        "_pull_in",
+        "_reference",
+        "_speed",
+        "_torque",
+        "_torque_drag",
+        "_torque_per_n",
+        "commanded",
+        "direction",
+        "enabled",
+        "energised",
+        "faulted",
+        "ignored",
+        "missed",
+        "powered",
+        "rotor",
+        "sequencer",
+    )
+
+    def __init__(self, motor: MotorParams, screw: ScrewParams) -> None:
+        self._full_step = motor.microsteps
+        self._electrical_turn = 4 * motor.microsteps
+        self._pull_in = motor.pull_in_steps_per_s
+        self._no_torque = motor.no_torque_steps_per_s
+        self._torque = motor.torque_n_mm
+        # Torque of a screw: force * lead / (2 pi efficiency); lead in mm gives N mm.
+        self._torque_per_n = screw.lead_um / 1_000 / (2 * math.pi * screw.efficiency)
+        self._torque_drag = screw.drag_n * self._torque_per_n
+        self.rotor = self.sequencer = self.commanded = 0
+        self.missed = self.ignored = self._reference = 0
+        self.direction = self._direction_before = 1
+        self.enabled = self.energised = self.faulted = False
+        self.powered = True
+        self._last_us = -(10**15)
+        self._speed = 0.0
+
+    @property
+    def position_uncertain(self) -> bool:
+        """No current, or the rotor is not where the pulses since the last `refer` say."""
+        return not self.energised or self.rotor - self.commanded != self._reference
+
+    def pulse(self, t_us: int, load_n: float, room: tuple[float, float]) -> int:
+        """One rising edge at STEP, under `load_n` of thrust; returns the microsteps the rotor moves (mostly +1 or -1).
+
+        `room` is how many microsteps the hard stops leave (backwards as a negative number, forwards).
+        """
+        direction = self.direction
+        self.commanded += direction
+        if not self.energised:
+            self.ignored += 1
+            return 0
+        self.sequencer += direction
+        elapsed = t_us - self._last_us
+        self._last_us = t_us
+        if direction != self._direction_before:
+            self._direction_before = direction
+            self._speed = 0.0
+        speed = 1e6 / elapsed if elapsed > 0 else math.inf
+        needed = abs(load_n) * self._torque_per_n + self._torque_drag
+        if speed - self._speed > self._pull_in or needed > self._torque * (1 - speed / self._no_torque):
+            return self._miss()
+        moved = self.sequencer - self.rotor
+        if moved != direction:
+            moved = self._pulled()
+        if not room[0] <= moved <= room[1]:
+            return self._miss()
+        self._speed = speed
+        self.rotor += moved
+        return moved
+
+    def _miss(self) -> int:
+        self.missed += 1
+        self._speed = 0.0
+        return 0
+
+    def _pulled(self) -> int:
+        """Way to the nearest stable place under current; backwards when two are equally near."""
+        half = self._electrical_turn // 2
+        return (self.sequencer - self.rotor + half) % self._electrical_turn - half
+
+    def switch(self, room: tuple[float, float]) -> int:
+        """Apply EN, supply and driver fault as they are now; returns the microsteps the rotor moves by itself.
+
+        Without current it falls into the nearest full step (backwards from the middle), with current it is pulled to
+        where the sequencer stands.
+        """
+        energised = self.enabled and self.powered and not self.faulted
+        if energised == self.energised:
+            return 0
+        self.energised = energised
+        self._speed = 0.0
+        if energised:
+            moved = self._pulled()
+        else:
+            half = self._full_step // 2
+            moved = half - (self.rotor + half) % self._full_step
+            if moved > 0 and 2 * moved == self._full_step:
+                moved -= self._full_step
+        if not room[0] <= moved <= room[1]:
+            return 0
+        self.rotor += moved
+        return moved
+
+    def refer(self) -> None:
+        """The carriage was placed by hand: from here on the position counts as known."""
+        self._reference = self.rotor - self.commanded
+
+    def reset_sequencer(self) -> None:
+        """The driver lost its supply: its sequencer starts at home, an electrical zero, whatever it stood at."""
+        self.sequencer -= self.sequencer % self._electrical_turn
