@@ -1,0 +1,47 @@
+"""The serial line to the host: USB CDC, which MicroPython serves as standard input and output.
+
+Owns: when a byte may be moved without waiting. Must not: know a line, or block.
+"""
+
+import select
+import sys
+
+
+class Console:
+    """See `ports.Console`. `.buffer` is the raw stream: no line endings are touched, Ctrl-C is a byte like others."""
+
+    def __init__(self):
+        self._input = sys.stdin.buffer
+        self._output = sys.stdout.buffer
+        self._readable = select.poll()
+        self._readable.register(sys.stdin, select.POLLIN)
+        self._writable = select.poll()
+        self._writable.register(sys.stdout, select.POLLOUT)
+        self._in = bytearray(1)
+        self._out = bytearray(1)
+
+    def readinto(self, buf):
+        """Read what is there, at most len(buf) bytes; returns how many."""
+        # The stream's own readinto waits until the buffer is full, so a byte is asked for only when it is there.
+        readable = self._readable
+        byte = self._in
+        size = len(buf)
+        count = 0
+        while count < size:
+            for _ in readable.ipoll(0):
+                break
+            else:
+                break
+            self._input.readinto(byte)  # pyright: ignore[reportAttributeAccessIssue] - the stub lacks it
+            buf[count] = byte[0]
+            count += 1
+        return count
+
+    def write_byte(self, byte):
+        """True when the byte was taken, False when there is no room now."""
+        # "Writable" means that one byte fits: more would wait half a second for a host that has stopped reading.
+        for _ in self._writable.ipoll(0):
+            self._out[0] = byte
+            self._output.write(self._out)
+            return True
+        return False
