@@ -103,7 +103,8 @@ def banned_calls(module: Module) -> list[str]:
 
 def global_random(module: Module) -> list[str]:
     """In the emulator every random number comes from a generator with a seed."""
-    if not within(module.name, ("haipump_emulator",)):
+    imported = {alias.name for node in ast.walk(module.tree) if isinstance(node, ast.Import) for alias in node.names}
+    if not within(module.name, ("haipump_emulator",)) or not imported & {"random", "numpy"}:
         return []
     allowed = {"random.Random", "numpy.random.default_rng", "np.random.default_rng", "np.random.Generator"}
     pattern = re.compile(r"(random|numpy\.random|np\.random)\.\w+")

@@ -65,7 +65,7 @@ DOC = '"""Doc."""\n'
         (hygiene.banned_calls, "haipump_emulator.link.x", "import time\ntime.time()\n"),
         (hygiene.banned_calls, "tests.x", "@pytest.mark.skip\ndef test(): ...\n"),
         (hygiene.banned_calls, "tests.x", "@pytest.mark.skip('x')\ndef test(): ...\n"),
-        (hygiene.global_random, "haipump_emulator.plant.x", "random.gauss(0, 1)\n"),
+        (hygiene.global_random, "haipump_emulator.plant.x", "import random\nrandom.gauss(0, 1)\n"),
         (hygiene.asserts, "haipump_fw.app", "assert 1\n"),
         (hygiene.floats, "haipump_fw.core.x", "x = 1.5\n"),
         (hygiene.floats, "haipump_fw.proto.x", "x = 1 / 2\n"),
@@ -80,7 +80,8 @@ def test_a_module_check_can_fail(tmp_path, check, name, source):
     ("check", "name", "source"),
     [
         (hygiene.long_functions, "haipump.x", "def f():\n" + "    x = 1\n" * 59),
-        (hygiene.global_random, "haipump_emulator.plant.x", "random.Random(1).gauss(0, 1)\n"),
+        (hygiene.global_random, "haipump_emulator.plant.x", "import random\nrandom.Random(1).gauss(0, 1)\n"),
+        (hygiene.global_random, "haipump_emulator.plant.x", "def f(random): random.gauss(0, 1)\n"),
         (hygiene.banned_calls, "haipump.x", "print(1)\n"),
         (hygiene.asserts, "tests.x", "assert 1\n"),
         (hygiene.floats, "haipump_fw.core.x", "x = 3 // 2\n"),
