@@ -1,0 +1,516 @@
+"""One conversation with one pump: questions and answers, events in between, retries that can never deliver twice.
+
+Owns: ids, time-outs, repeating, reconnecting, what is proven about an order whose answer was lost. Must not: know what
+an order means (`client`) or how bytes travel (`transport`).
+
+Why nothing happens twice:
+* A line that changes something keeps its id and its bytes for as long as it is repeated; the pump executes an id once
+  and answers a repetition from memory.
+* A new id is taken for the same intent only when the pump has refused the first one unexecuted (it came only once, and
+  the answer is `stale`, `reused` or `mac`), and the pump has not restarted in between.
+* After a restart of the pump nothing is repeated. Either its next id proves that ours never arrived (`NotExecuted`), or
+  the caller's `find_out` asks the pump what became of it, or it is `OutcomeUnknown`.
+Reads and prepares change nothing and may be repeated freely. The ids of reads are only echoed by the pump; they come
+from a range of their own, so that no late answer to one is taken for the answer to another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from haipump.errors import (
+    AnswerTimeout,
+    CommunicationError,
+    LinkLost,
+    NotAPump,
+    NotExecuted,
+    OutcomeUnknown,
+    PortBusy,
+    PortError,
+    Refused,
+)
+from haipump.protocol import help as texts
+from haipump.protocol.codec import (
+    Answer,
+    Event,
+    LineError,
+    LineSplitter,
+    encode_request,
+    parse_line,
+    typed_answer,
+    typed_error,
+)
+from haipump.protocol.schema import ACT, MESSAGES, READ, Value
+from haipump.transport.base import Disconnected, Transport
+from haipump_fw.proto.messages import ID_MAX, PROTOCOL_VERSION
+
+ANSWER_TIMEOUT_S = 1.0  # an erase of the pump's flash takes up to 0.4 s
+SLOW_ANSWER_S = {"selftest": 10.0}
+TRIES_MAX = 4  # of one line on one connection
+ROUNDS_MAX = 4  # of one request over reconnections
+GREETING_TRIES_MAX = 5
+BUSY_PAUSE_S = 0.05
+READ_STEP_S = 0.25  # a wait is cut into reads of this length
+RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 0.05, 2.0
+PATIENCE_S = 20.0  # how long a lost port is waited for
+HEARD_MAX = 200
+EVENTS_MAX = 1_000
+_READ_ID_FIRST = 900_000_000
+
+Fields = dict[str, Value]
+Request = Mapping[str, Value | None]
+FindOut = Callable[[int], Fields | None]
+
+
+@dataclass(frozen=True)
+class Greeting:
+    """The answer to `hello`: who is there."""
+
+    protocol: int
+    firmware: str
+    device: str
+    boot: int
+    next_id: int
+    locked: bool
+    nonce: str
+
+
+class _Restarted(Exception):
+    """The pump has started anew while we waited."""
+
+
+class _Lost(Exception):
+    """An attempt ended without an answer. `cause` is what ended it."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class Conversation:
+    """`key` is the 32-byte key for locked mode. `patience_s`: how long a port that vanished is waited for."""
+
+    def __init__(self, transport: Transport, key: bytes | None = None, patience_s: float = PATIENCE_S) -> None:
+        self.transport = transport
+        self.key = key
+        self.patience_s = patience_s
+        self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self.events_missed = 0
+        self._splitter = LineSplitter()
+        self._heard = bytearray()
+        self._greeting: Greeting | None = None
+        self._restarted = False
+        self._last_event: int | None = None
+        self._next_id = 1
+        self._read_id = _READ_ID_FIRST
+
+    # --- opening and closing
+
+    def start(self) -> Greeting:
+        """Open the port and greet. Raises PortError (NotAPump when nobody answers as a pump does)."""
+        self.transport.open()
+        try:
+            return self._greet()
+        except (AnswerTimeout, Disconnected, LineError) as failure:
+            heard = bytes(self._heard[-HEARD_MAX:])
+            self.transport.close()
+            if heard.startswith(b"# refused: "):
+                who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: "))
+                raise PortBusy(
+                    f"{self.transport.name} is taken: {who}", next_step="close the other program"
+                ) from failure
+            said = f"it said {_printable(heard)}" if heard else "it said nothing"
+            raise NotAPump(
+                f"{self.transport.name} does not answer as a pump does: {said}",
+                next_step="is it the right port (`haipump ports`)? Is the pump in service mode? Switch it off and on",
+            ) from failure
+        except BaseException:
+            self.transport.close()
+            raise
+
+    def close(self) -> None:
+        self.transport.close()
+
+    @property
+    def greeting(self) -> Greeting:
+        """Who we speak to, as of the last greeting."""
+        if self._greeting is None:
+            raise CommunicationError("there is no connection yet", next_step="use `haipump.connect`")
+        return self._greeting
+
+    # --- asking
+
+    def request(self, verb: str, fields: Request | None = None, find_out: FindOut | None = None) -> Fields:
+        """The typed answer to one message. Raises Refused, CommunicationError, FieldError.
+
+        `find_out` is asked, with the message's id, when the pump took a message of kind ACT and its answer is lost for
+        good. It returns the answer when the message was executed, None when it was proven not to be, and raises
+        OutcomeUnknown when nobody can tell."""
+        if self._restarted:
+            self.greet_again()
+        if MESSAGES[verb].kind == ACT:
+            return self._act(verb, fields or {}, find_out)
+        return self._repeatable(verb, fields or {})
+
+    def stop_byte(self) -> None:
+        """Send `!` as a line of its own. Whether it worked is for the caller to ask. Raises LinkLost."""
+        for _ in range(ROUNDS_MAX):
+            try:
+                self.transport.write(b"\n!\n")
+                return
+            except Disconnected as failure:
+                self._reconnect(failure)
+        raise LinkLost("the stop could not be sent", "unknown", "stop the pump with its button or cut its power")
+
+    def listen(self, timeout_s: float) -> bool:
+        """Take in what comes for at most so long, until at least one event is there. True when there is one."""
+        deadline = self.transport.now() + timeout_s
+        while not self.events:
+            left = deadline - self.transport.now()
+            try:
+                for line in self._receive(max(0.0, min(left, READ_STEP_S))):
+                    self._take_event(line)
+            except Disconnected as failure:
+                self._reconnect(failure)
+            if left <= 0:
+                break
+        return bool(self.events)
+
+    # --- what may be repeated freely
+
+    def _repeatable(self, verb: str, fields: Request) -> Fields:
+        failure: Exception = AssertionError("no round was made")
+        for _ in range(ROUNDS_MAX):
+            id = self._new_id(verb)
+            line = self._encode(verb, fields, id)
+            nonce = self.greeting.nonce
+            try:
+                answer, _ = self._exchange(verb, id, line)
+            except _Lost as lost:
+                if isinstance(lost.cause, AnswerTimeout):
+                    raise lost.cause from None
+                failure = lost.cause
+                self._recover(lost.cause)
+                continue
+            if answer.ok:
+                return self._typed(verb, answer)
+            failure = self._refusal(verb, answer)
+            if answer.code in ("stale", "reused") or (answer.code == "mac" and self._nonce_changed(nonce)):
+                self.greet_again()
+                continue
+            raise failure
+        raise _as_communication_error(failure, verb)
+
+    # --- what must not happen twice
+
+    def _act(self, verb: str, fields: Request, find_out: FindOut | None) -> Fields:
+        id, boot, nonce = self._new_id(verb), self.greeting.boot, self.greeting.nonce
+        line = self._encode(verb, fields, id)
+        sent_before = False
+        for _ in range(ROUNDS_MAX):
+            try:
+                answer, times = self._exchange(verb, id, line)
+            except _Lost as lost:
+                sent_before = True
+                self._recover_or_unknown(verb, id, lost.cause)
+                now = self.greeting
+                if now.boot != boot:
+                    return self._after_restart(verb, id, find_out)
+                if isinstance(lost.cause, AnswerTimeout) and now.next_id <= id:
+                    raise NotExecuted(
+                        f"{verb} did not reach the pump", self._state_text(), "nothing happened; try again"
+                    ) from lost.cause
+                if now.nonce != nonce and now.locked:
+                    return self._ask(verb, id, find_out)  # the same bytes would not be accepted any more
+                continue
+            if answer.ok:
+                return self._typed(verb, answer)
+            once = times == 1 and not sent_before
+            if answer.code in ("stale", "reused") or (answer.code == "mac" and self._nonce_changed(nonce)):
+                self.greet_again()
+                if not once or self.greeting.boot != boot:
+                    return self._ask(verb, id, find_out)
+                id, nonce = self._new_id(verb), self.greeting.nonce
+                line = self._encode(verb, fields, id)
+                continue
+            raise self._refusal(verb, answer)
+        raise self._unknown(verb, id)
+
+    def _after_restart(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
+        if self.greeting.next_id <= id:
+            raise NotExecuted(
+                f"the pump restarted before it took {verb}",
+                self._state_text(),
+                "it is stopped: look at it and start anew",
+            )
+        return self._ask(verb, id, find_out)
+
+    def _ask(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
+        """The pump used up the id; the answer is lost for good."""
+        if find_out is None:
+            raise self._unknown(verb, id)
+        answer = find_out(id)
+        if answer is None:
+            raise NotExecuted(f"the pump did not execute {verb}", self._state_text(), "nothing happened; try again")
+        return answer
+
+    def _unknown(self, verb: str, id: int) -> OutcomeUnknown:
+        return OutcomeUnknown(
+            f"the answer to {verb} (number {id}) was lost, and it may or may not have been executed",
+            self._state_text(),
+            "look at `haipump status` before you repeat anything",
+            id,
+        )
+
+    def _recover_or_unknown(self, verb: str, id: int, cause: Exception) -> None:
+        try:
+            self._recover(cause)
+        except CommunicationError as failure:
+            heard = failure.heard if isinstance(failure, AnswerTimeout) else b""
+            raise OutcomeUnknown(
+                f"the connection broke while {verb} (number {id}) was under way"
+                + (f", last heard {_printable(heard)}" if heard else ""),
+                "It may have been executed; a running delivery goes on without the host",
+                "look at the pump; reconnect and ask `haipump status` before you repeat anything",
+                id,
+            ) from failure
+
+    def _state_text(self) -> str:
+        try:
+            return texts.state_sentence(str(self._repeatable("status", {})["state"]))
+        except (CommunicationError, Refused):
+            return "The pump's state is not known"
+
+    # --- one line and its answer
+
+    def _exchange(self, verb: str, id: int, line: bytes) -> tuple[Answer, int]:
+        """Send until answered. Returns the answer and how often the line was sent. Raises _Lost."""
+        self._heard.clear()
+        answer = None
+        for times in range(1, TRIES_MAX + 1):
+            try:
+                self.transport.write(line)
+                answer = self._await(verb, id)
+            except (Disconnected, _Restarted) as failure:
+                raise _Lost(failure) from failure
+            if answer is None or answer.code in ("crc", "syntax", "too_long"):
+                continue  # lost, or damaged on the way
+            if answer.code == "busy":
+                self.transport.sleep(BUSY_PAUSE_S * times)
+                continue
+            return answer, times
+        if answer is not None:
+            return answer, TRIES_MAX
+        heard = bytes(self._heard[-HEARD_MAX:])
+        said = f"heard only {_printable(heard)}" if heard else "heard nothing at all"
+        raise _Lost(
+            AnswerTimeout(
+                f"the pump did not answer {verb} ({TRIES_MAX} tries): {said}",
+                "Unknown; a running delivery goes on without the host",
+                "check the cable and the pump's lights; `haipump status` asks again",
+                heard,
+            )
+        )
+
+    def _await(self, verb: str, id: int) -> Answer | None:
+        """The answer to `id`; None when it does not come, or when the pump complains about a line whose id it could not
+        read: then ours probably came damaged, and is sent again."""
+        deadline = self.transport.now() + SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S)
+        while (left := deadline - self.transport.now()) > 0:
+            for raw in self._receive(left):
+                answer = self._take(raw)
+                if answer is None:
+                    continue
+                if answer.id == id:
+                    if answer.ok and not self._fits(verb, answer):
+                        continue
+                    return answer
+                if answer.id is None and not answer.ok:
+                    return None
+        return None
+
+    @staticmethod
+    def _fits(verb: str, answer: Answer) -> bool:
+        try:
+            typed_answer(verb, answer)
+        except LineError:
+            return "cut" in answer.fields
+        return True
+
+    def _receive(self, timeout_s: float) -> list[bytes]:
+        data = self.transport.read(timeout_s)
+        self._heard += data
+        del self._heard[: -2 * HEARD_MAX]
+        return self._splitter.feed(data)
+
+    def _take(self, raw: bytes) -> Answer | None:
+        """Sort one line: events go to the queue, what is damaged is dropped. Raises _Restarted."""
+        try:
+            line = parse_line(raw)
+        except LineError:
+            return None
+        if isinstance(line, Answer):
+            return line
+        self._queue(line)
+        if self._restarted:
+            raise _Restarted
+        return None
+
+    def _take_event(self, raw: bytes) -> None:
+        try:
+            line = parse_line(raw)
+        except LineError:
+            return
+        if isinstance(line, Event):
+            self._queue(line)
+
+    def _queue(self, event: Event) -> None:
+        if event.name == "boot":
+            self._last_event = None
+            if self._greeting is not None and event.fields.get("boot") != self._greeting.boot:
+                self._restarted = True
+        if event.number == self._last_event:
+            return  # the line was doubled on its way
+        missed = 0
+        if self._last_event is not None:
+            missed = max(0, event.number - self._last_event - 1)
+        self._last_event = event.number
+        self.events_missed += missed
+        self.events.append(Event(event.number, event.name, event.fields, missed))
+
+    def _typed(self, verb: str, answer: Answer) -> Fields:
+        try:
+            return typed_answer(verb, answer)
+        except LineError as failure:
+            raise CommunicationError(
+                f"the answer to {verb} is incomplete ({failure})",
+                "Unchanged by this",
+                "update the host tools or the firmware",
+            ) from failure
+
+    def _refusal(self, verb: str, answer: Answer) -> Refused:
+        fields = typed_error(answer)
+        code = answer.code
+        what = f"the pump refused {texts.VERBS[verb].name}: {texts.refusal_sentence(code, fields)}"
+        return Refused(
+            what, texts.state_sentence(str(fields.get("state", ""))), texts.next_step(code, fields), code, fields
+        )
+
+    # --- ids, greeting, reconnecting
+
+    def _new_id(self, verb: str) -> int:
+        if MESSAGES[verb].kind == READ:
+            self._read_id = self._read_id + 1 if self._read_id < ID_MAX else _READ_ID_FIRST
+            return self._read_id
+        id = self._next_id
+        self._next_id += 1
+        return id
+
+    def _encode(self, verb: str, fields: Request, id: int) -> bytes:
+        greeting = self.greeting
+        key = self.key if greeting.locked else None
+        return encode_request(verb, fields, id=id, key=key, nonce=greeting.nonce)
+
+    def _nonce_changed(self, nonce: str) -> bool:
+        self.greet_again()
+        return self.greeting.nonce != nonce
+
+    def _greet(self) -> Greeting:
+        """Ask who is there. Raises AnswerTimeout, Disconnected, LineError, CommunicationError."""
+        self._splitter.clear()
+        self._restarted = False
+        self.transport.write(b"\n")  # ends what a host before us may have left unfinished
+        for _ in range(GREETING_TRIES_MAX):
+            id = self._new_id("hello")
+            self.transport.write(encode_request("hello", id=id))
+            try:
+                answer = self._await("hello", id)
+            except _Restarted:
+                self._restarted = False
+                continue
+            if answer is not None and answer.ok:
+                return self._greeted(typed_answer("hello", answer))
+        heard = bytes(self._heard[-HEARD_MAX:])
+        raise AnswerTimeout("the pump does not answer", "Unknown", "check the cable and the pump's power", heard)
+
+    def _greeted(self, fields: Fields) -> Greeting:
+        if fields["protocol"] != PROTOCOL_VERSION:
+            raise CommunicationError(
+                f"the pump speaks protocol {fields['protocol']}, these tools speak {PROTOCOL_VERSION}",
+                "Unchanged",
+                "update the host tools or the firmware, so that both are of one release",
+            )
+        greeting = Greeting(
+            int(fields["protocol"]),
+            str(fields["firmware"]),
+            str(fields["device"]),
+            int(fields["boot"]),
+            int(fields["next_id"]),
+            bool(fields["locked"]),
+            str(fields["nonce"]),
+        )
+        if self._greeting is not None and greeting.device != self._greeting.device:
+            raise LinkLost(
+                f"another pump is at {self.transport.name} now ({greeting.device}, not {self._greeting.device})",
+                "Neither got anything",
+                "connect anew to the one that you mean",
+            )
+        self._greeting = greeting
+        # Never backwards: an id that was given out may still be on its way.
+        self._next_id = max(self._next_id, greeting.next_id)
+        self._restarted = False
+        return greeting
+
+    def greet_again(self) -> None:
+        """Ask again who is there: lock state, nonce and next id may have changed. Raises CommunicationError."""
+        try:
+            self._greet()
+        except Disconnected as failure:
+            self._reconnect(failure)
+        except LineError as failure:
+            raise _as_communication_error(failure, "hello") from failure
+
+    def _recover(self, cause: Exception) -> None:
+        """After a lost attempt: have a connection and a fresh greeting. Raises CommunicationError."""
+        if isinstance(cause, Disconnected):
+            self._reconnect(cause)
+        else:
+            self.greet_again()
+
+    def _reconnect(self, cause: Exception) -> None:
+        """Open the port of the same name again, waiting longer each time, for at most `patience_s`. Raises LinkLost."""
+        began, pause = self.transport.now(), RECONNECT_FIRST_S
+        self._last_event = None
+        failure: Exception = cause
+        while self.transport.now() - began < self.patience_s:
+            self.transport.close()
+            self.transport.sleep(pause)
+            pause = min(2 * pause, RECONNECT_LONGEST_S)
+            try:
+                self.transport.open()
+                self._greet()
+                return
+            except (PortError, Disconnected, AnswerTimeout, LineError) as again:
+                failure = again
+        self.transport.close()
+        raise LinkLost(
+            f"{self.transport.name} is gone ({cause}) and did not come back in {self.patience_s:.0f} s",
+            "Unknown; a running delivery goes on without the host",
+            "check the cable and the pump's power, then look at `haipump status`",
+        ) from failure
+
+
+def _as_communication_error(failure: Exception, verb: str) -> CommunicationError | Refused:
+    if isinstance(failure, (CommunicationError, Refused)):
+        return failure
+    return LinkLost(
+        f"the connection broke again and again during {verb} ({failure})",
+        "Unknown; a running delivery goes on without the host",
+        "check the cable, then look at `haipump status`",
+    )
+
+
+def _printable(data: bytes) -> str:
+    return '"' + data.decode("ascii", "backslashreplace").replace("\n", "\\n").replace("\r", "\\r") + '"'

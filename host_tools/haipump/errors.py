@@ -1,0 +1,267 @@
+"""Every exception of the host tools, as one tree; each says what happened, the pump's state, and what to do next.
+
+Owns: the classes, their exit codes, their wording as text and as JSON. Must not: talk to a pump or print.
+
+    HaipumpError
+      UsageError               what was typed cannot be used                                   exit 2
+        QuantityError            not a quantity
+          InexactQuantity          not a whole number of the pump's units; has the neighbours
+        FieldError               a message's field is unknown, missing or out of range
+        ProgrammeFileError       a programme file is wrong
+      PortError                no pump, no port                                                exit 3
+        NoPumpFound, SeveralPumps, PortMissing, PortForbidden, PortBusy, NotAPump
+      CommunicationError       the line failed                                                 exit 4
+        AnswerTimeout            no answer in time; has what was heard
+        LinkLost                 the port went away and did not come back
+        OutcomeUnknown           sent, but nobody can say whether it was executed
+        NotExecuted              sent, lost, and proven not to have been executed
+        WrongAnswer              the pump understood something else than was asked; nothing was started
+      Refused                  the pump said no; has `code` and `fields`                       exit 1
+      Declined                 the person said no; nothing was changed                         exit 6
+      PumpFault                the pump ended something by itself                              exit 5
+        OrderInterrupted         an order ended before it was complete
+        StopNotConfirmed         a stop was sent, and the pump does not say that it stands still
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+EXIT_OK = 0
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+EXIT_NO_PUMP = 3
+EXIT_COMMUNICATION = 4
+EXIT_PUMP = 5
+EXIT_DECLINED = 6
+EXIT_INTERRUPTED = 130
+
+UNTOUCHED = "Nothing was sent to the pump"
+
+
+class HaipumpError(Exception):
+    """Base of all. `what` happened, `state` the pump is in (as far as known), `next_step` for the user."""
+
+    exit_code = EXIT_REFUSED
+    kind = "error"
+
+    def __init__(self, what: str, state: str = UNTOUCHED, next_step: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.state = state
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return ". ".join(part.rstrip(".") for part in (self.what, self.state, self.next_step) if part) + "."
+
+    def details(self) -> dict[str, object]:
+        """Further facts for `--json`; subclasses add theirs."""
+        return {}
+
+    def as_json(self) -> dict[str, object]:
+        """The stable object that `--json` prints for an error."""
+        body: dict[str, object] = {
+            "kind": self.kind,
+            "what": self.what,
+            "state": self.state,
+            "next_step": self.next_step,
+        }
+        body.update(self.details())
+        return {"error": body, "exit_code": self.exit_code}
+
+
+class UsageError(HaipumpError):
+    """What was typed cannot be used."""
+
+    exit_code = EXIT_USAGE
+    kind = "usage"
+
+
+class QuantityError(UsageError):
+    """Not a quantity with a unit."""
+
+    kind = "quantity"
+
+
+class InexactQuantity(QuantityError):
+    """Not a whole number of the pump's units. `below` and `above` are the nearest that are, as one would type them."""
+
+    kind = "inexact"
+
+    def __init__(self, what: str, below: str, above: str, next_step: str) -> None:
+        super().__init__(what, next_step=next_step)
+        self.below = below
+        self.above = above
+
+    def details(self) -> dict[str, object]:
+        return {"below": self.below, "above": self.above}
+
+
+class FieldError(UsageError):
+    """A field of a message is unknown, missing, or outside its range."""
+
+    kind = "field"
+
+
+class ProgrammeFileError(UsageError):
+    """A programme file is wrong; the text names the place."""
+
+    kind = "programme"
+
+
+class PortError(HaipumpError):
+    """No pump, or no way to its port."""
+
+    exit_code = EXIT_NO_PUMP
+    kind = "port"
+
+
+class NoPumpFound(PortError):
+    """Nothing connected looks like a pump."""
+
+    kind = "no_pump"
+
+
+class SeveralPumps(PortError):
+    """More than one pump is connected and none was named; `ports` lists them."""
+
+    kind = "several_pumps"
+
+    def __init__(self, what: str, next_step: str, ports: list[str]) -> None:
+        super().__init__(what, next_step=next_step)
+        self.ports = ports
+
+    def details(self) -> dict[str, object]:
+        return {"ports": self.ports}
+
+
+class PortMissing(PortError):
+    """The named port does not exist or does not answer the call."""
+
+    kind = "port_missing"
+
+
+class PortForbidden(PortError):
+    """The user may not open the port."""
+
+    kind = "port_forbidden"
+
+
+class PortBusy(PortError):
+    """Another program has the port."""
+
+    kind = "port_busy"
+
+
+class NotAPump(PortError):
+    """Something is there but does not speak the protocol."""
+
+    kind = "not_a_pump"
+
+
+class CommunicationError(HaipumpError):
+    """The line failed."""
+
+    exit_code = EXIT_COMMUNICATION
+    kind = "communication"
+
+
+class AnswerTimeout(CommunicationError):
+    """No answer in time. `heard` are the last bytes that came instead."""
+
+    kind = "timeout"
+
+    def __init__(self, what: str, state: str, next_step: str, heard: bytes = b"") -> None:
+        super().__init__(what, state, next_step)
+        self.heard = heard
+
+    def details(self) -> dict[str, object]:
+        return {"heard": self.heard.decode("ascii", "backslashreplace")}
+
+
+class LinkLost(CommunicationError):
+    """The port went away."""
+
+    kind = "link_lost"
+
+
+class OutcomeUnknown(CommunicationError):
+    """It was sent, and nobody can say whether it was executed. `id` is the message's number."""
+
+    kind = "outcome_unknown"
+
+    def __init__(self, what: str, state: str, next_step: str, id: int) -> None:
+        super().__init__(what, state, next_step)
+        self.id = id
+
+    def details(self) -> dict[str, object]:
+        return {"id": self.id}
+
+
+class NotExecuted(CommunicationError):
+    """It was sent and lost, and the pump has proven that it was not executed."""
+
+    kind = "not_executed"
+
+
+class WrongAnswer(CommunicationError):
+    """The pump normalised an order to something else than was asked. It was not committed."""
+
+    kind = "wrong_answer"
+
+
+class Refused(HaipumpError):
+    """The pump said no. `code` is the error code of the protocol, `fields` what came with it."""
+
+    kind = "refused"
+
+    def __init__(self, what: str, state: str, next_step: str, code: str, fields: Mapping[str, int | str]) -> None:
+        super().__init__(what, state, next_step)
+        self.code = code
+        self.fields = dict(fields)
+
+    def details(self) -> dict[str, object]:
+        return {"code": self.code, "fields": self.fields}
+
+
+class Declined(HaipumpError):
+    """The person at the terminal said no."""
+
+    exit_code = EXIT_DECLINED
+    kind = "declined"
+
+
+class PumpFault(HaipumpError):
+    """The pump ended something by itself."""
+
+    exit_code = EXIT_PUMP
+    kind = "pump"
+
+
+class OrderInterrupted(PumpFault):
+    """An order ended before it was complete. `result` says how, `stepped_nl` what was delivered of `planned_nl`."""
+
+    kind = "interrupted"
+
+    def __init__(
+        self, what: str, state: str, next_step: str, *, order: int, result: str, planned_nl: int, stepped_nl: int
+    ) -> None:
+        super().__init__(what, state, next_step)
+        self.order = order
+        self.result = result
+        self.planned_nl = planned_nl
+        self.stepped_nl = stepped_nl
+
+    def details(self) -> dict[str, object]:
+        return {
+            "order": self.order,
+            "result": self.result,
+            "planned_nl": self.planned_nl,
+            "stepped_nl": self.stepped_nl,
+        }
+
+
+class StopNotConfirmed(PumpFault):
+    """A stop was sent, and the pump does not say that it stands still."""
+
+    kind = "stop_not_confirmed"

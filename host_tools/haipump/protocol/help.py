@@ -1,0 +1,356 @@
+"""What every message, field, error code, event, alarm, state and setting means, in words for people.
+
+Owns: texts. Must not: decide anything. A test checks that the message table is covered completely; the reference in
+`docs/`, the CLI and the error messages are made from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Verb:
+    """`name`: as in a sentence. `text`: what it does. `command`: the `haipump` command that uses it."""
+
+    name: str
+    text: str
+    command: str
+
+
+VERBS: Mapping[str, Verb] = {
+    "hello": Verb("the greeting", "Who the pump is, and which id comes next.", "info"),
+    "info": Verb("the information", "Firmware, interpreter, board, free memory, cause of the last reset.", "info"),
+    "status": Verb("the status", "State, order, rates, what is left, reservoir, the alarm that is shown.", "status"),
+    "sensors": Verb("the sensors", "Pressure, shaft angle, supply, temperature, switches, motor enable.", "info"),
+    "totals": Verb("the totals", "Volumes since the syringe was loaded: commanded, stepped, confirmed.", "totals"),
+    "lifetime": Verb(
+        "the lifetime totals", "Volumes, lost steps, orders and starts since the pump was made.", "totals"
+    ),
+    "order": Verb("the order", "How one order stands (without id: the last one).", "status"),
+    "alarms": Verb("the alarms", "One alarm that stands, by its place in the list.", "alarms"),
+    "limits": Verb("the limits", "Limits in force, and the rates that motor and syringe reach.", "limits"),
+    "calibration": Verb("the calibration", "Volume per microstep and what it was computed from.", "calibrate"),
+    "settings": Verb("a setting", "Value, range and default of one setting.", "settings"),
+    "log": Verb("the journal", "One or two records of the pump's journal.", "log"),
+    "clock": Verb("the clock", "Boot number and uptime.", "clock"),
+    "telemetry": Verb(
+        "the telemetry", "Sends measured values at this period until the next start; 0 ends it.", "watch"
+    ),
+    "prepare_rate": Verb(
+        "the rate", "Reads back a basal rate, perhaps with a ramp or a volume at which it ends.", "rate"
+    ),
+    "prepare_bolus": Verb("the bolus", "Reads back an immediate or extended bolus.", "bolus"),
+    "prepare_programme": Verb("the programme", "Reads back the programme that was sent in parts.", "program"),
+    "prepare_kvo": Verb("KVO", "Reads back the rate that keeps the vein open.", "kvo"),
+    "prepare_prime": Verb(
+        "priming", "Reads back a fast push that is not dose; the line must be disconnected.", "prime"
+    ),
+    "prepare_withdraw": Verb(
+        "withdrawing", "Reads back a pull for refilling; the line must be disconnected.", "withdraw"
+    ),
+    "prepare_jog": Verb("the jog", "Reads back a move by motor steps; the line must be disconnected.", "jog"),
+    "prepare_home": Verb(
+        "homing", "Reads back the move to the back end switch; the line must be disconnected.", "home"
+    ),
+    "prepare_syringe": Verb(
+        "the syringe", "Reads back a syringe to be loaded: volume in it and its geometry.", "syringe"
+    ),
+    "prepare_limits": Verb("the limits", "Reads back new limits.", "limits"),
+    "prepare_calibration": Verb("the calibration", "Reads back a new calibration.", "calibrate"),
+    "prepare_settings": Verb("the settings", "Reads back new options.", "settings"),
+    "commit": Verb("the order", "Carries out what was prepared, by its token, once and within 30 s.", "(every order)"),
+    "part_begin": Verb("the upload", "Begins to send something long in parts.", "program"),
+    "part": Verb("the upload", "Sends one part.", "program"),
+    "pause": Verb("the pause", "Holds the delivery with its exact remainder; the motor holds.", "pause"),
+    "resume": Verb("resuming", "Goes on with what was paused.", "resume"),
+    "cancel_bolus": Verb("cancelling", "Ends the running bolus; the basal rate goes on.", "cancel"),
+    "refill": Verb("the refill", "Begins or ends the changing or filling of the syringe.", "refill"),
+    "silence": Verb("the silence", "Quiets the alarms for at most two minutes.", "silence"),
+    "ack": Verb("acknowledging", "Acknowledges one alarm, or all of them.", "ack"),
+    "selftest": Verb("the self test", "Runs the power-on self test again.", "selftest"),
+    "service": Verb("service mode", "Restarts the pump into the MicroPython prompt for maintenance.", "service"),
+    "set_key": Verb("the key", "Stores the key for locked mode; needs the service jumper at power-up.", "lock"),
+    "lock": Verb("locking", "From now on changes need a code from the key.", "lock"),
+    "unlock": Verb("unlocking", "Changes need no code any more.", "unlock"),
+    "stop": Verb("the stop", "Stops the motor at once, whatever is going on.", "stop"),
+}
+
+FIELDS: Mapping[str, str] = {
+    "accel_steps_per_s2": "acceleration of fast moves",
+    "alarm": "name of an alarm; none when there is none",
+    "age_s": "how long the alarm has stood",
+    "app_hash": "SHA-256 over the application's files",
+    "at_end": "what follows when the volume is delivered or the programme is over: stop or kvo",
+    "back": "1: the back end switch is closed (home)",
+    "backlash_steps": "microsteps of play that a reversal takes up, not counted as dose",
+    "basal_nl_per_day": "basal rate in force",
+    "board": "kind of board",
+    "bolus_left_nl": "left of the immediate bolus",
+    "bolus_nl_per_day": "rate of an immediate bolus",
+    "boot": "how often the pump has started, ever",
+    "boots": "how often the pump has started, ever",
+    "bore_um": "inner diameter of the syringe",
+    "button": "which button was pressed",
+    "captured": "1: the plunger is held",
+    "changed": "how many settings changed",
+    "commanded_nl": "what was asked of the motor",
+    "confirmed_nl": "what the shaft encoder saw",
+    "count": "how many",
+    "data": "bytes as base64",
+    "default": "value of a new pump",
+    "delivered_nl": "delivered since the syringe was loaded",
+    "device": "serial number of the board",
+    "diag": "1: the motor driver reports an error",
+    "disconnected": "1: yes, nobody is connected to the line",
+    "duration_s": "how long it takes",
+    "elapsed_s": "how long it has run",
+    "empty_in_s": "time until the syringe is empty; -1 when nothing flows",
+    "enabled": "1: the motor is powered",
+    "encoder_steps": "shaft position as the encoder counts it",
+    "events": "events that were dropped because the host did not read",
+    "extended": "1: a bolus spread over its duration, beside the basal rate",
+    "extended_left_nl": "left of the extended bolus",
+    "firmware": "version of the firmware",
+    "first": "oldest record that is kept",
+    "flow_nl_per_day": "flow of all sources together, now",
+    "from_nl_per_day": "rate from which the change starts",
+    "front": "1: the front end switch is closed (syringe empty)",
+    "hash": "checksum of what was read back",
+    "have": "bytes that have arrived",
+    "heap_free": "free memory",
+    "id": "number of the order",
+    "index": "place in the list, from 0",
+    "interpreter": "which MicroPython it runs on",
+    "items": "steps of the programme",
+    "jog_steps_per_s": "speed of a jog",
+    "key": "256-bit key",
+    "kvo_nl_per_day": "rate of KVO (or the running rate, when that is lower)",
+    "last": "newest record",
+    "lead_um": "way of the screw per turn",
+    "left_nl": "what is left of the order",
+    "left_s": "time left; -1 when it has no end",
+    "locked": "1: changes need a code from the key",
+    "lost_steps": "steps lost in the pump's life, as the encoder saw",
+    "max_bolus_nl": "largest bolus",
+    "max_rate_nl_per_day": "highest rate of delivery",
+    "max_steps_per_s": "highest speed of the motor",
+    "maximum": "highest value allowed",
+    "minimum": "lowest value allowed",
+    "name": "name of the setting",
+    "next_id": "lowest id that is still free",
+    "nonce": "number used once per start, for codes from the key",
+    "occlusion_pa": "pressure at which the occlusion alarm stops the pump",
+    "offset": "where the part begins",
+    "order": "number of the order; 0 for none",
+    "orders": "orders in the pump's life",
+    "override": "1: yes, ten times the running rate or more is meant",
+    "pause_max_s": "pause after which an alarm reminds",
+    "period_ms": "time between two telemetry lines",
+    "period_s": "after this time the programme begins again",
+    "phase": "of an alarm: active, acknowledged or latched; of a refill: begin or end",
+    "planned_nl": "volume of the order",
+    "pressure_full_pa": "span of the pressure sensor",
+    "pressure_pa": "pressure in the line",
+    "pressure_span_raw": "counts of the pressure sensor from 0 to full span",
+    "pressure_zero_raw": "reading of the pressure sensor at 0",
+    "prime_nl_per_day": "rate of priming",
+    "primed_nl": "pushed while priming; not dose",
+    "priority": "low, medium or high",
+    "protocol": "version of the protocol",
+    "ramp_s": "time in which the rate changes evenly",
+    "rate_min_nl_per_day": "lowest rate that can be reached",
+    "rate_nl_per_day": "rate",
+    "repeats": "how often the programme runs",
+    "reservoir_empty_nl": "volume at which the pump stops as empty",
+    "reservoir_low_nl": "volume at which the pump warns",
+    "reservoir_nl": "volume in the syringe",
+    "reset": "cause of the last reset",
+    "result": "how it ended, or running",
+    "seconds": "how long",
+    "seq": "number of the record",
+    "service": "1: the service jumper is closed",
+    "sha256": "SHA-256 of the whole",
+    "silence_s": "how long alarms are silenced",
+    "size": "bytes in all",
+    "source": "kind of the order",
+    "start_steps_per_s": "speed at which the motor starts and stops at once",
+    "state": "state of the pump",
+    "step_fl": "femtolitres per microstep",
+    "step_max_nl_per_day": "highest rate that motor and syringe reach",
+    "stepped_max_nl": "most that may have been delivered; differs only after a power loss",
+    "stepped_min_nl": "least that may have been delivered; differs only after a power loss",
+    "stepped_nl": "what the pulses at the motor driver amount to",
+    "steps": "motor steps",
+    "steps_max": "most steps that homing takes",
+    "steps_per_turn": "microsteps per turn of the motor",
+    "supply_mv": "supply voltage",
+    "syringe_max_nl_per_day": "highest rate of this syringe; 0: the motor decides",
+    "syringe_nl": "nominal size of the syringe; 0: none loaded",
+    "temperature_mc": "temperature of the board",
+    "token": "ticket for the commit",
+    "travel_steps": "length of the way in microsteps; 0: the end switches decide",
+    "uncertain": "1: the position may be off by half a full step",
+    "uptime_s": "seconds since the pump started",
+    "uptime_us": "microseconds within the second",
+    "valid_s": "how long the token is valid",
+    "value": "value of the setting",
+    "volume_nl": "volume",
+    "vtbi_nl": "volume to be infused, at which the rate ends; 0: none",
+    "was": "state before",
+    "what": "what it is about",
+    "why": "what caused the change",
+    "withdraw_nl_per_day": "rate of withdrawing",
+    "withdrawn_nl": "pulled back for refilling; not dose",
+}
+
+# Error code: what to do next. Its meaning is in the message table.
+NEXT_STEPS: Mapping[str, str] = {
+    "syntax": "try again; if it comes back, host tools and firmware are of different releases",
+    "crc": "try again; if it comes back, the line is disturbed: another cable, away from the motor's",
+    "too_long": "try again with shorter values",
+    "unknown": "update the firmware: it does not know this message yet",
+    "field": "check what was typed; if it is right, update the firmware",
+    "range": "choose a value inside the range",
+    "id": "give the line an id and a CRC, or use the `haipump` command",
+    "stale": "connect again and look at `haipump status`; nothing was executed under this number now",
+    "reused": "connect again and look at `haipump status`; another program may be using the pump",
+    "busy": "try again in a moment",
+    "state": "bring the pump into a state where this is possible; `haipump status` shows the present one",
+    "token": "give the order again: what was read back has been replaced, used, or is older than 30 s",
+    "limit": "choose less, or change the limit with `haipump limits`",
+    "override": "check the number; if it is meant, add --override",
+    "reservoir": "refill with `haipump refill`, choose less, or correct the volume with `haipump syringe`",
+    "syringe": "insert and load a syringe with `haipump syringe`",
+    "alarm": "look at `haipump alarms`, remove the cause, then `haipump ack`",
+    "part": "send the programme again",
+    "programme": "correct the programme file",
+    "storage": "do not use the pump: its flash fails. `haipump log` saves the journal",
+    "locked": "give the key with --key-file, or unlock the pump",
+    "mac": "check that the key file belongs to this pump",
+    "key": "switch off, close the service jumper, switch on, and try again",
+}
+
+EVENTS: Mapping[str, str] = {
+    "boot": "the pump started",
+    "state": "the state changed",
+    "done": "an order ended",
+    "alarm": "an alarm changed its phase",
+    "button": "a button was pressed",
+    "dropped": "events were dropped, because the host did not read",
+    "tele": "measured values",
+}
+
+# Alarm name: (what it means, what to do).
+ALARMS: Mapping[str, tuple[str, str]] = {
+    "self_test": ("the self test failed", "switch off and on; if it stays, do not use the pump"),
+    "occlusion": ("the pressure in the line is too high", "find the kink or closed clamp; mind the bolus on release"),
+    "reservoir_empty": ("the syringe is empty", "refill with `haipump refill`"),
+    "end_of_travel": ("the plunger is at the end of its way", "refill with `haipump refill`"),
+    "reservoir_low": ("the syringe is nearly empty", "plan the refill; boluses are refused until then"),
+    "infusion_complete": ("the volume or the programme is delivered", "acknowledge, and decide what comes next"),
+    "paused_too_long": ("the pump has been paused for long", "resume or stop"),
+    "syringe_released": ("the plunger is not held", "check the syringe and its clamp"),
+    "driver_error": ("the motor driver reports an error", "switch off; check motor, wiring and temperature"),
+    "motor_stall": ("the shaft does not follow the steps", "check the mechanics and the pressure"),
+    "step_count": ("steps commanded and counted differ", "do not use the pump until the cause is found"),
+    "storage": ("the flash fails", "save the journal with `haipump log`; do not use the pump"),
+    "unexpected_reset": ("the pump restarted by itself", "look at `haipump info` and `haipump log`, then start again"),
+    "power_lost": ("the power went while it was delivering", "check the totals, then start again"),
+    "steps_late": ("steps came late", "do not use the pump until the cause is found"),
+}
+
+STATES: Mapping[str, str] = {
+    "self_test": "testing itself",
+    "stopped": "stopped, the motor is off",
+    "infusing": "infusing",
+    "bolus": "delivering a bolus",
+    "kvo": "keeping the vein open",
+    "paused": "paused, nothing flows",
+    "priming": "priming",
+    "withdrawing": "withdrawing",
+    "moving": "moving the plunger",
+    "refill": "waiting for the refill to end",
+    "alarm": "stopped by an alarm, the motor is off",
+    "fault": "in fault, the motor is off",
+    "service": "in service mode",
+}
+
+# Kind of an order, as in the journal.
+SOURCES: Mapping[str, str] = {
+    "none": "no order",
+    "basal": "rate",
+    "kvo": "KVO",
+    "programme": "programme",
+    "bolus": "bolus",
+    "extended": "extended bolus",
+    "prime": "priming",
+    "withdraw": "withdrawing",
+    "jog": "jog",
+    "home": "homing",
+    "takeup": "taking up the backlash",
+}
+
+RESULTS: Mapping[str, str] = {
+    "running": "running",
+    "complete": "complete",
+    "stopped": "stopped before its end",
+    "replaced": "replaced by another order",
+    "alarm": "ended by an alarm",
+    "reset": "ended by a restart of the pump",
+}
+
+
+def state_sentence(state: str) -> str:
+    """The pump's state as a sentence without its full stop; empty when it is not known."""
+    return f"The pump is {STATES.get(state, state)}" if state else ""
+
+
+def refusal_sentence(code: str, fields: Mapping[str, int | str]) -> str:
+    """Why, with the numbers that came with the refusal."""
+    from haipump.protocol.schema import ERRORS
+
+    reason = ERRORS.get(code, f"error {code}")
+    known = ("code", "state", "what", "field", "minimum", "maximum", "next_id")
+    if isinstance(fields.get("what"), str):
+        reason += f" ({str(fields['what']).replace('_', ' ')})"
+    if "field" in fields:
+        reason += f": {fields['field']}"
+    if "minimum" in fields and "maximum" in fields:
+        name = str(fields.get("field", fields.get("what", "")))
+        reason += f", from {quantity(name, fields['minimum'])} to {quantity(name, fields['maximum'])}"
+    rest = [f"{name.replace('_', ' ')} {quantity(name, value)}" for name, value in fields.items() if name not in known]
+    return reason + (f" ({', '.join(rest)})" if rest else "")
+
+
+def next_step(code: str, fields: Mapping[str, int | str]) -> str:
+    """What to do after a refusal; an alarm that is named adds its own advice."""
+    advice = NEXT_STEPS.get(code, "update the host tools: they do not know this error yet")
+    for value in fields.values():
+        if value in ALARMS:
+            return f"{ALARMS[str(value)][1]}; then `haipump ack`"
+    return advice
+
+
+def quantity(name: str, value: int | str) -> str:
+    """A field's value with the unit that its name ends with, in everyday units."""
+    from haipump import quantities
+
+    if not isinstance(value, int):
+        return str(value)
+    for ending, write in (
+        ("_nl_per_day", quantities.format_rate),
+        ("_nl", quantities.format_volume),
+        ("_pa", quantities.format_pressure),
+        ("_steps_per_s2", lambda number: f"{number} steps/s2"),
+        ("_steps_per_s", lambda number: f"{number} steps/s"),
+        ("_s", quantities.format_duration),
+        ("_um", lambda number: f"{number} um"),
+        ("_fl", lambda number: f"{number} fL"),
+        ("_mv", lambda number: f"{number} mV"),
+        ("_ms", lambda number: f"{number} ms"),
+    ):
+        if name.endswith(ending):
+            return write(value)
+    return str(value)

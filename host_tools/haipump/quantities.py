@@ -1,0 +1,246 @@
+"""What people type ("1.3 mL/day", "10 min", "50 kPa") into the pump's whole numbers, and back.
+
+Owns: the grammar of quantities, exact conversion through fractions, and the choice of the unit that reads best. Must
+not: know limits (the pump has them) or round a dose: what is not a whole number of nL, nL/day or s is refused with the
+nearest that are. Pressures are alarm thresholds and not doses; they are rounded to the nearest pascal.
+
+Numbers are plain: digits, perhaps a point and digits. No sign, no exponent, no comma, no leading zero, no missing
+digit: each of these has been misread once on a real pump. Every quantity needs its unit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TypeVar
+
+from haipump.errors import InexactQuantity, QuantityError
+
+_T = TypeVar("_T")
+
+SECONDS_PER_DAY = 86_400
+DIGITS_MAX = 18  # of a typed number; more is a paste accident
+
+_VOLUME_NL = {"nl": Fraction(1), "ul": Fraction(1_000), "ml": Fraction(1_000_000)}
+_TIME_S = {
+    "s": 1, "sec": 1, "second": 1, "seconds": 1,
+    "min": 60, "minute": 60, "minutes": 60,
+    "h": 3_600, "hr": 3_600, "hour": 3_600, "hours": 3_600,
+    "d": SECONDS_PER_DAY, "day": SECONDS_PER_DAY, "days": SECONDS_PER_DAY,
+    "w": 7 * SECONDS_PER_DAY, "week": 7 * SECONDS_PER_DAY, "weeks": 7 * SECONDS_PER_DAY,
+}  # fmt: skip
+# 1 psi = 1 lbf/in2 = 0.45359237 kg * 9.80665 m/s2 / (0.0254 m)2; 1 mmHg = 13.5951 * 9.80665 Pa (conventional values)
+_PRESSURE_PA = {
+    "pa": Fraction(1),
+    "hpa": Fraction(100),
+    "kpa": Fraction(1_000),
+    "mbar": Fraction(100),
+    "bar": Fraction(100_000),
+    "mmhg": Fraction("13.5951") * Fraction("9.80665"),
+    "psi": Fraction("0.45359237") * Fraction("9.80665") / Fraction("0.0254") ** 2,
+}
+_NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_PIECE = re.compile(r"([0-9.]+)\s*([A-Za-z]+)\s*")
+
+
+def volume_nl(text: str) -> int:
+    """Nanolitres of `2mL`, `0.1 ml`, `50 uL`, `300 nL`. Raises QuantityError, InexactQuantity."""
+    number, unit = _split(text, "a volume", "2 mL")
+    exact = _number(number, text) * _unit(_VOLUME_NL, unit, text, "mL, uL, nL")
+    return _whole(exact, text, "nL", lambda value: format_volume(value))
+
+
+def rate_nl_per_day(text: str) -> int:
+    """Nanolitres per day of `1.3mL/day`, `0.5 ml/h`, `2 uL/min`, `10nL/s`. Raises QuantityError, InexactQuantity."""
+    number, unit = _split(text, "a rate", "1.3 mL/day")
+    volume, slash, time = unit.replace(" per ", "/").partition("/")
+    if not slash:
+        raise _bad(text, "is no rate: it has no time", 'write for example "1.3 mL/day" or "0.5 mL/h"')
+    per_s = _unit(_VOLUME_NL, volume.strip(), text, "mL, uL, nL before the /")
+    time_s = _unit(_TIME_S, time.strip(), text, "day, h, min, s after the /")
+    exact = _number(number, text) * per_s * SECONDS_PER_DAY / time_s
+
+    def as_typed(value: int) -> str:
+        in_unit = Fraction(value * time_s, SECONDS_PER_DAY) / per_s
+        return (
+            f"{value} nL/day" if _decimal(in_unit) is None else f"{_decimal(in_unit)} {volume.strip()}/{time.strip()}"
+        )
+
+    return _whole(exact, text, "nL/day", as_typed)
+
+
+def duration_s(text: str) -> int:
+    """Seconds of `90s`, `10 min`, `2h`, `14d`, `1h30min`, `1.5 h`. Raises QuantityError, InexactQuantity."""
+    clean = _clean(text, "a time", "10 min")
+    total, smallest, position = Fraction(0), None, 0
+    while position < len(clean):
+        piece = _PIECE.match(clean, position)
+        if piece is None:
+            raise _no_quantity(text, clean, "a time", "10 min")
+        if piece[2].lower() == "m":
+            raise _bad(text, 'has the unit "m", which could be minutes or months', 'write "min"')
+        unit_s = _unit(_TIME_S, piece[2], text, "d, h, min, s")
+        if smallest is not None and unit_s >= smallest:
+            raise _bad(text, "does not go from the longer to the shorter unit", 'write for example "1h30min"')
+        total += _number(piece[1], text) * unit_s
+        smallest, position = unit_s, piece.end()
+    return _whole(total, text, "s", format_duration)
+
+
+def pressure_pa(text: str) -> int:
+    """Pascals, to the nearest one, of `50kPa`, `500 mbar`, `300mmHg`, `10 psi`. Raises QuantityError."""
+    number, unit = _split(text, "a pressure", "50 kPa")
+    if unit in ("MPa", "mPa"):
+        raise _bad(text, f'has the unit "{unit}"', "write kPa, mbar, mmHg or psi")
+    exact = _number(number, text) * _unit(_PRESSURE_PA, unit, text, "kPa, mbar, mmHg, psi, Pa")
+    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+def format_volume(value_nl: int) -> str:
+    """Exact volume: millilitres from 0.1 mL up, microlitres from 1 uL up, else nanolitres."""
+    if value_nl == 0 or abs(value_nl) >= 100_000:
+        return f"{_exact_decimal(value_nl, 1_000_000)} mL"
+    if abs(value_nl) >= 1_000:
+        return f"{_exact_decimal(value_nl, 1_000)} uL"
+    return f"{value_nl} nL"
+
+
+def format_rate(value_nl_per_day: int) -> str:
+    """Exact rate. Below 24 mL/day always in mL/day (or nL/day when tiny), so that one screen does not mix units of
+    slow rates; from there on in mL/h or mL/min where that is exact and shorter."""
+    if 0 < abs(value_nl_per_day) < 10_000:
+        return f"{value_nl_per_day} nL/day"
+    best, best_unit = _exact_decimal(value_nl_per_day, 1_000_000), "mL/day"
+    if abs(value_nl_per_day) >= 24_000_000:
+        for unit, per_day in (("mL/h", 24), ("mL/min", 1_440)):
+            decimal = _decimal(Fraction(value_nl_per_day, 1_000_000 * per_day))
+            if decimal is not None and len(decimal) <= len(best):
+                best, best_unit = decimal, unit
+    return f"{best} {best_unit}"
+
+
+def format_duration(value_s: int) -> str:
+    """Exact time: `14 d`, `1 h 30 min`, `90 s` as `1 min 30 s`."""
+    if value_s == 0:
+        return "0 s"
+    parts, rest = [], abs(value_s)
+    for unit, unit_s in (("d", SECONDS_PER_DAY), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, rest = divmod(rest, unit_s)
+        if count:
+            parts.append(f"{count} {unit}")
+    return ("-" if value_s < 0 else "") + " ".join(parts)
+
+
+def format_duration_short(value_s: int) -> str:
+    """A time for a display: its two longest units, rounded down. `13 d 4 h`, `4 min 10 s`."""
+    return " ".join(format_duration(value_s).split(" ")[:4])
+
+
+def format_pressure(value_pa: int) -> str:
+    """Exact pressure in kPa."""
+    return f"{_exact_decimal(value_pa, 1_000)} kPa"
+
+
+def _exact_decimal(value: int, divisor: int) -> str:
+    """`value / divisor` for a power of ten."""
+    decimal = _decimal(Fraction(value, divisor))
+    assert decimal is not None
+    return decimal
+
+
+def _decimal(value: Fraction) -> str | None:
+    """The exact decimal number, or None when it never ends."""
+    digits, scaled = 0, value
+    twos_and_fives = value.denominator
+    for prime in (2, 5):
+        while twos_and_fives % prime == 0:
+            twos_and_fives //= prime
+    if twos_and_fives != 1:
+        return None
+    while scaled.denominator != 1:
+        scaled *= 10
+        digits += 1
+    text = str(abs(scaled.numerator)).rjust(digits + 1, "0")
+    sign = "-" if value < 0 else ""
+    return sign + (f"{text[:-digits]}.{text[-digits:]}" if digits else text)
+
+
+def _clean(text: object, what: str, example: str) -> str:
+    if not isinstance(text, str):
+        raise QuantityError(
+            f"{text!r} is no text, and {what} needs its unit",
+            next_step=f'pass text with a unit, for example "{example}"',
+        )
+    clean = text.strip().replace("\u00b5", "u").replace("\u03bc", "u")
+    if not clean:
+        raise QuantityError(f"{what} is missing", next_step=f'write for example "{example}"')
+    if not clean.isascii():
+        raise _bad(text, "has characters that do not belong there", f'write for example "{example}"')
+    if re.search(r"[0-9],|,[0-9]", clean):
+        raise _bad(text, "has a comma", f'write a point for decimals and nothing for thousands: "{_point(clean)}"')
+    return clean
+
+
+def _point(clean: str) -> str:
+    """The text that was probably meant by one with commas."""
+    return clean.replace(",", "" if re.search(r",[0-9]{3}\b.*[.,]|,.*,", clean) else ".")
+
+
+def _split(text: object, what: str, example: str) -> tuple[str, str]:
+    clean = _clean(text, what, example)
+    match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z/ ]+)", clean)
+    if match is None:
+        raise _no_quantity(text, clean, what, example)
+    return match[1], match[2]
+
+
+def _no_quantity(text: object, clean: str, what: str, example: str) -> QuantityError:
+    if re.fullmatch(r"[0-9.]+", clean):
+        return _bad(text, "has no unit", f'write the unit, for example "{example}"')
+    if clean[0] in "+-":
+        return _bad(text, "has a sign", "write the number without a sign")
+    if re.match(r"[0-9.]+[eE][+-]?[0-9]", clean):
+        return _bad(text, "has an exponent", f'write the number out, for example "{example}"')
+    return _bad(text, f"is not {what}", f'write for example "{example}"')
+
+
+def _number(digits: str, text: object) -> Fraction:
+    if _NUMBER.fullmatch(digits) is None:
+        if digits.startswith(".") or digits.endswith("."):
+            raise _bad(text, "has a point with nothing on one side", "write for example 0.5 or 5")
+        if digits.count(".") > 1:
+            raise _bad(text, "has more than one point", "write one point for decimals and nothing for thousands")
+        raise _bad(text, "begins with a zero", f"write {digits.lstrip('0') or '0'} if that is meant")
+    if len(digits) > DIGITS_MAX:
+        raise _bad(text, f"has more than {DIGITS_MAX} digits", "use a longer unit")
+    return Fraction(digits)
+
+
+def _unit(table: Mapping[str, _T], unit: str, text: object, names: str) -> _T:
+    try:
+        return table[unit.lower() if unit not in ("ML", "NL", "UL", "MIN") else unit]
+    except KeyError:
+        raise _bad(text, f'has the unknown unit "{unit}"', f"use {names}") from None
+
+
+def _whole(exact: Fraction, text: object, unit: str, as_typed) -> int:
+    if exact.denominator == 1:
+        return exact.numerator
+    below = exact.numerator // exact.denominator
+    low, high = as_typed(below), as_typed(below + 1)
+    raise InexactQuantity(
+        f'"{text}" is not a whole number of {unit} ({_near(exact)}), and the pump does not round',
+        low,
+        high,
+        f"use {low} or {high}" if below else f"the smallest is {high}",
+    )
+
+
+def _near(exact: Fraction) -> str:
+    thousandths = exact * 1000
+    return f"about {_exact_decimal(thousandths.numerator // thousandths.denominator, 1000)}"
+
+
+def _bad(text: object, what: str, next_step: str) -> QuantityError:
+    return QuantityError(f'"{text}" {what}', next_step=next_step)
