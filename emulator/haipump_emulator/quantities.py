@@ -102,7 +102,7 @@ def parse_volume_nl(text: str) -> int:
 
 
 def parse_pressure_pa(text: str) -> int:
-    """`50kPa`, `-20 mbar`, `100mmHg` as pascals; mmHg and cmH2O are rounded to the next pascal. Raises QuantityError."""
+    """`50kPa`, `-20 mbar`, `100mmHg` as pascals; mmHg and cmH2O are rounded to the pascal. Raises QuantityError."""
     number, unit = _split(text, "pressure", "50kPa")
     value = number * _factor(unit, {**_PRESSURE_PA, **_PRESSURE_ROUNDED_PA}, text, "pressure")
     if unit in map(_normal, _PRESSURE_ROUNDED_PA):
@@ -174,6 +174,6 @@ def format_time(us: int) -> str:
 
 
 def format_volume(nl: int | float) -> str:
-    """Nanolitres for people, in millilitres with every digit that a nanolitre needs at most: `1.3 mL`, `0.000231 mL`."""
+    """Nanolitres for people, in millilitres down to the nanolitre: `1.3 mL`, `0.000231 mL`."""
     text = f"{nl / 1_000_000:.6f}".rstrip("0").rstrip(".")
     return f"{'0' if text == '-0' else text} mL"
