@@ -163,15 +163,18 @@ class Journal:
 
     def _drop_strays(self):
         """A sector that refuses to be erased keeps records of an earlier turn of the ring: they do not belong to us.
-        Backwards from the newest one, each sector walked past can hold 64 records and no more."""
-        above = low = self._base[self._sector]
+        Backwards from the newest one, each sector walked past can hold 64 records and no more, and the first 63 of a
+        sector may have been damaged."""
+        above = self._base[self._sector]
+        low = above - _SLOTS + 1
         index = self._sector
         for _ in range(self._sectors - 1):
             index = self._before(index)
             low -= _SLOTS
             base = self._base[index]
             if base and low <= base < above:
-                above = low = base
+                above = base
+                low = base - _SLOTS + 1
             else:
                 self._base[index] = 0
         self.first_seq = above
@@ -277,7 +280,8 @@ class Journal:
             record = self._free_place()
             record[:BODY] = self._kept[place]
             record[1] |= records.RESTATED
-            self._kept_seq[place] = self._enqueue(record)
+            self._enqueue(record)
+            self._keep(place, record)
         return seq
 
     def room(self):
