@@ -45,8 +45,8 @@ lint: types ## ruff (rules and format) and pyright
 	$(BIN)/ruff format --check .
 
 types: $(DEV_STAMP) ## pyright: host, emulator and tools against CPython, board code against MicroPython's stubs
-	$(BIN)/pyright
-	$(BIN)/pyright --project firmware
+	$(BIN)/pyright --project pyproject.toml
+	$(BIN)/pyright --project firmware/pyrightconfig.json
 
 format: $(DEV_STAMP) ## let ruff format everything and fix what it safely can
 	$(BIN)/ruff check --fix .
