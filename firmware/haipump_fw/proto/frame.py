@@ -66,7 +66,8 @@ class Request:
         self.signed = signed
 
     def fields(self):
-        """{name: int, str or bytes}. Raises Refused (syntax, field, range)."""
+        """{name: value}: int for numbers and for choices that are digits (`0|1`), bytes for base64, else str.
+        Raises Refused (syntax, field, range)."""
         message = self.message
         fields = {}
         for token in self.tokens:
@@ -117,7 +118,10 @@ def _spec(text):
         low, high = kind.split("..")
         spec = (name, _NUMBER, int(low), int(high), None)
     else:
-        spec = (name, _CHOICE, 0, 0, kind.split("|"))
+        choices = {}
+        for word in kind.split("|"):
+            choices[word.encode()] = int(word) if word.isdigit() else word
+        spec = (name, _CHOICE, 0, 0, choices)
     return name.encode(), spec, optional
 
 
@@ -153,9 +157,9 @@ def _value(spec, raw):
                 return value
             raise Refused("range", [("field", name), ("minimum", low), ("maximum", high)])
     elif kind == _CHOICE:
-        for value in choices:
-            if raw == value.encode():
-                return value
+        value = choices.get(raw)
+        if value is not None:
+            return value
     elif raw and len(raw) <= high:
         if kind == _BASE64:
             value = _base64(raw)

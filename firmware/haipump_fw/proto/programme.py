@@ -22,8 +22,8 @@ the rate before it, in the same second); no bolus with a duration starts during 
 immediate boluses start in the same second.
 
 What an error says (`what`): text (not ASCII, or too long), header (one of the first four lines), syntax (words of an
-item), number (not a whole number), range, order (starts before the item above), period (not within the period), overlap,
-twice (same second), items (none, or too many), length (period_s x repeats).
+item), number (not a whole number), range, order (starts before the item above), period (not within the period),
+overlap, twice (same second), items (none, or too many), length (period_s x repeats).
 """
 
 from haipump_fw.const import const

@@ -1,0 +1,48 @@
+"""HMAC-SHA256 against RFC 4231 and the standard library; the comparison."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haipump_fw.proto import auth
+
+RFC_4231 = [
+    (b"\x0b" * 20, b"Hi There", "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"),
+    (b"Jefe", b"what do ya want for nothing?", "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"),
+    (b"\xaa" * 20, b"\xdd" * 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"),
+    (bytes(range(1, 26)), b"\xcd" * 50, "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"),
+]
+
+
+@pytest.mark.parametrize(("key", "data", "digest"), RFC_4231)
+def test_published_vectors(key: bytes, data: bytes, digest: str):
+    assert auth.hmac_sha256(key, data).hex() == digest
+
+
+@given(st.binary(max_size=64), st.binary(max_size=300))
+def test_as_the_standard_library_does_it(key: bytes, data: bytes):
+    assert auth.hmac_sha256(key, data) == hmac.new(key, data, hashlib.sha256).digest()
+
+
+def test_a_key_longer_than_a_block_is_no_key_of_ours():
+    with pytest.raises(ValueError, match="key"):
+        auth.hmac_sha256(bytes(65), b"")
+
+
+def test_code_of_a_line():
+    key = bytes(range(32))
+    expected = hmac.new(key, b"0a1b|@7 pause", hashlib.sha256).hexdigest()[:16]
+    assert auth.mac(key, "0a1b", b"@7 pause") == expected.encode()
+
+
+def test_same():
+    assert auth.same(b"0123", b"0123")
+    assert not auth.same(b"0123", b"0124")
+    assert not auth.same(b"1123", b"0123")
+    assert not auth.same(b"0123", b"01234")
+    assert auth.same(b"", b"")
