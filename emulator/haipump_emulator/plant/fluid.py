@@ -142,9 +142,9 @@ class Fluid:
     def pressure(self, t_us: int) -> float:
         """Pressure at the outlet, t_us <= t <= next_us. Changes nothing."""
         dt = t_us - self.t_us
-        if dt < 0:
-            raise _backwards(t_us, self.t_us)
-        if self.regime == FREE:
+        if dt <= 0 or self.regime == FREE:
+            if dt < 0:
+                raise _backwards(t_us, self.t_us)
             return self._p
         if self._g:
             return self._p_inf + (self._p - self._p_inf) * exp(-dt / self._tau)
@@ -171,17 +171,15 @@ class Fluid:
             floor = top
         return total if p > 0 else -total
 
-    @property
-    def spring_pa(self) -> float:
-        """Spring force over the stopper's area, at the last event."""
+    def spring_pa(self, t_us: int) -> float:
+        """Spring force over the stopper's area, t_us <= t <= next_us. Changes nothing."""
         if self.regime == SLIDE:
-            return self._p + self._bias
+            return self.pressure(t_us) + self._bias
         return self._squeeze / self._cs if self.captured or self._squeeze > 0 else 0.0
 
-    @property
-    def load_n(self) -> float:
-        """Thrust on the pusher, at the last event; negative pulls."""
-        return self.spring_pa * self._area_m2
+    def thrust_n(self, t_us: int) -> float:
+        """Force of the pusher on the plunger; negative pulls."""
+        return self.spring_pa(t_us) * self._area_m2
 
     @property
     def leaking(self) -> bool:
@@ -191,7 +189,7 @@ class Fluid:
     def pulse_response(self, omega_per_s: float) -> complex:
         """Pressure at the node per pressure of a pulse in the artery; changes with `pulse_c` and the conductances.
 
-        `pulse_c` is the compliance that a pulse meets: a stopper with friction doesn't follow it, a free one takes it up.
+        `pulse_c` is the compliance that a pulse meets: a stopper with friction does not follow it.
         """
         if not self._g_line or not self.pulse_c:
             return 0j
@@ -357,7 +355,7 @@ class Fluid:
             self.reservoir -= move
             self._squeeze -= move
             if reached == _CELL:
-                self._cell += 1 if move > 0 else -1
+                self._cell += 1 if excess > 0 else -1  # an edge underfoot is crossed with no move
                 self._enter_cell()
             elif reached == _CONTACT:
                 self._squeeze = 0.0
@@ -448,7 +446,7 @@ class Fluid:
         """The pressure at which a fall ends, and why."""
         level, why = self._low, _CELL
         if self.regime == STUCK:
-            slip = self.spring_pa - self._static
+            slip = self.spring_pa(self.t_us) - self._static
             if self._wall <= 0 and slip > level:
                 level, why = slip, _SLIP_FORWARD
             return level, why
@@ -467,7 +465,7 @@ class Fluid:
         """The pressure at which a rise ends, and why."""
         level, why = self._high, _CELL
         if self.regime == STUCK:
-            slip = self.spring_pa + self._static
+            slip = self.spring_pa(self.t_us) + self._static
             if self._wall >= 0 and slip < level:
                 level, why = slip, _SLIP_BACK
             return level, why

@@ -1,6 +1,6 @@
 """Driver and stepper motor: what the rotor does with EN, DIR and STEP.
 
-Owns: rotor and sequencer position in microsteps, lost and ignored pulses. Must not: know screw position, fluid or clock.
+Owns: rotor and sequencer in microsteps, lost and ignored pulses. Must not: know screw position, fluid or clock.
 
 The rotor's stable places under current are those congruent to the sequencer's position modulo four full steps (one
 electrical turn); without current, the full steps. A pulse that is too fast or finds too much load moves the sequencer

@@ -77,7 +77,7 @@ class Plant:
         if t_us >= self._agenda_us:
             self._run_agenda(t_us)
         fluid.advance(t_us)
-        if motor.pulse(t_us, fluid.load_n, screw.room()):
+        if motor.pulse(t_us, fluid.thrust_n(t_us), screw.room()):
             moved = screw.turn_to(motor.rotor)
             if moved:
                 fluid.push(moved)
@@ -247,7 +247,7 @@ class Plant:
             missed_steps=motor.missed,
             ignored_steps=motor.ignored,
             carriage_um=self._screw.nut / self._screw.area_mm2,
-            thrust_n=fluid.load_n,
+            thrust_n=fluid.thrust_n(t_us),
             stopper=REGIMES[fluid.regime],
             slips=fluid.slips,
             switches=self._switch_bits(),

@@ -1,6 +1,6 @@
-"""What the plant costs: `python -m haipump_emulator.plant.bench` prints microseconds per call.
+"""What the plant costs: `python -m tests.emulator.plant.bench` prints microseconds per call.
 
-Owns: the measurement. Must not: be imported by anything that simulates.
+Owns: the measurement; it reads the wall clock, which the plant itself may not. Must not: be part of the package.
 """
 
 from __future__ import annotations
