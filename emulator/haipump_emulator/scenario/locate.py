@@ -80,7 +80,10 @@ class _Scanner:
         self._at += 2 if double else 1
         keys = self._keys()
         self._at = start  # the place of a table is its bracket
-        path = self._through(keys[:-1]) + (keys[-1],)
+        above = self._through(keys[:-1])
+        for count in range(1, len(above) + 1):
+            self._note(above[:count])  # a table may be first named by one inside it
+        path = (*above, keys[-1])
         if double:
             index = self._counts.get(path, 0)
             self._counts[path] = index + 1

@@ -13,13 +13,16 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from haipump_emulator.scenario import rig
 from haipump_emulator.scenario.host import Answer, Event, ScriptedHost, Talk
 from haipump_emulator.scenario.model import (
+    AlarmSeen,
     Asked,
     Entry,
+    EventSeen,
     Expect,
     Flood,
     Jumper,
@@ -105,11 +108,25 @@ class Player:
             watch.poll(now_us)
         self._watches = [watch for watch in self._watches if watch.check.passed is None]
 
+    def ride(self, at: Callable[[int, Callable[[], None]], None]) -> None:
+        """Play along with a clock that somebody else drives: `at(t_us, do)` must call `do` at that simulated time."""
+
+        def again() -> None:
+            self.poll()
+            if not self.finished:
+                at(max(self.due_us, self._core.now_us + 1), again)
+
+        at(self._core.now_us, again)
+
     # --- what happens ---
 
     def _begin(self, entry: Entry) -> None:
-        """The action first; the expectation opens when the action is over."""
-        action = entry.action
+        """The action, then the expectation; but one that waits for an event listens already while the action goes on,
+        or it would miss what comes at once."""
+        action, expect = entry.action, entry.expect
+        if expect is not None and isinstance(expect.condition, (AlarmSeen, EventSeen)):
+            self._watch(entry, expect)
+            entry = replace(entry, expect=None)
         if isinstance(action, Say):
             self._say(entry, action)
         elif isinstance(action, Flood):
@@ -205,11 +222,12 @@ class Player:
         elif isinstance(expect.condition, StateIs) and expect.within_us is None and expect.for_us is None:
             self._ask(entry, Asked("status", {"state": expect.condition.state}))
         else:
-            check = self._new_check(entry, describe(expect))
-            watch = Watch(expect, check, self._view, self.end_us)
-            watch.poll(self._core.now_us)
-            if check.passed is None:
-                self._watches.append(watch)
+            self._watch(entry, expect).poll(self._core.now_us)
+
+    def _watch(self, entry: Entry, expect: Expect) -> Watch:
+        watch = Watch(expect, self._new_check(entry, describe(expect)), self._view, self.end_us)
+        self._watches.append(watch)
+        return watch
 
     def _new_check(self, entry: Entry, what: str) -> Check:
         check = Check(entry.line, self._core.now_us, what)

@@ -88,7 +88,11 @@ def _all(trace: Trace) -> Iterator[Row]:
     found += [row(r["t_us"], "input", r["name"], text=r["arguments"]) for r in _inputs(trace)]
     found += [row(r["t_us"], "line", r["way"], text=r["text"]) for r in _lines(trace)]
     for t_us, fields in trace.truths:
-        found += [row(t_us, "truth", name, float(value)) for name, value in fields.items() if value is not None]
+        for name, value in fields.items():
+            if isinstance(value, str):
+                found.append(row(t_us, "truth", name, text=value))
+            else:
+                found.append(row(t_us, "truth", name, value))
     found.sort(key=lambda item: item["t_us"])  # stable: within one moment the order above
     return iter(found)
 
@@ -144,12 +148,12 @@ def _write_parquet(path: Path, names: list[str], found: Iterable[Row]) -> int:
 
 
 def _arrow_type(pa: Any, name: str, sample: list[Row]) -> Any:
-    """Texts and whole numbers where every value is one, else floating point (a column may mix 0 and 0.5)."""
-    if name in ("t_us", "position", "direction"):
+    """The type of a column: what all its values are, floating point when they are numbers of both kinds."""
+    if name == "t_us":
         return pa.int64()
-    values = [row[name] for row in sample if row.get(name) is not None]
-    if name in ("kind", "name", "way", "text", "fields", "arguments") or any(isinstance(v, str) for v in values):
-        return pa.string()
-    if values and all(isinstance(v, bool) for v in values):
-        return pa.bool_()
-    return pa.float64()
+    if name in ("value", "pressure_pa"):
+        return pa.float64()  # a table without rows must have the columns of one with rows
+    kinds = {type(row[name]) for row in sample}
+    if not kinds or str in kinds:
+        return pa.int64() if name in ("direction", "position") else pa.string()
+    return {frozenset({bool}): pa.bool_(), frozenset({int}): pa.int64()}.get(frozenset(kinds), pa.float64())

@@ -46,7 +46,7 @@ class Recorder:
     ) -> None:
         self._core = core
         self._truth = core.plant.truth
-        self._fields = [f.name for f in dataclasses.fields(self._truth(core.now_us))]
+        self._fields = [f.name for f in dataclasses.fields(self._truth(core.now_us)) if f.name != "t_us"]
         self._sample_us, self._snapshot_us = sample_us, snapshot_us
         self._sample_due = self._snapshot_due = core.now_us
         self._due = core.now_us
