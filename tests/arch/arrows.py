@@ -47,8 +47,9 @@ RULES = (
     Rule(f"{_FW}.store", (f"{_FW}.core", f"{_FW}.store", *_TABLES), PURE),
     Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD),
     Rule(f"{_FW}.ports", (f"{_FW}.const",)),
-    Rule(f"{_FW}.app", (_FW,), PURE, never=(f"{_FW}.ports.rp2",)),
-    Rule(_FW),
+    Rule(f"{_FW}.const"),
+    # The app and the parts that it is made of, beside it at the top of the package.
+    Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2",)),
     Rule("boot", (), BOARD),
     Rule("main", (_FW,), BOARD),
     Rule(f"{_EMU}.plant", (f"{_EMU}.plant",), MATHS | {"numpy"}),
