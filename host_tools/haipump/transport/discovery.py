@@ -1,6 +1,6 @@
 """Which ports could have a pump: Pico boards by their USB vendor number, and emulators that say that they run.
 
-A running emulator writes one JSON file with the key `port` (a path or `socket://...`) into `emulator_folder()`.
+A running emulator keeps one JSON file with the keys `port` (a path or `socket://...`) and `pid` in `emulator_folder()`.
 Owns: the list. Must not: open a port.
 """
 
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,9 +29,14 @@ class PortInfo:
 
 
 def emulator_folder() -> Path:
-    """Where running emulators leave their files: `$XDG_RUNTIME_DIR` or `~/.local/state`, then `haipump/emulators`."""
-    base = os.environ.get("XDG_RUNTIME_DIR")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "haipump" / "emulators"
+    """Where running emulators of this user keep their files (docs: `haipump-emu run --help`); it need not exist."""
+    named = os.environ.get("HAIPUMP_EMU_DIR")
+    if named:
+        return Path(named)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "haipump-emu"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(runtime) / "haipump-emu" if runtime else Path(tempfile.gettempdir()) / f"haipump-emu-{os.getuid()}"
 
 
 def find_ports(every: bool = False) -> list[PortInfo]:
@@ -53,11 +60,11 @@ def _emulators() -> list[PortInfo]:
     for path in sorted(emulator_folder().glob("*.json")):
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
-            port = facts["port"]
+            port, name = facts["port"], facts.get("name", "")
         except (OSError, ValueError, KeyError, TypeError):
             continue  # being written, left behind, or not ours
         if isinstance(port, str) and _alive(port, facts.get("pid")):
-            found.setdefault(port, PortInfo(port, "emulator", "haipump emulator"))
+            found.setdefault(port, PortInfo(port, "emulator", f"emulator {name}".strip()))
     return list(found.values())
 
 

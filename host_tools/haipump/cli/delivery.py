@@ -1,0 +1,277 @@
+"""Commands of delivery: rate, bolus, program, kvo, start, pause, resume, cancel, stop.
+
+Owns: their options and what they show. Must not: know the wire.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from haipump import answers
+from haipump.cli import views
+from haipump.cli.frame import Cli, command
+from haipump.client import Pump
+from haipump.errors import EXIT_INTERRUPTED, UsageError
+from haipump.orders import Order
+from haipump.programme import Programme, daily, load
+from haipump.protocol import help as texts
+from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
+from haipump_fw.proto.messages import RECORDS, SOURCES
+
+PANEL = "Delivery"
+LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
+OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
+WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end, with a progress bar.")]
+
+
+def register(app: typer.Typer) -> None:
+    for name, function in (
+        ("rate", rate),
+        ("bolus", bolus),
+        ("program", program),
+        ("kvo", kvo),
+        ("start", start),
+        ("pause", pause),
+        ("resume", resume),
+        ("cancel", cancel),
+        ("stop", stop),
+    ):
+        command(app, name, PANEL)(function)
+
+
+def rate(
+    cli: Cli,
+    rate: Annotated[str, typer.Argument(help="For example 1.3mL/day.")],
+    vtbi: Annotated[str | None, typer.Option(help="Volume to be infused, at which it ends: 5mL.")] = None,
+    at_end: Annotated[str | None, typer.Option(help="What then: stop or kvo.")] = None,
+    ramp: Annotated[str | None, typer.Option(help="Reach the rate evenly over this time: 1h.")] = None,
+    override: OverrideOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Sets the basal rate, now; a running bolus goes on."""
+    with cli.pump() as pump:
+
+        def prepare() -> answers.Plan:
+            return pump.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override)
+
+        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Set this rate?"), wait)
+
+
+def bolus(
+    cli: Cli,
+    volume: Annotated[str, typer.Argument(help="For example 0.1mL.")],
+    over: Annotated[str | None, typer.Option(help="Extended: spread evenly over this time, e.g. 10min.")] = None,
+    within: Annotated[str | None, typer.Option("--in", help="Immediate, but taking this time.")] = None,
+    override: OverrideOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Delivers a bolus, immediate or extended; the basal rate goes on beside it."""
+    with cli.pump() as pump:
+
+        def prepare() -> answers.Plan:
+            return pump.prepare_bolus(volume, over=over, within=within, override=override)
+
+        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Deliver this bolus?"), wait)
+
+
+def program(
+    cli: Cli,
+    file: Annotated[Path | None, typer.Argument(help="A programme file (TOML).")] = None,
+    rate: Annotated[str | None, typer.Option(help="Instead of a file: this rate ...")] = None,
+    days: Annotated[int | None, typer.Option(help="... for so many days ...")] = None,
+    daily_bolus: Annotated[str | None, typer.Option(help="... with this bolus every day ...")] = None,
+    at: Annotated[str, typer.Option(help="... so long after each day's begin.")] = "0s",
+    at_end: Annotated[str, typer.Option(help="What follows: stop or kvo (not for a file).")] = "stop",
+    override: OverrideOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Runs a programme of rates, ramps and boluses, which the pump then follows by itself for weeks.
+
+    Without a file: haipump program --rate 1.3mL/day --days 14 --daily-bolus 0.1mL
+
+    A file says when what happens, counted from the begin of each period:
+
+    period = "1d"
+
+    repeats = 14
+
+    at_end = "stop"
+
+    rate = "1.3 mL/day"
+
+    [[item]]
+
+    at = "8h"
+
+    bolus = "0.1 mL"
+
+    over = "10min"
+
+    An item has `at` and one of `rate`, `ramp` (with `over`), `bolus` (with or without `over`).
+    """
+    if file is not None:
+        if rate is not None or days is not None or daily_bolus is not None:
+            raise UsageError("there is a file, and --rate, --days or --daily-bolus", next_step="use one of both")
+        made = load(file)
+    elif rate is None or days is None:
+        raise UsageError("there is no programme", next_step="name a file, or give at least --rate and --days")
+    else:
+        made = daily(rate, days, daily_bolus, at, at_end)
+    with cli.pump() as pump:
+
+        def show(plan: answers.Plan) -> object:
+            return views.plan_view(plan, programme_rows(made))
+
+        order = cli.order(pump, lambda: pump.prepare_programme(made, override=override), show, "Run this programme?")
+        finish(cli, pump, order, wait)
+
+
+def programme_rows(made: Programme, longest: int = 12) -> list[tuple[str, str]]:
+    """The items for the read-back; of long programmes the first ones."""
+    rows = [(f"At {format_duration(item.at_s)}", str(item)) for item in made.items[:longest]]
+    if len(made.items) > longest:
+        rows.append(("", f"and {len(made.items) - longest} more"))
+    return rows
+
+
+def kvo(cli: Cli) -> None:
+    """Keeps the vein open: delivers at the KVO setting, or at the running rate when that is lower."""
+    with cli.pump() as pump:
+        order = cli.order(pump, lambda: pump.prepare("prepare_kvo"), views.plan_view, "Go to KVO?")
+        finish(cli, pump, order, False)
+
+
+def start(cli: Cli, override: OverrideOption = False) -> None:
+    """Goes on with what was paused; or sets the last rate again, as the pump's journal has it."""
+    with cli.pump() as pump:
+        if pump.status().state == "paused":
+            moved(cli, pump.resume())
+            return
+        last = last_rate(pump)
+        if last is None:
+            raise UsageError(
+                "the pump's journal has no rate to start again",
+                texts.state_sentence(pump.status().state),
+                "give one: `haipump rate`",
+            )
+
+        def prepare() -> answers.Plan:
+            return pump.prepare("prepare_rate", rate_nl_per_day=last, override=1 if override else None)
+
+        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Start the last rate again?"), False)
+
+
+def last_rate(pump: Pump) -> int | None:
+    """The newest basal rate in the journal, in nL/day; one that had an end (a volume) does not count."""
+    kind, _, form, names = next(row for row in RECORDS if row[1] == "intent")
+    page = pump.journal_page(0)
+    # In steps backwards: the newest intents are near the end.
+    for begin in range(page.last, max(page.first, page.last - LOOK_BACK_MAX) - 1, -20):
+        found = None
+        for record in pump.journal(max(page.first, begin - 19)):
+            if record.seq > begin:
+                break
+            if record.data[0] != kind:
+                continue
+            intent = dict(zip(names.split(), struct.unpack_from(form, record.data, 12), strict=True))
+            if SOURCES[intent["source"]] == "basal" and intent["rate_nl_per_day"] and not intent["volume_nl"]:
+                found = int(intent["rate_nl_per_day"])
+        if found is not None:
+            return found
+    return None
+
+
+def pause(cli: Cli) -> None:
+    """Holds the delivery with its exact remainder; `resume` goes on."""
+    with cli.pump() as pump:
+        moved(cli, pump.pause())
+
+
+def resume(cli: Cli) -> None:
+    """Goes on with what was paused."""
+    with cli.pump() as pump:
+        moved(cli, pump.resume())
+
+
+def cancel(cli: Cli) -> None:
+    """Ends the running bolus; the basal rate goes on."""
+    with cli.pump() as pump:
+        moved(cli, pump.cancel_bolus())
+
+
+def stop(cli: Cli) -> None:
+    """Stops the motor at once, never asks, and makes sure of it."""
+    with cli.pump() as pump:
+        status = pump.stop()
+        cli.result({"status": asdict(status)})
+        cli.say(
+            f"[bold]{texts.state_sentence(status.state)}.[/] {format_volume(status.delivered_nl)} were delivered in all."
+        )
+
+
+def moved(cli: Cli, motion: answers.Motion) -> None:
+    """Where a one-step order has left the pump."""
+    cli.result({"state": motion.state, "order": motion.order, "left_nl": motion.left_nl})
+    left = f", {format_volume(motion.left_nl)} are left" if motion.left_nl else ""
+    cli.say(f"{texts.state_sentence(motion.state)}{left}.")
+
+
+def finish(cli: Cli, pump: Pump, order: Order, wait: bool) -> None:
+    """After the commit: say so, or wait for the end."""
+    values: dict[str, Any] = {"order": order.id, "recovered": order.recovered}
+    if order.plan is not None:
+        values["plan"] = {"verb": order.plan.verb, "hash": order.plan.hash, **order.plan.values}
+    if wait:
+        values["result"] = asdict(waited(cli, order))
+    status = pump.status()
+    cli.result(values | {"status": asdict(status)})
+    number = f"Order {order.id}: " if order.id else ""
+    if order.recovered:
+        cli.say("[yellow]The answer was lost on the way; the pump was asked, and has taken the order once.[/]")
+    if not wait:
+        flow = f", flow {format_rate(status.flow_nl_per_day)}" if status.flow_nl_per_day else ""
+        cli.say(f"[green]{number}done.[/] {texts.state_sentence(status.state)}{flow}.")
+
+
+def waited(cli: Cli, order: Order) -> answers.OrderStatus:
+    """Wait with a progress bar. Ctrl-C leaves the order running and says so."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>5.1f} %"),
+        TextColumn("{task.fields[detail]}"),
+        console=cli.out,
+    )
+    try:
+        with nullcontext() if cli.json else progress:
+            task = progress.add_task("Starting", total=1.0, detail="")
+            status = order.wait(progress=_follow(progress, task))
+    except KeyboardInterrupt:
+        cli.say("[yellow]It goes on without us.[/] `haipump watch` shows it, `cancel` ends a bolus, `stop` everything.")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    cli.say(f"[green]Complete:[/] {format_volume(status.stepped_nl)} in {format_duration_short(status.elapsed_s)}.")
+    return status
+
+
+def _follow(progress: Progress, task: TaskID) -> Callable[[answers.OrderStatus], None]:
+    def update(status: answers.OrderStatus) -> None:
+        if status.planned_nl:
+            done = status.stepped_nl / status.planned_nl
+            detail = f"{format_volume(status.stepped_nl)} of {format_volume(status.planned_nl)}"
+        else:
+            done = status.elapsed_s / max(1, status.elapsed_s + max(0, status.left_s))
+            detail = ""
+        if status.left_s > 0:
+            detail += f"  {format_duration_short(status.left_s)} left"
+        name = texts.SOURCES.get(status.source, status.source)
+        progress.update(task, completed=1.0 if status.result == "complete" else done, description=name, detail=detail)
+
+    return update

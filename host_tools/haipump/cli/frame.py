@@ -1,0 +1,230 @@
+"""What every command shares: common options, connecting, asking, showing, and errors on the way out.
+
+Owns: `Cli` and the decorator `command`. Must not: know any single command.
+
+A command is a function whose first parameter is a `Cli`; `command` gives it the common options (`--port`, `--json`,
+`--yes`, `--key-file`), which may also stand before the command's name. With `--json` exactly one object goes to
+standard output: `{"ok": true, ...}` with the command's own keys, or `{"ok": false, "error": {...}, "exit_code": n}`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from haipump import answers
+from haipump.client import Pump, connect, key_bytes
+from haipump.errors import EXIT_INTERRUPTED, Declined, HaipumpError, SeveralPumps, UsageError
+from haipump.orders import Order
+from haipump.transport import find_ports
+
+PANEL = "Common options"
+FRESH_S = 20  # a read-back older than this is read back again: its token lives for 30 s
+
+PortOption = Annotated[
+    str | None,
+    typer.Option(
+        "--port",
+        "-p",
+        envvar="HAIPUMP_PORT",
+        help="/dev/ttyACM0, pty, socket://host:port, COM5.",
+        rich_help_panel=PANEL,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=PANEL)]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask: for scripts.", rich_help_panel=PANEL)]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--key-file", envvar="HAIPUMP_KEY_FILE", help="The key of a locked pump.", rich_help_panel=PANEL),
+]
+
+
+def stdout() -> Console:
+    """Made anew each time: tests and the shell exchange sys.stdout."""
+    return Console(highlight=False)
+
+
+def stderr() -> Console:
+    return Console(stderr=True, highlight=False)
+
+
+@dataclass
+class Cli:
+    """The common options, and what a command needs of the world. `shared` is the shell's open pump."""
+
+    port: str | None = None
+    json: bool = False
+    yes: bool = False
+    key_file: Path | None = None
+    shared: Pump | None = None
+    out: Console = field(default_factory=stdout)
+
+    @property
+    def interactive(self) -> bool:
+        """A person is there to be asked."""
+        return not self.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+    @contextmanager
+    def pump(self) -> Iterator[Pump]:
+        """The pump, for a `with`: the named one, the only one, or the one that the person picks."""
+        if self.shared is not None:
+            yield self.shared
+            return
+        with connect(self.port or self.pick_port(), self.key()) as pump:
+            yield pump
+
+    def key(self) -> bytes | None:
+        """The key from the key file. Raises UsageError."""
+        if self.key_file is None:
+            return None
+        try:
+            return key_bytes(self.key_file.read_text(encoding="ascii").strip())
+        except (OSError, UnicodeDecodeError) as failure:
+            raise UsageError(
+                f"the key file {self.key_file} can't be read ({failure})", next_step="check the name"
+            ) from failure
+
+    def pick_port(self) -> str | None:
+        """None to let the library find the only one; asks when there are several and a person is there."""
+        found = find_ports()
+        if len(found) < 2 or not self.interactive:
+            return None
+        self.out.print(f"{len(found)} pumps are connected:")
+        for number, info in enumerate(found, 1):
+            self.out.print(f"  [bold]{number}[/]  {info.port}  [dim]{info.description} {info.serial_number}[/]")
+        choice = typer.prompt("Which one", default="", show_default=False)
+        if choice.isdigit() and 1 <= int(choice) <= len(found):
+            return found[int(choice) - 1].port
+        raise SeveralPumps("no pump was picked", "name one with --port", [info.port for info in found])
+
+    def result(self, values: Mapping[str, Any]) -> None:
+        """With --json: the object. Without: nothing."""
+        if self.json:
+            sys.stdout.write(json.dumps({"ok": True, **values}, indent=2) + "\n")
+
+    def say(self, text: object) -> None:
+        """For people; nothing with --json."""
+        if not self.json:
+            self.out.print(text)
+
+    def confirm(self, question: str) -> None:
+        """Go on only when the person says yes, or said so with --yes. Raises Declined."""
+        if self.yes:
+            return
+        if not self.interactive:
+            raise Declined("nobody is there to confirm it", "Nothing was started", "add --yes if it is meant")
+        if not typer.confirm(question, default=False):
+            raise Declined("it was not confirmed", "Nothing was started", "")
+
+    def order(
+        self, pump: Pump, prepare: Callable[[], answers.Plan], show: Callable[[answers.Plan], object], question: str
+    ) -> Order:
+        """Read back, show, ask, commit. When the person took so long that the read-back is old, it is made again, and
+        shown again when it came out otherwise."""
+        now = pump.conversation.transport.now
+        while True:
+            plan, began = prepare(), now()
+            self.say(show(plan))
+            self.confirm(question)
+            if now() - began > FRESH_S:
+                again = prepare()
+                if not _same(plan, again):
+                    self.say("[yellow]Meanwhile it would come out otherwise:[/]")
+                    continue
+                plan = again
+            return pump.commit(plan)
+
+
+def _same(one: answers.Plan, other: answers.Plan) -> bool:
+    drifting = ("empty_in_s", "reservoir_nl", "from_nl_per_day")
+
+    def facts(plan: answers.Plan) -> dict[str, int | str]:
+        return {name: value for name, value in plan.values.items() if name not in drifting}
+
+    return facts(one) == facts(other)
+
+
+def command(
+    app: typer.Typer, name: str, panel: str, **settings: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command with the common options. Errors become text or JSON, and the exit code."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, **arguments: Any) -> None:
+            cli = merged(ctx, arguments)
+            with reported(cli):
+                function(cli, **arguments)
+
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+        common = [
+            inspect.Parameter("port", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=PortOption),
+            inspect.Parameter("json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption),
+            inspect.Parameter("yes", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=YesOption),
+            inspect.Parameter("key_file", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=KeyOption),
+        ]
+        context = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        run.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
+        app.command(name, rich_help_panel=panel, **settings)(run)
+        return function
+
+    return register
+
+
+def merged(ctx: typer.Context, arguments: dict[str, Any]) -> Cli:
+    """The options given before the command with those behind it; takes the common ones out of `arguments`."""
+    before = ctx.obj if isinstance(ctx.obj, Cli) else Cli()
+    return Cli(
+        port=arguments.pop("port") or before.port,
+        json=arguments.pop("json") or before.json,
+        yes=arguments.pop("yes") or before.yes,
+        key_file=arguments.pop("key_file") or before.key_file,
+        shared=before.shared,
+    )
+
+
+@contextmanager
+def reported(cli: Cli) -> Iterator[None]:
+    """Errors of the library leave as text on standard error, or as JSON, and as the exit code."""
+    try:
+        yield
+    except HaipumpError as error:
+        if cli.json:
+            sys.stdout.write(json.dumps({"ok": False, **error.as_json()}, indent=2) + "\n")
+        else:
+            stderr().print(error_text(error))
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt:
+        if not cli.json:
+            stderr().print("[dim]Interrupted. What the pump was told to do goes on; `haipump stop` stops it.[/]")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def error_text(error: HaipumpError) -> Text:
+    """What happened, the state, what to do next: one line each."""
+    text = Text()
+    text.append(_sentence(error.what), style="bold red")
+    if error.state:
+        text.append("\n" + _sentence(error.state))
+    if error.next_step:
+        text.append("\nNext: ", style="bold")
+        text.append(_sentence(error.next_step))
+    return text
+
+
+def _sentence(text: str) -> str:
+    text = text.rstrip(".")
+    return text[:1].upper() + text[1:] + ("" if text.endswith(("?", "`", '"')) else ".")

@@ -1,0 +1,234 @@
+"""Commands for hands on the syringe: syringe, refill, prime, withdraw, jog, home.
+
+Owns: their options, the guided refill. Must not: let anything move without the word that the line is disconnected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from haipump import answers, syringes
+from haipump import quantities as q
+from haipump.cli import views
+from haipump.cli.delivery import WaitOption, finish, waited
+from haipump.cli.frame import Cli, command
+from haipump.client import Pump
+from haipump.errors import Declined, QuantityError, UsageError
+from haipump.protocol import help as texts
+from haipump.quantities import format_volume
+
+PANEL = "Syringe"
+DisconnectedOption = Annotated[
+    bool, typer.Option("--disconnected", help="Yes, the line is disconnected: this is fast, and no dose.")
+]
+BoreOption = Annotated[int | None, typer.Option("--bore-um", help="Inner diameter, when it is not the table's.")]
+TableOption = Annotated[str, typer.Option(help="Which table of diameters: plastic or newera.")]
+
+
+def register(app: typer.Typer) -> None:
+    for name, function in (
+        ("syringe", syringe),
+        ("refill", refill),
+        ("prime", prime),
+        ("withdraw", withdraw),
+        ("jog", jog),
+        ("home", home),
+    ):
+        command(app, name, PANEL)(function)
+
+
+def syringe(
+    cli: Cli,
+    size: Annotated[str | None, typer.Argument(help="Nominal size, e.g. 30mL. Without: shows the table.")] = None,
+    volume: Annotated[str | None, typer.Option(help="Volume in it; without: full.")] = None,
+    bore_um: BoreOption = None,
+    table: TableOption = "plastic",
+) -> None:
+    """Loads a syringe: says what is in it and how wide it is. Without a size: lists the known ones."""
+    if size is None:
+        show_table(cli)
+        return
+    with cli.pump() as pump:
+
+        def prepare() -> answers.Plan:
+            return pump.prepare_syringe(size, volume or size, bore_um=bore_um, table=table)
+
+        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Load this syringe?"), False)
+
+
+def show_table(cli: Cli) -> None:
+    """The syringes there are."""
+    cli.result(
+        {
+            "syringes": [
+                {
+                    "size_nl": one.size_nl,
+                    "bore_um": dict(zip(syringes.TABLES, one.bores_um, strict=True)),
+                    "max_rate_nl_per_day": one.max_rate_nl_per_day(),
+                }
+                for one in syringes.SYRINGES
+            ]
+        }
+    )
+    rows = [
+        (
+            one.name,
+            *(f"{bore / 1000:.3f} mm" for bore in one.bores_um),
+            f"{syringes.step_fl(one.bores_um[0], 2_000, 3_200) / 1e6:.1f} nL",
+            q.format_rate(one.max_rate_nl_per_day()),
+        )
+        for one in syringes.SYRINGES
+    ]
+    cli.say(views.rows_view(rows, "Syringe", "Bore (plastic)", "Bore (newera)", "Microstep, 2 mm lead", "Highest rate"))
+    cli.say(
+        "[dim]The tables differ by up to 3.5 % in volume; for a dose that counts, weigh what a syringe delivers and"
+    )
+    cli.say("[dim]correct it with `haipump calibrate --commanded 10mL --measured 9.9mL`.[/]")
+
+
+def prime(
+    cli: Cli,
+    volume: Annotated[str, typer.Argument(help="For example 0.5mL.")],
+    disconnected: DisconnectedOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Fills the line: pushes fast, not counted as dose."""
+    _move(cli, "prepare_prime", {"volume_nl": q.volume_nl(volume)}, disconnected, wait, "Prime?")
+
+
+def withdraw(
+    cli: Cli,
+    volume: Annotated[str, typer.Argument(help="For example 2mL.")],
+    disconnected: DisconnectedOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Pulls the plunger back, for refilling."""
+    _move(cli, "prepare_withdraw", {"volume_nl": q.volume_nl(volume)}, disconnected, wait, "Withdraw?")
+
+
+def jog(
+    cli: Cli,
+    steps: Annotated[int, typer.Argument(help="Microsteps forward; backward with `-- -100`.")],
+    disconnected: DisconnectedOption = False,
+    wait: WaitOption = False,
+) -> None:
+    """Moves the pusher by microsteps."""
+    _move(cli, "prepare_jog", {"steps": steps}, disconnected, wait, "Move?")
+
+
+def home(cli: Cli, disconnected: DisconnectedOption = False, wait: WaitOption = False) -> None:
+    """Moves the pusher back to the end switch."""
+    _move(cli, "prepare_home", {}, disconnected, wait, "Move home?")
+
+
+def _move(cli: Cli, verb: str, fields: dict[str, Any], disconnected: bool, wait: bool, question: str) -> None:
+    with cli.pump() as pump:
+        sure_disconnected(cli, disconnected)
+        order = cli.order(pump, lambda: pump.prepare(verb, disconnected=1, **fields), views.plan_view, question)
+        finish(cli, pump, order, wait)
+
+
+def sure_disconnected(cli: Cli, said: bool) -> None:
+    """--yes is not enough for this one. Raises Declined."""
+    if said:
+        return
+    if not cli.interactive:
+        raise Declined(
+            "nobody said that the line is disconnected", "Nothing was started", "add --disconnected if it is"
+        )
+    if not typer.confirm("Is the line disconnected from anything alive?", default=False):
+        raise Declined("the line is still connected", "Nothing was started", "disconnect it first")
+
+
+def refill(
+    cli: Cli,
+    begin: Annotated[bool, typer.Option("--begin", help="Only begin.")] = False,
+    end: Annotated[bool, typer.Option("--end", help="Only end.")] = False,
+    pull: Annotated[str | None, typer.Option("--withdraw", help="Pull this back before.")] = None,
+    size: Annotated[str | None, typer.Option("--syringe", help="Size of the syringe that is in then.")] = None,
+    volume: Annotated[str | None, typer.Option(help="Volume that is in it then.")] = None,
+    bore_um: BoreOption = None,
+    table: TableOption = "plastic",
+    disconnected: DisconnectedOption = False,
+) -> None:
+    """Guides through changing or filling the syringe.
+
+    For scripts: haipump refill --syringe 30mL --volume 30mL --disconnected --yes
+    """
+    with cli.pump() as pump:
+        if begin or end:
+            state = pump.refill_begin() if begin else pump.refill_end()
+            cli.result({"state": state})
+            cli.say(texts.state_sentence(state) + ".")
+            return
+        if not cli.interactive and size is None:
+            raise UsageError(
+                "nobody is there to be asked", next_step="give --syringe and --volume, or --begin and --end"
+            )
+        _stopped(cli, pump)
+        sure_disconnected(cli, disconnected)
+        pump.refill_begin()
+        cli.say("[bold blue]1[/] The refill has begun; the motor is off.")
+        _pull(cli, pump, pull)
+        cli.say("[bold blue]3[/] Change or fill the syringe, and see that the plunger is held.")
+        order = _load(cli, pump, size, volume, bore_um, table)
+        state = pump.refill_end()
+        status = pump.status()
+        cli.result({"state": state, "plan": dict(order.plan.values) if order.plan else {}, "status": status.__dict__})
+        cli.say(
+            f"[bold blue]5[/] [green]The refill is over.[/] {format_volume(status.reservoir_nl)} are in the syringe."
+        )
+        cli.say("[dim]Next: `haipump prime 0.5mL` if the line is empty, connect it, then `haipump rate` or `start`.[/]")
+
+
+def _stopped(cli: Cli, pump: Pump) -> None:
+    status = pump.status()
+    if status.state in ("stopped", "refill"):
+        return
+    cli.say(f"[yellow]{texts.state_sentence(status.state)}.[/]")
+    cli.confirm("Stop it for the refill?")
+    pump.stop()
+
+
+def _pull(cli: Cli, pump: Pump, pull: str | None) -> None:
+    """Step 2: pull the plunger back, when wanted."""
+    if pull is None and cli.interactive:
+        asked = _asked(cli, "[bold blue]2[/] Pull the plunger back by (Enter: not at all)", "", q.volume_nl)
+        pull = asked or None
+    if pull is None:
+        return
+    amount = q.volume_nl(pull)
+    prepare = lambda: pump.prepare("prepare_withdraw", volume_nl=amount, disconnected=1)  # noqa: E731
+    waited(cli, cli.order(pump, prepare, views.plan_view, "Pull it back?"))
+
+
+def _load(cli: Cli, pump: Pump, size: str | None, volume: str | None, bore_um: int | None, table: str) -> Any:
+    """Step 4: what is in now."""
+    present = pump.calibration().syringe_nl
+    default = format_volume(present) if present else "30 mL"
+    chosen = size or _asked(
+        cli, "[bold blue]4[/] Size of the syringe", default, lambda text: syringes.find(text).size_nl
+    )
+    filled = volume or (_asked(cli, "  Volume in it", chosen, q.volume_nl) if cli.interactive else chosen)
+
+    def prepare() -> answers.Plan:
+        return pump.prepare_syringe(chosen, filled, bore_um=bore_um, table=table)
+
+    return cli.order(pump, prepare, views.plan_view, "Load this syringe?")
+
+
+def _asked(cli: Cli, question: str, default: str, check: Callable[[str], int]) -> str:
+    """Ask until the answer is a quantity (or the empty default)."""
+    while True:
+        cli.out.print(question + (f" [dim]({default})[/]" if default else ""), end=": ")
+        answer = input().strip() or default
+        if not answer:
+            return ""
+        try:
+            check(answer)
+            return answer
+        except (QuantityError, UsageError) as error:
+            cli.out.print(f"[red]{error.what}[/]; {error.next_step}")

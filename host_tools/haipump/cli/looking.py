@@ -1,0 +1,156 @@
+"""Commands that only look: ports, info, status, totals, alarms, clock.
+
+Owns: what they show. Must not: change anything on the pump.
+"""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from haipump.cli import views
+from haipump.cli.frame import Cli, command
+from haipump.protocol import help as texts
+from haipump.quantities import format_duration, format_volume
+from haipump.transport import find_ports, obstacles
+
+PANEL = "Looking"
+
+
+def register(app: typer.Typer) -> None:
+    for name, function in (
+        ("ports", ports),
+        ("info", info),
+        ("status", status),
+        ("totals", totals),
+        ("alarms", alarms),
+        ("clock", clock),
+    ):
+        command(app, name, PANEL)(function)
+
+
+def ports(
+    cli: Cli,
+    every: Annotated[bool, typer.Option("--all", "-a", help="Other serial ports, too.")] = False,
+    udev: Annotated[bool, typer.Option("--udev", help="Print the udev rule for Linux, to install it.")] = False,
+) -> None:
+    """Lists connected boards and running emulators, and what is in the way of using them."""
+    if udev:
+        cli.result({"rule": obstacles.UDEV_RULE, "path": obstacles.UDEV_PATH, "install": list(obstacles.UDEV_INSTALL)})
+        if not cli.json:
+            cli.out.file.write(obstacles.UDEV_RULE)
+        return
+    found = find_ports(every)
+    trouble = obstacles.modem_manager_runs() and not obstacles.udev_rule_installed()
+    cli.result({"ports": [asdict(port) for port in found], "modem_manager_may_interfere": trouble})
+    if found:
+        rows = [(port.port, port.kind, port.description, port.serial_number) for port in found]
+        cli.say(views.rows_view(rows, "Port", "Kind", "What", "Serial number"))
+    else:
+        cli.say("No pump is connected: no Pico on USB, and no emulator is running.")
+        cli.say(
+            "[bold]Next:[/] plug one in, start one with `haipump-emu run`, or see all ports with `haipump ports -a`."
+        )
+    if trouble:
+        cli.say("[yellow]ModemManager is running and probes new serial ports.[/] Keep it away from the pump:")
+        for line in obstacles.UDEV_INSTALL:
+            cli.say(Text("  " + line))
+
+
+def info(cli: Cli) -> None:
+    """Shows who the pump is, and what its sensors and switches read."""
+    with cli.pump() as pump:
+        hello, facts, sensors = pump.hello(), pump.info(), pump.sensors()
+        cli.result({"port": pump.port, "hello": asdict(hello), "info": asdict(facts), "sensors": asdict(sensors)})
+        shown = {"device": hello.device, "boot": hello.boot, "next_id": hello.next_id}
+        shown |= {"locked": "yes" if hello.locked else "no"} | asdict(facts)
+        words = {"locked": "Locked", "reset": "Last reset", "firmware": "Firmware", "interpreter": "Interpreter"}
+        cli.say(views.facts_view(f"Pump at {pump.port}", shown, words))
+        read = asdict(sensors)
+        switches = ("front", "back", "captured", "diag", "service", "enabled", "uncertain")
+        read |= {name: "yes" if read[name] else "no" for name in switches}
+        read["temperature_mc"] = f"{sensors.temperature_mc / 1000:.1f} °C"
+        words = {
+            "front": "Front end switch closed (syringe empty)",
+            "back": "Back end switch closed (home)",
+            "captured": "Plunger held",
+            "diag": "Motor driver reports an error",
+            "service": "Service jumper closed",
+            "enabled": "Motor powered",
+            "uncertain": "Position uncertain by half a full step",
+        }
+        cli.say(views.facts_view("Sensors", read, words))
+
+
+def status(cli: Cli) -> None:
+    """Shows how the pump is: state, flow, what is left, reservoir, pressure, alarms."""
+    show_status(cli, with_hints=False)
+
+
+def show_status(cli: Cli, with_hints: bool) -> None:
+    """The status; with hints at what one would type next."""
+    with cli.pump() as pump:
+        now, sensors, syringe_nl = pump.status(), pump.sensors(), pump.calibration().syringe_nl
+        standing = pump.alarms() if now.alarm != "none" else []
+        cli.result(
+            {
+                "port": pump.port,
+                "device": pump.conversation.greeting.device,
+                "status": asdict(now),
+                "alarms": [asdict(alarm) for alarm in standing],
+                "sensors": asdict(sensors),
+                "syringe_nl": syringe_nl,
+            }
+        )
+        cli.say(views.status_view(pump.port, now, standing, sensors, syringe_nl))
+        if with_hints:
+            cli.say("[dim]Try: [/]" + "[dim], [/]".join(f"[bold]{hint}[/]" for hint in views.hints(now, syringe_nl)))
+            cli.say("[dim]All commands: haipump --help[/]")
+
+
+def totals(cli: Cli) -> None:
+    """Shows what was delivered since the syringe was loaded, and in the pump's life."""
+    with cli.pump() as pump:
+        since, life = pump.totals(), pump.lifetime()
+        cli.result({"totals": asdict(since), "lifetime": asdict(life)})
+        words = {
+            "commanded_nl": "Commanded",
+            "stepped_nl": "Stepped (pulses counted at the driver)",
+            "confirmed_nl": "Confirmed (shaft encoder)",
+            "primed_nl": "Primed, not dose",
+            "withdrawn_nl": "Withdrawn, not dose",
+        }
+        for title, values in (("Since the syringe was loaded", asdict(since)), ("In the pump's life", asdict(life))):
+            low, high = values.pop("stepped_min_nl"), values.pop("stepped_max_nl")
+            if low != high:
+                values["range"] = f"{format_volume(low)} to {format_volume(high)}, after a power loss"
+            cli.say(views.facts_view(title, values, words | {"range": "Stepped, as far as is known"}))
+
+
+def alarms(cli: Cli) -> None:
+    """Lists the alarms that stand, what they mean and what to do."""
+    with cli.pump() as pump:
+        standing = pump.alarms()
+        shown = []
+        for alarm in standing:
+            meaning, advice = texts.ALARMS.get(alarm.alarm, ("", ""))
+            shown.append(asdict(alarm) | {"meaning": meaning, "next_step": advice})
+        cli.result({"alarms": shown})
+        cli.say(views.alarms_view(standing) if standing else "No alarm stands.")
+
+
+def clock(cli: Cli) -> None:
+    """Shows the pump's boot number and uptime, and when that start was by this computer's clock."""
+    with cli.pump() as pump:
+        now = pump.clock()
+        wall = datetime.datetime.now(datetime.UTC)
+        started = wall - datetime.timedelta(seconds=now.uptime_s, microseconds=now.uptime_us)
+        cli.result({"clock": asdict(now), "wall_started": started.isoformat(), "wall_now": wall.isoformat()})
+        local = started.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        shown = {"boot": now.boot, "uptime": format_duration(now.uptime_s), "started": local}
+        words = {"boot": "Start number", "uptime": "Running for", "started": "Started (this computer's clock)"}
+        cli.say(views.facts_view("Clock", shown, words))

@@ -1,0 +1,87 @@
+"""The `haipump` command as a whole: its commands, what it does without one, and its exit codes.
+
+Owns: the typer application. Must not: know what a single command does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json as json_module
+import sys
+from typing import Any
+
+import typer
+
+from haipump import errors
+from haipump.cli import delivery, handling, looking, setup, shell, watch
+from haipump.cli.frame import Cli, JsonOption, KeyOption, PortOption, YesOption, merged, reported
+
+EPILOG = (
+    "Exit codes: 0 done, 1 the pump refused, 2 usage, 3 no pump or port, 4 communication failed, 5 the pump ended it "
+    "(alarm, stop), 6 not confirmed, 130 interrupted. Quantities are typed as people write them: 1.3mL/day, 0.5 ml/h, "
+    "2uL/min, 0.1mL, 90s, 1h30min, 50kPa. For bench and teaching; never to be connected to a person."
+)
+
+app = typer.Typer(
+    name="haipump",
+    help="Programs a haipump over its serial line. Without a command: shows how the connected pump is.",
+    epilog=EPILOG,
+    invoke_without_command=True,
+    no_args_is_help=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def without_command(
+    ctx: typer.Context,
+    port: PortOption = None,
+    json: JsonOption = False,
+    yes: YesOption = False,
+    key_file: KeyOption = None,
+) -> None:
+    cli = merged(ctx, {"port": port, "json": json, "yes": yes, "key_file": key_file})
+    ctx.obj = cli
+    if ctx.invoked_subcommand is None:
+        with reported(cli):
+            looking.show_status(cli, with_hints=True)
+
+
+for module in (looking, delivery, handling, setup, watch, shell):
+    module.register(app)
+
+# Reading the journal into a database and reports is a package of its own, which brings its commands along.
+if importlib.util.find_spec("haipump.report") and importlib.util.find_spec("haipump.report.cli"):
+    importlib.import_module("haipump.report.cli").register(app)
+
+
+def main(args: list[str] | None = None) -> None:
+    """The entry point. With --json also mistakes in the command line leave as an object on standard output."""
+    words = sys.argv[1:] if args is None else args
+    if "--json" not in words:
+        app(args=words, prog_name="haipump")
+        return
+    try:
+        code: Any = app(args=words, prog_name="haipump", standalone_mode=False)
+    except typer.Abort:
+        code = _json_error(errors.Declined("it was aborted", "Nothing was started"))
+    except Exception as failure:
+        # typer's usage errors; their class is not public, these two methods are
+        if not hasattr(failure, "format_message"):
+            raise
+        usage = errors.UsageError(failure.format_message(), next_step="see --help")  # type: ignore[attr-defined]
+        code = _json_error(usage)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _json_error(error: errors.HaipumpError) -> int:
+    sys.stdout.write(json_module.dumps({"ok": False, **error.as_json()}, indent=2) + "\n")
+    return error.exit_code
+
+
+def run_line(words: list[str], cli: Cli) -> None:
+    """One line of the shell, with the shell's options and its open pump."""
+    app(args=words, prog_name="haipump", standalone_mode=False, obj=cli)

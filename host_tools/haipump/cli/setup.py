@@ -1,0 +1,283 @@
+"""Commands to set the pump up and keep it: silence, ack, limits, calibrate, settings, selftest, lock, unlock, service.
+
+Owns: their options. Must not: move anything.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haipump import answers, syringes
+from haipump import quantities as q
+from haipump.cli import views
+from haipump.cli.delivery import finish
+from haipump.cli.frame import Cli, command
+from haipump.client import SETTING_NAMES, Pump
+from haipump.errors import UsageError
+from haipump.protocol import help as texts
+
+ALARM_PANEL, PANEL = "Alarms", "Setting up"
+_READERS: Mapping[str, Callable[[str], int]] = {
+    "_nl_per_day": q.rate_nl_per_day,
+    "_nl": q.volume_nl,
+    "_pa": q.pressure_pa,
+    "_s": q.duration_s,
+}
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "silence", ALARM_PANEL)(silence)
+    command(app, "ack", ALARM_PANEL)(ack)
+    for name, function in (
+        ("limits", limits),
+        ("calibrate", calibrate),
+        ("settings", settings),
+        ("selftest", selftest),
+        ("lock", lock),
+        ("unlock", unlock),
+        ("service", service),
+    ):
+        command(app, name, PANEL)(function)
+
+
+def silence(
+    cli: Cli, time: Annotated[str | None, typer.Argument(help="At most 2min; without: as in the settings.")] = None
+) -> None:
+    """Quiets the alarms for a while; a new alarm breaks through."""
+    with cli.pump() as pump:
+        seconds = pump.silence(None if time is None else q.duration_s(time))
+        cli.result({"seconds": seconds})
+        cli.say(f"The alarms are silent for {q.format_duration(seconds)}.")
+
+
+def ack(cli: Cli, alarm: Annotated[str | None, typer.Argument(help="Name of one alarm; without: all.")] = None) -> None:
+    """Acknowledges alarms; those whose cause is gone go away."""
+    with cli.pump() as pump:
+        count = pump.ack(alarm)
+        standing = pump.alarms()
+        cli.result({"acknowledged": count, "alarms": [asdict(one) for one in standing]})
+        cli.say(f"{count} acknowledged." if count else "There was nothing to acknowledge.")
+        if standing:
+            cli.say(views.alarms_view(standing))
+        else:
+            cli.say(f"{texts.state_sentence(pump.status().state)}.")
+
+
+def limits(
+    cli: Cli,
+    max_rate: Annotated[str | None, typer.Option(help="Highest rate of delivery: 50mL/h.")] = None,
+    max_bolus: Annotated[str | None, typer.Option(help="Largest bolus: 5mL.")] = None,
+    occlusion: Annotated[str | None, typer.Option(help="Pressure of the occlusion alarm, up to 90kPa.")] = None,
+    reservoir_low: Annotated[str | None, typer.Option(help="Warn below this volume: 2mL.")] = None,
+    reservoir_empty: Annotated[str | None, typer.Option(help="Stop below this volume: 0.5mL.")] = None,
+    pause_max: Annotated[str | None, typer.Option(help="Remind after this pause: 10min.")] = None,
+) -> None:
+    """Shows the limits, or changes those that are given."""
+    given = {
+        "max_rate_nl_per_day": None if max_rate is None else q.rate_nl_per_day(max_rate),
+        "max_bolus_nl": None if max_bolus is None else q.volume_nl(max_bolus),
+        "occlusion_pa": None if occlusion is None else q.pressure_pa(occlusion),
+        "reservoir_low_nl": None if reservoir_low is None else q.volume_nl(reservoir_low),
+        "reservoir_empty_nl": None if reservoir_empty is None else q.volume_nl(reservoir_empty),
+        "pause_max_s": None if pause_max is None else q.duration_s(pause_max),
+    }
+    with cli.pump() as pump:
+        if not any(value is not None for value in given.values()):
+            now = pump.limits()
+            cli.result({"limits": asdict(now)})
+            cli.say(views.facts_view("Limits", asdict(now)))
+            return
+        change(cli, pump, "prepare_limits", given, asdict(pump.limits()), "Change these limits?")
+
+
+def calibrate(
+    cli: Cli,
+    step_fl: Annotated[int | None, typer.Option(help="Femtolitres per microstep, as measured.")] = None,
+    commanded: Annotated[str | None, typer.Option(help="With --measured: what was asked for, 10mL ...")] = None,
+    measured: Annotated[str | None, typer.Option(help="... and what the balance says, 9.9mL.")] = None,
+    bore_um: Annotated[int | None, typer.Option(help="Inner diameter of the syringe.")] = None,
+    lead_um: Annotated[int | None, typer.Option(help="Way of the screw per turn.")] = None,
+    steps_per_turn: Annotated[int | None, typer.Option(help="Microsteps per turn.")] = None,
+    backlash_steps: Annotated[int | None, typer.Option(help="Microsteps of play at a reversal.")] = None,
+    travel_steps: Annotated[int | None, typer.Option(help="Length of the way; 0: the end switches decide.")] = None,
+) -> None:
+    """Shows the calibration, or changes it: by geometry, by a measurement, or directly."""
+    with cli.pump() as pump:
+        now = pump.calibration()
+        ways = [step_fl is not None, commanded is not None or measured is not None,
+                any(value is not None for value in (bore_um, lead_um, steps_per_turn))]  # fmt: skip
+        if sum(ways) > 1:
+            raise UsageError(
+                "the volume per step is given in two ways", next_step="give a measurement, or the geometry"
+            )
+        if ways[1]:
+            if commanded is None or measured is None:
+                raise UsageError("one of --commanded and --measured is missing", next_step="give both")
+            step_fl = corrected(now.step_fl, q.volume_nl(commanded), q.volume_nl(measured))
+        elif ways[2]:
+            step_fl = syringes.step_fl(
+                bore_um or now.bore_um, lead_um or now.lead_um, steps_per_turn or now.steps_per_turn
+            )
+        given = {
+            "step_fl": step_fl,
+            "bore_um": bore_um,
+            "lead_um": lead_um,
+            "steps_per_turn": steps_per_turn,
+            "backlash_steps": backlash_steps,
+            "travel_steps": travel_steps,
+        }
+        if not any(value is not None for value in given.values()):
+            cli.result({"calibration": asdict(now)})
+            cli.say(views.facts_view("Calibration", asdict(now)))
+            return
+        change(cli, pump, "prepare_calibration", given, asdict(now), "Change the calibration?")
+
+
+def corrected(step_fl: int, commanded_nl: int, measured_nl: int) -> int:
+    """Femtolitres per microstep after weighing what was delivered, rounded half up. Raises UsageError when the
+    correction is beyond 10 %: that is a mistake and no tolerance."""
+    if not commanded_nl or abs(Fraction(measured_nl, commanded_nl) - 1) > Fraction(1, 10):
+        raise UsageError(
+            "measured and commanded volume differ by more than 10 %",
+            next_step="check the syringe, its bore, air and leaks before calibrating",
+        )
+    exact = Fraction(step_fl * measured_nl, commanded_nl)
+    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+def settings(
+    cli: Cli,
+    changes: Annotated[list[str] | None, typer.Argument(help="NAME or NAME=VALUE, e.g. kvo=0.3mL/day.")] = None,
+) -> None:
+    """Shows all settings or the named ones, or changes those with a value."""
+    wanted = [setting_of(change.partition("=")[0]) for change in changes or ()]
+    values = {
+        name: setting_value(name, change.partition("=")[2])
+        for name, change in zip(wanted, changes or (), strict=True)
+        if "=" in change
+    }
+    with cli.pump() as pump:
+        if values:
+            now = {name: pump.setting(name).value for name in values}
+            change(cli, pump, "prepare_settings", dict(values), now, "Change these settings?")
+            return
+        found = [pump.setting(name) for name in wanted] if wanted else list(pump.settings().values())
+        cli.result({"settings": {one.name: asdict(one) for one in found}})
+        rows = [
+            (
+                one.name,
+                ("[bold]{}[/]" if one.value != one.default else "{}").format(texts.quantity(one.name, one.value)),
+                texts.quantity(one.name, one.default),
+                f"{texts.quantity(one.name, one.minimum)} to {texts.quantity(one.name, one.maximum)}",
+                texts.FIELDS[one.name],
+            )
+            for one in found
+        ]
+        cli.say(views.rows_view(rows, "Setting", "Value", "Default", "Range", "What it is"))
+
+
+def setting_of(text: str) -> str:
+    """The setting that is meant: its name, or the beginning of exactly one. Raises UsageError."""
+    if text in SETTING_NAMES:
+        return text
+    found = [name for name in SETTING_NAMES if name.startswith(text)] if text else []
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        f'"{text}" is ' + ("the beginning of " + ", ".join(found) if found else "no setting"),
+        next_step="see all with `haipump settings`",
+    )
+
+
+def setting_value(name: str, text: str) -> int:
+    """A typed value: a quantity where the setting has a unit that people write, else a whole number."""
+    if not name.endswith(("_steps_per_s", "_steps_per_s2")):
+        for ending, read in _READERS.items():
+            if name.endswith(ending):
+                return read(text)
+    if not text.isascii() or not text.isdigit():
+        raise UsageError(f'{name} is a whole number, and "{text}" is none', next_step=f"write for example {name}=600")
+    return int(text)
+
+
+def change(
+    cli: Cli, pump: Pump, verb: str, given: Mapping[str, int | None], now: Mapping[str, int], question: str
+) -> None:
+    """Show old and new values, ask, and change."""
+    wanted = {name: value for name, value in given.items() if value is not None}
+
+    def show(plan: answers.Plan) -> object:
+        rows = [
+            (
+                name,
+                texts.quantity(name, now[name]),
+                f"[bold]{texts.quantity(name, plan.values.get(name, value))}[/]",
+                texts.FIELDS[name],
+            )
+            for name, value in wanted.items()
+        ]
+        return views.rows_view(rows, "Name", "Now", "Then", "What it is")
+
+    finish(cli, pump, cli.order(pump, lambda: pump.prepare(verb, **wanted), show, question), False)
+
+
+def selftest(cli: Cli) -> None:
+    """Runs the power-on self test again; only while stopped."""
+    with cli.pump() as pump:
+        state, result = pump.selftest()
+        cli.result({"state": state, "result": result})
+        cli.say(f"Self test: [bold]{result}[/]. {texts.state_sentence(state)}.")
+
+
+def lock(
+    cli: Cli,
+    new_key: Annotated[
+        Path | None, typer.Option(help="Make a key, store it in this new file and in the pump (service jumper).")
+    ] = None,
+) -> None:
+    """Locks the pump: from then on changes need the key."""
+    with cli.pump() as pump:
+        if new_key is not None:
+            key = secrets.token_hex(32)
+            _write_key(new_key, key)
+            pump.set_key(key)
+            cli.say(f"The key is in {new_key}. Keep it: without it, only the service jumper opens the pump.")
+        cli.confirm("Lock the pump?")
+        pump.lock()
+        cli.result({"locked": True, "key_file": str(new_key) if new_key else None})
+        cli.say("The pump is locked. `stop` works without the key all the same.")
+
+
+def _write_key(path: Path, key: str) -> None:
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(key + "\n")
+    except OSError as failure:
+        raise UsageError(
+            f"{path} can't be made ({failure.strerror})", next_step="name a file that does not exist"
+        ) from failure
+
+
+def unlock(cli: Cli) -> None:
+    """Unlocks the pump; needs the key."""
+    with cli.pump() as pump:
+        pump.unlock()
+        cli.result({"locked": False})
+        cli.say("The pump is unlocked.")
+
+
+def service(cli: Cli) -> None:
+    """Restarts the pump into the MicroPython prompt, for mpremote; only while stopped."""
+    with cli.pump() as pump:
+        cli.confirm("Leave pump operation for maintenance?")
+        pump.service()
+        cli.result({"service": True})
+        cli.say("The pump restarts into service mode: `mpremote` reaches it now. Switching it off and on ends that.")

@@ -1,0 +1,102 @@
+"""`haipump shell`: a prompt with history, one command per line, one connection for all of them.
+
+Owns: the prompt. Must not: have commands of its own beyond leaving and help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import typer
+
+from haipump.cli.frame import Cli, command, stderr
+from haipump.errors import UsageError
+from haipump.protocol import help as texts
+
+HISTORY_MAX = 1_000
+LEAVE = ("exit", "quit", "q")
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "shell", "Looking")(shell)
+
+
+def shell(cli: Cli) -> None:
+    """A prompt: every line is a command without `haipump`, e.g. `bolus 0.1mL`. `exit` or Ctrl-D leaves."""
+    if cli.json:
+        raise UsageError("the shell is for people", next_step="use the single commands with --json")
+    from haipump.cli import root  # it imports this module
+
+    names = sorted(info.name for info in root.app.registered_commands if info.name)
+    with cli.pump() as pump, _history(names):
+        greeting = pump.conversation.greeting
+        cli.say(f"[bold]haipump[/] {greeting.device} at {pump.port}. `help` lists the commands, `exit` leaves.")
+        cli.say(f"{texts.state_sentence(pump.status().state)}.")
+        inner = Cli(port=cli.port, yes=cli.yes, key_file=cli.key_file, shared=pump)
+        while True:
+            try:
+                line = input("haipump> " if sys.stdin.isatty() else "")
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                cli.say("")
+                continue
+            if not _one(line, inner, root):
+                return
+
+
+def _one(line: str, cli: Cli, root: ModuleType) -> bool:
+    """Run one line. False when it asks to leave."""
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError as failure:
+        stderr().print(f"[red]{failure}[/]: close the quotes")
+        return True
+    if not words:
+        return True
+    if words[0] in LEAVE:
+        return False
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
+    if words[0] == "shell":
+        stderr().print("This is the shell already.")
+        return True
+    try:
+        root.run_line(words, cli)
+    except typer.Abort:
+        stderr().print("Not confirmed: nothing was started.")
+    except Exception as failure:
+        # typer's usage errors have no public class; anything else is a bug and must be seen
+        if not hasattr(failure, "format_message"):
+            raise
+        stderr().print(f"[red]{failure.format_message()}[/]")  # type: ignore[attr-defined]
+    return True
+
+
+@contextlib.contextmanager
+def _history(names: list[str]):
+    """Line editing with history and completion, where Python has readline."""
+    try:
+        readline = importlib.import_module("readline")
+    except ImportError:
+        yield
+        return
+    base = os.environ.get("XDG_STATE_HOME")
+    path = (Path(base) if base else Path.home() / ".local" / "state") / "haipump" / "history"
+    with contextlib.suppress(OSError):
+        readline.read_history_file(path)
+    readline.set_history_length(HISTORY_MAX)
+    readline.set_completer(lambda text, index: [*(n + " " for n in names if n.startswith(text)), None][index])
+    readline.parse_and_bind("tab: complete")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            readline.write_history_file(path)

@@ -1,0 +1,227 @@
+"""How the pump's answers look on a terminal. Owns: tables and their words. Must not: ask the pump or the person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from haipump import answers
+from haipump.protocol import help as texts
+from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
+
+STATE_STYLES: Mapping[str, str] = {
+    "infusing": "green",
+    "bolus": "bold green",
+    "kvo": "cyan",
+    "paused": "yellow",
+    "priming": "magenta",
+    "withdrawing": "magenta",
+    "moving": "magenta",
+    "refill": "blue",
+    "alarm": "bold white on red",
+    "fault": "bold white on red",
+    "stopped": "bold",
+}
+PRIORITY_STYLES: Mapping[str, str] = {"high": "bold red", "medium": "bold yellow", "low": "cyan"}
+
+# What is read back of each order: (field, words). Fields that are 0 and listed in _SILENT are left out.
+_PLAN_ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "prepare_rate": (
+        ("rate_nl_per_day", "Rate"),
+        ("from_nl_per_day", "Running rate now"),
+        ("ramp_s", "Reached evenly over"),
+        ("vtbi_nl", "Volume to be infused"),
+        ("at_end", "Then"),
+    ),
+    "prepare_bolus": (
+        ("volume_nl", "Volume"),
+        ("extended", "Kind"),
+        ("duration_s", "Takes"),
+        ("basal_nl_per_day", "Beside the basal rate"),
+    ),
+    "prepare_programme": (
+        ("items", "Steps"),
+        ("period_s", "Period"),
+        ("repeats", "Repeats"),
+        ("duration_s", "Runs for"),
+        ("volume_nl", "Delivers in all"),
+        ("at_end", "Then"),
+    ),
+    "prepare_kvo": (("rate_nl_per_day", "Rate"),),
+    "prepare_prime": (("volume_nl", "Pushes, not as dose"), ("duration_s", "Takes")),
+    "prepare_withdraw": (("volume_nl", "Pulls back"), ("duration_s", "Takes")),
+    "prepare_jog": (("steps", "Motor steps"), ("duration_s", "Takes")),
+    "prepare_home": (("steps_max", "Motor steps, at most"),),
+    "prepare_syringe": (
+        ("syringe_nl", "Syringe"),
+        ("reservoir_nl", "Volume in it"),
+        ("bore_um", "Bore"),
+        ("step_fl", "One microstep"),
+        ("syringe_max_nl_per_day", "Highest rate of the syringe"),
+        ("step_max_nl_per_day", "Highest rate of the motor"),
+    ),
+}
+_SILENT = ("ramp_s", "vtbi_nl", "from_nl_per_day", "basal_nl_per_day", "syringe_max_nl_per_day")
+_SUPPLY_ROWS = (("reservoir_nl", "In the syringe"), ("empty_in_s", "Empty in"))
+_END_WORDS = {"stop": "stop", "kvo": "keep the vein open (KVO)"}
+
+
+def grid() -> Table:
+    """Two columns: words and values."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    return table
+
+
+def titled(title: str, body: RenderableType, style: str = "cyan", subtitle: str | None = None) -> Panel:
+    return Panel(
+        body, title=title, subtitle=subtitle, title_align="left", border_style=style, expand=False, padding=(0, 1)
+    )
+
+
+def plan_view(plan: answers.Plan, extra: Iterable[tuple[str, str]] = ()) -> Panel:
+    """What the pump has understood, before it is committed."""
+    table = grid()
+    rows = _PLAN_ROWS.get(plan.verb)
+    if rows is None:
+        rows = tuple((name, name) for name in plan.values if name in plan.asked or name == "changed")
+    elif plan.verb != "prepare_syringe":
+        rows += _SUPPLY_ROWS
+    for name, words in rows:
+        if name not in plan.values or (name in _SILENT and plan.values[name] == 0):
+            continue
+        if name == "at_end" and plan.verb == "prepare_rate" and plan.values.get("vtbi_nl") == 0:
+            continue
+        table.add_row(words, plan_value(name, plan.values[name]))
+    for words, value in extra:
+        table.add_row(words, value)
+    title = texts.VERBS[plan.verb].name.removeprefix("the ")
+    return titled(f"[bold]The pump understood: {title}[/]", table, subtitle=f"[dim]check {plan.hash}[/]")
+
+
+def plan_value(name: str, value: int | str) -> str:
+    """One value of a read-back in words."""
+    if name == "extended":
+        return "extended, beside the basal rate" if value else "immediate"
+    if name == "at_end":
+        return _END_WORDS.get(str(value), str(value))
+    if name == "empty_in_s":
+        return empty_in(int(value))
+    if name == "step_fl":
+        return f"{int(value) / 1_000_000:.3f} nL"
+    if name == "bore_um":
+        return f"{int(value) / 1_000:.3f} mm"
+    return texts.quantity(name, value)
+
+
+def empty_in(value_s: int) -> str:
+    return "nothing flows" if value_s < 0 else format_duration_short(value_s)
+
+
+def state_text(state: str) -> Text:
+    return Text(f" {state.replace('_', ' ')} ", style=STATE_STYLES.get(state, "bold"))
+
+
+def gauge(value: int, full: int, width: int = 24, style: str = "green") -> Text:
+    """A bar of eighths: how much of `full`."""
+    eighths = 0 if full <= 0 else max(0, min(8 * width, 8 * width * value // full))
+    whole, part = divmod(eighths, 8)
+    bar = "█" * whole + (" ▏▎▍▌▋▊▉"[part] if part else "")
+    text = Text(bar, style=style)
+    text.append("·" * (width - len(bar)), style="dim")
+    return text
+
+
+def status_view(
+    port: str, status: answers.Status, alarms: list[answers.Alarm], sensors: answers.Sensors, syringe_nl: int
+) -> RenderableType:
+    """The one-look answer to "how is the pump"."""
+    table = grid()
+    table.add_row("State", state_text(status.state))
+    table.add_row("Flow now", format_rate(status.flow_nl_per_day))
+    if status.basal_nl_per_day != status.flow_nl_per_day:
+        table.add_row("Basal rate", format_rate(status.basal_nl_per_day))
+    if status.bolus_left_nl:
+        table.add_row("Bolus left", format_volume(status.bolus_left_nl))
+    if status.extended_left_nl:
+        table.add_row("Extended bolus left", format_volume(status.extended_left_nl))
+    if status.order:
+        table.add_row("Order", str(status.order))
+    table.add_row("Delivered", format_volume(status.delivered_nl))
+    reservoir = Text(f"{format_volume(status.reservoir_nl)}  ")
+    if syringe_nl:
+        reservoir.append_text(gauge(status.reservoir_nl, syringe_nl, 16))
+        reservoir.append(f"  of {format_volume(syringe_nl)}", style="dim")
+    else:
+        reservoir.append("no syringe is loaded", style="yellow")
+    table.add_row("In the syringe", reservoir)
+    if status.empty_in_s >= 0:
+        table.add_row("Empty in", format_duration_short(status.empty_in_s))
+    table.add_row("Pressure", texts.quantity("pressure_pa", sensors.pressure_pa))
+    parts: list[RenderableType] = [titled(f"[bold]haipump[/] at {port}", table, STATE_STYLES.get(status.state, "cyan"))]
+    if alarms:
+        parts.append(alarms_view(alarms))
+    return Group(*parts)
+
+
+def alarms_view(alarms: list[answers.Alarm]) -> Table:
+    """What stands, what it means, what to do."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Alarm", "Priority", "Phase", "Since", "Meaning and what to do"):
+        table.add_column(heading, overflow="fold")
+    for alarm in alarms:
+        meaning, advice = texts.ALARMS.get(alarm.alarm, ("unknown to these tools", "update them"))
+        what = Text(meaning[:1].upper() + meaning[1:] + ": ")
+        what.append(advice)
+        style = PRIORITY_STYLES.get(alarm.priority, "")
+        phase = alarm.phase + (f", silent {alarm.silence_s} s" if alarm.silence_s else "")
+        table.add_row(
+            Text(alarm.alarm, style=style), Text(alarm.priority, style=style), phase,
+            format_duration_short(alarm.age_s), what,
+        )  # fmt: skip
+    return table
+
+
+def hints(status: answers.Status, syringe_nl: int) -> list[str]:
+    """What one would probably type next."""
+    if status.state in ("alarm", "fault"):
+        return ["haipump alarms", "haipump ack"]
+    if status.state == "refill":
+        return ["haipump refill --end"]
+    if status.state == "paused":
+        return ["haipump resume", "haipump stop"]
+    if not syringe_nl:
+        return ["haipump syringe 30mL --volume 30mL"]
+    if status.state == "stopped":
+        return ["haipump rate 1.3mL/day", "haipump bolus 0.1mL", "haipump refill"]
+    return ["haipump watch", "haipump pause", "haipump stop"]
+
+
+def facts_view(title: str, values: Mapping[str, Any], words: Mapping[str, str] | None = None) -> Panel:
+    """Any answer: words from the help texts, values in everyday units."""
+    table = grid()
+    for name, value in values.items():
+        label = (words or {}).get(name) or texts.FIELDS.get(name, name)
+        table.add_row(label[:1].upper() + label[1:], texts.quantity(name, value))
+    return titled(f"[bold]{title}[/]", table)
+
+
+def rows_view(rows: Iterable[tuple[str, ...]], *headings: str) -> Table:
+    """A plain table."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def time_text(value_s: int) -> str:
+    return format_duration(value_s)
