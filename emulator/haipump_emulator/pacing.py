@@ -49,6 +49,7 @@ class Pacer:
         self._speed = speed
         self._factor: float | None = speed  # what holds at the moment: 1 in a conversation
         self._chunk_us = CHUNK_MIN_US
+        self._cut_short = False  # the last `advance` did not get as far as it should have
         self._agenda: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._base_wall_us = self._base_sim_us = 0
@@ -103,7 +104,8 @@ class Pacer:
         else:
             due_us = self._due_us()
             self._run(due_us)
-            if not self.paused and due_us - self.core.now_us > FALL_BEHIND_MAX_US * self._factor:
+            self._cut_short = not self.paused and self.core.now_us < due_us
+            if self._cut_short and due_us - self.core.now_us > FALL_BEHIND_MAX_US * self._factor:
                 self._rebase()
         self._sample()
 
@@ -122,7 +124,7 @@ class Pacer:
             return SLICE_PAUSED_US
         if self._factor is None:
             return 0
-        if self._due_us() - self.core.now_us > FALL_BEHIND_MAX_US * self._factor / 2:
+        if self._cut_short:
             return 0
         slice_us = SLICE_TALKING_US if talking else SLICE_IDLE_US
         if self.until_us is not None:

@@ -26,6 +26,7 @@ _PRESSURE_PA = {"Pa": 1, "hPa": 100, "mbar": 100, "kPa": 1_000, "bar": 100_000}
 # Conventional millimetre of mercury and centimetre of water (ISO 80000-4), rounded to the pascal when used.
 _PRESSURE_ROUNDED_PA = {"mmHg": Fraction("133.322387415"), "cmH2O": Fraction("98.0665")}
 _LENGTH_CM = {"mm": Fraction(1, 10), "cm": Fraction(1), "m": Fraction(100)}
+_VOLTAGE_MV = {"mV": 1, "V": 1_000}
 _PER_DAY = {"s": 86_400, "sec": 86_400, "min": 1_440, "h": 24, "hour": 24, "d": 1, "day": 1}
 _RESISTANCE = {
     "Pa*s/nL": Fraction(1),
@@ -124,6 +125,12 @@ def parse_height_cm(text: str) -> int:
     """`30cm`, `-0.5m` as centimetres; positive is above the patient. Raises QuantityError."""
     number, unit = _split(text, "height", "30cm")
     return _whole(number * _factor(unit, _LENGTH_CM, text, "length"), text, "centimetres")
+
+
+def parse_voltage_mv(text: str) -> int:
+    """`4.5V`, `4500mV` as millivolts, 0 or more. Raises QuantityError."""
+    number, unit = _split(text, "voltage", "4.5V")
+    return _whole(_not_negative(number, text) * _factor(unit, _VOLTAGE_MV, text, "voltage"), text, "millivolts")
 
 
 def parse_temperature_c(text: str) -> float:

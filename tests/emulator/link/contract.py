@@ -28,7 +28,7 @@ class LinkContract:
     @pytest.fixture(autouse=True)
     def _rig(self, tmp_path, monkeypatch):
         self.tmp_path = tmp_path
-        monkeypatch.setenv("HAIPUMP_EMU_DIR", str(tmp_path / "state"))
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "state"))
         self.wall = FakeWall()
         self.core = EchoCore()
         self.link = self.make_link()

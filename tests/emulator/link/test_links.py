@@ -9,6 +9,7 @@ import pytest
 from haipump_emulator.link.base import LinkError
 from haipump_emulator.link.memory import MemoryLink
 from haipump_emulator.link.tcp import TcpLink
+from haipump_emulator.statedir import state_dir
 from tests.emulator.link.contract import LinkContract
 
 if sys.platform != "win32":
@@ -236,7 +237,7 @@ class TestPty(LinkContract):
     def test_closing_removes_the_link_and_the_lock(self):
         self.link.close()
         assert not os.path.lexists(self.path)
-        assert os.listdir(self.tmp_path / "state") == []
+        assert os.listdir(state_dir()) == []
 
     def test_a_link_that_was_replaced_by_somebody_else_is_left_alone(self):
         os.unlink(self.path)
@@ -273,4 +274,4 @@ class TestPty(LinkContract):
     def test_a_folder_that_is_not_there_is_one_clear_line(self):
         with pytest.raises(LinkError, match="can't make the link .*No such file"):
             PtyLink(str(self.tmp_path / "nowhere" / "pump"))
-        assert len(os.listdir(self.tmp_path / "state")) == 1  # the lock of the link that is there
+        assert len(os.listdir(state_dir())) == 1  # the lock of the link that is there

@@ -1,0 +1,24 @@
+"""The command `haipump-emu`. Owns: which commands there are. Must not: do any of them itself."""
+
+import typer
+
+from haipump_emulator.cli import ctl, run
+from haipump_emulator.scenario import cli as scenario_cli
+from haipump_emulator.trace import cli as trace_cli
+
+app = typer.Typer(
+    name="haipump-emu",
+    help="An emulated infusion pump: its own firmware, a serial line, and a physical world that does as you tell it.",
+    epilog="Bench and teaching equipment: nothing here may ever be connected to a person.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+run.register(app)
+ctl.register(app)
+scenario_cli.register(app)
+trace_cli.register(app)
+
+
+def main() -> None:
+    """Entry point. Exit codes: 0 done, 1 failed, 2 not understood."""
+    app()
