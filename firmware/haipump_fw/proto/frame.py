@@ -20,6 +20,7 @@ from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, MESSAGE
 _NUMBER, _CHOICE, _WORD, _HEX, _BASE64 = const(0), const(1), const(2), const(3), const(4)
 _DIGITS = b"0123456789"
 _HEX_DIGITS = b"0123456789abcdef"
+_BASE64_DIGITS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NAME = b"abcdefghijklmnopqrstuvwxyz_"
 _WORD_CHARACTERS = b"abcdefghijklmnopqrstuvwxyz0123456789_.-"
 _NUMBER_DIGITS_MAX = const(15)
@@ -43,11 +44,11 @@ class Message:
     `fields` maps the key (bytes) to (name, type, low, high, choices); `required` are the names that must be there.
     """
 
-    def __init__(self, verb, kind):
+    def __init__(self, verb, kind, fields, required):
         self.verb = verb
         self.kind = kind
-        self.fields = {}
-        self.required = []
+        self.fields = fields
+        self.required = required
 
 
 class Request:
@@ -88,19 +89,21 @@ class Request:
 
 
 def _compile():
-    """{verb (bytes): Message}. Equal fields of several messages are one object: there are many, and RAM is short."""
+    """{verb (bytes): Message}. What is equal in several messages is one object: there are many, and RAM is short."""
     shared = {}
+    nothing = {}
     lookup = {}
     for verb, kind, request, _ in MESSAGES:
-        message = Message(verb, kind)
+        fields = {}
+        required = []
         for text in request.split():
             if text not in shared:
                 shared[text] = _spec(text)
             key, spec, optional = shared[text]
-            message.fields[key] = spec
+            fields[key] = spec
             if not optional:
-                message.required.append(spec[0])
-        lookup[verb.encode()] = message
+                required.append(spec[0])
+        lookup[verb.encode()] = Message(verb, kind, fields or nothing, tuple(required))
     return lookup
 
 
@@ -171,11 +174,12 @@ def _value(spec, raw):
 
 
 def _base64(raw):
-    """The bytes, or None. Interpreters differ in what they forgive, so the text must be what encoding gives back."""
-    try:
-        value = binascii.a2b_base64(raw)
-    except ValueError:
+    """The bytes, or None. Interpreters differ in what they forgive: the form is checked first, then the text must be
+    what encoding gives back."""
+    digits = raw.rstrip(b"=")
+    if len(raw) % 4 or len(raw) - len(digits) > 2 or not only(digits, _BASE64_DIGITS):
         return None
+    value = binascii.a2b_base64(raw)
     return value if binascii.b2a_base64(value).strip() == raw else None
 
 
