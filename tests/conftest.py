@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis profiles and the check that a test leaves nothing behind.
+"""What all tests share: options, hypothesis profiles, and the check that a test leaves nothing behind.
 
 Owns: settings that hold for every test. Must not: make things for one part's tests; those have conftests of their own.
 """
@@ -14,6 +14,12 @@ settings.register_profile("default", deadline=None, print_blob=True, suppress_he
 # `make coverage`: the same examples every time, so that the same commit always covers the same lines.
 settings.register_profile("coverage", settings.get_profile("default"), derandomize=True, database=None)
 settings.load_profile("default")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("haipump")
+    group.addoption("--core", choices=("direct", "board"), default="direct", help="what tests/cores runs on")
+    group.addoption("--port", help="serial port of the pump, for --core=board")
 
 
 @pytest.fixture(autouse=True)
