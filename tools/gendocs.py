@@ -5,7 +5,9 @@ said about a message, a setting, a state or an alarm comes from the table that t
 texts beside it. A test calls `render` and compares with what is checked in.
 """
 
+import html
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -51,7 +53,9 @@ def field_text(kind: str) -> str:
         return " or ".join(f"`{word}`" for word in kind.split("|"))
     units = {"hex": "hexadecimal digits", "word": "characters of a-z 0-9 _ . -", "b64": "characters of base64"}
     plain = {"int": "whole number", "hex": "hexadecimal", "word": "word", "b64": "base64"}
-    return f"1 to {size} {units[name]}" if size else plain[name]
+    if size:
+        return f"1 to {size} {units[name]}"
+    return plain.get(name, f"`{kind}`")
 
 
 def split_field(field: str) -> tuple[str, str, bool]:
@@ -291,8 +295,28 @@ def command_docs(module: str, name: str) -> str:
     done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, env=environment)
     if done.returncode:
         raise RuntimeError(f"typer could not document {module}: {done.stderr or done.stdout}")
-    lines = (line.rstrip() for line in done.stdout.strip().splitlines())
-    return "\n".join("#" + line if line.startswith("#") else line for line in lines)
+    return tidied([html.unescape(line.rstrip()) for line in done.stdout.strip().splitlines()])
+
+
+def tidied(lines: list[str]) -> str:
+    """Typer's pages, one heading deeper, with whole sentences in the lists of commands, and without the options of the
+    program itself where a command repeats them."""
+    texts_of = {}
+    for line, after in zip(lines, lines[2:], strict=False):
+        if line.startswith("#"):
+            texts_of[line.strip("# `")] = after
+    start = lines.index("**Commands**:")
+    common = {line for line in lines[:start] if line.startswith("* `")}
+    heading, kept = lines[0].strip("# `"), []
+    for i, line in enumerate(lines):
+        if line.startswith("#"):
+            heading, line = line.strip("# `"), "#" + line
+        command = re.fullmatch(r"\* `([\w-]+)`.*", line)
+        if command and f"{heading} {command[1]}" in texts_of:
+            line = f"* `{command[1]}`: {texts_of[f'{heading} {command[1]}']}"
+        if i < start or line not in common:
+            kept.append(line)
+    return "\n".join(kept).replace("**Options**:\n\n\n", "")
 
 
 def commands() -> str:
@@ -300,6 +324,7 @@ def commands() -> str:
     return page(
         "Commands",
         "the two programs themselves",
+        "What a program lists as its own options is not repeated with those of its commands that take it, too.",
         command_docs("haipump.cli", "haipump"),
         command_docs("haipump_emulator.cli", "haipump-emu"),
     )
