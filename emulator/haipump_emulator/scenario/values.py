@@ -44,7 +44,8 @@ def quantity(name: str, value: object) -> float:
         return value
     for suffix, parse in _BY_SUFFIX:
         if name.endswith(suffix):
-            number = parse(value)
+            # Volumes are never negative for the parser, but what flowed back since a mark is.
+            number = -parse(value[1:]) if value.startswith("-") and "_nl" in suffix else parse(value)
             return int(number) if isinstance(number, float) and number.is_integer() else number
     raise ValueError(f"{value!r} is text; {name} is a plain number (its unit is in the name)")
 

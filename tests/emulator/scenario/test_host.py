@@ -41,7 +41,10 @@ def bodies(core):
     return [line for line in stripped if line != "hello"]
 
 
-PROGRAMME = "programme period 1d; repeats 14; end kvo; 0s rate 1.3mL/day; 8h bolus 0.1mL; 9h ramp 2mL/day over 1h; 10h bolus 0.1mL"
+PROGRAMME = (
+    "programme period 1d; repeats 14; end kvo; 0s rate 1.3mL/day; 8h bolus 0.1mL; "
+    "9h ramp 2mL/day over 1h; 10h bolus 0.1mL"
+)
 
 
 @pytest.mark.parametrize(
