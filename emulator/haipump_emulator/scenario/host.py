@@ -67,9 +67,9 @@ def parse_command(text: str) -> Command:
     words = text.split()
     if not words:
         raise CommandError("an empty host command")
-    build = _COMMANDS.get(words[0])
+    build = COMMANDS.get(words[0])
     if build is None:
-        raise CommandError(f"no host command {words[0]!r}; there are: {', '.join(sorted(_COMMANDS))}")
+        raise CommandError(f"no host command {words[0]!r}; there are: {', '.join(sorted(COMMANDS))}")
     try:
         return build(text, words[1:])
     except CommandError:
@@ -280,7 +280,7 @@ def _raw(text: str, rest: list[str]) -> Command:
     return Command(text, "raw", payload=body.encode("latin-1") + b"\n")
 
 
-_COMMANDS: dict[str, Callable[[str, list[str]], Command]] = {
+COMMANDS: dict[str, Callable[[str, list[str]], Command]] = {
     "rate": _rate,
     "bolus": _bolus,
     "programme": _programme,

@@ -34,6 +34,7 @@ _BY_SUFFIX: tuple[tuple[str, Callable[[str], float]], ...] = (
     ("_c", parse_temperature_c),
     ("_mc", lambda text: round(parse_temperature_c(text) * 1_000)),
 )
+SIGNED = ("_nl", "_nl_per_day")
 
 
 def quantity(name: str, value: object) -> float:
@@ -44,8 +45,8 @@ def quantity(name: str, value: object) -> float:
         return value
     for suffix, parse in _BY_SUFFIX:
         if name.endswith(suffix):
-            # Volumes are never negative for the parser, but what flowed back since a mark is.
-            number = -parse(value[1:]) if value.startswith("-") and "_nl" in suffix else parse(value)
+            # For the parser volumes are never negative, but what flowed back since a mark is.
+            number = -parse(value[1:]) if value.startswith("-") and suffix in SIGNED else parse(value)
             return int(number) if isinstance(number, float) and number.is_integer() else number
     raise ValueError(f"{value!r} is text; {name} is a plain number (its unit is in the name)")
 

@@ -6,6 +6,8 @@ import pytest
 
 from haipump_emulator.scenario import ScenarioError, load_scenario, parse_scenario
 from haipump_emulator.scenario.cli import shipped
+from haipump_emulator.scenario.host import COMMANDS
+from haipump_emulator.scenario.load import ACTIONS, CONDITIONS
 from haipump_emulator.scenario.model import (
     AlarmSeen,
     Asked,
@@ -227,3 +229,11 @@ def test_at_least_ten_scenarios_ship_and_each_checks_something():
     for scenario in scenarios:
         assert scenario.about, scenario.path
         assert any(e.expect for e in scenario.timeline), scenario.path
+
+
+def test_the_reference_beside_the_scenarios_names_everything():
+    reference = (shipped()[0].parent / "README.md").read_text(encoding="utf-8")
+    actions, expectations, commands = reference.split("\n## ")[1:]
+    assert [key for key in ACTIONS if f"`{key}`" not in actions] == []
+    assert [key for key in CONDITIONS if f"`{key}`" not in expectations] == []
+    assert [verb for verb in COMMANDS if verb not in commands] == []
