@@ -101,7 +101,9 @@ class StateMachine:
 
     def tx_fifo(self) -> int:
         self.chip.spend()
-        return len(self.machine.tx)
+        level = len(self.machine.tx)
+        self.chip.spend()  # the answer is old by the time it arrives
+        return level
 
     def rx_fifo(self) -> int:
         self.chip.spend()
@@ -200,6 +202,42 @@ class Poll:
             self.chip.run_us(self.ASK_US)
 
 
+class Flash:
+    """rp2.Flash: a window on `chip.flash` whose place and size stand in memory behind the object's type pointer. Failures
+    are switches: `chip.flash_weak` programs and erases nothing."""
+
+    chip: "Chip"
+
+    def __init__(self, start: int, len: int):  # noqa: A002 - the device's own name
+        self.chip.memory.words[id(self) + 4] = self.chip.files_at + start
+        self.chip.memory.words[id(self) + 8] = len
+
+    def at(self, block: int, offset: int, size: int) -> slice:
+        words = self.chip.memory.words
+        if block * 4096 + offset + size > words[id(self) + 8]:
+            raise AssertionError("outside of the device")
+        first = words[id(self) + 4] + block * 4096 + offset
+        return slice(first, first + size)
+
+    def readblocks(self, block: int, buf: bytearray, offset: int) -> None:
+        buf[:] = self.chip.flash[self.at(block, offset, len(buf))]
+
+    def writeblocks(self, block: int, buf: bytes, offset: int) -> None:
+        if offset % 256 or len(buf) % 256:
+            raise AssertionError("the chip programs whole pages")
+        where = self.at(block, offset, len(buf))
+        if not self.chip.flash_weak:
+            old = self.chip.flash[where]
+            self.chip.flash[where] = bytes(a & b for a, b in zip(old, buf, strict=True))
+
+    def ioctl(self, request: int, block: int) -> int:
+        if request != 6:
+            raise NotImplementedError(request)
+        if not self.chip.flash_weak:
+            self.chip.flash[self.at(block, 0, 4096)] = b"\xff" * 4096
+        return 0
+
+
 class Memory:
     """machine.mem32: a word wherever something was written, and the registers that the firmware reads."""
 
@@ -240,12 +278,25 @@ class Chip:
         self.masked = False
         self.dead_interrupts = False
         self.memory = Memory(self)
+        self.flash = bytearray(b"\xff" * (1 << 20))
+        self.flash_weak = False
+        self.files_at = 0xA0000
+        self.describe_image(0x51020)
+        self.cause = 1
         self.adc: dict[int, int] = {}
         self.tone = 0
         self.watchdog: list[int] = []
         self.stdin = Stream(self)
         self.stdout = Stream(self, room=1 << 20)
         self.modules: dict[str, types.ModuleType] = {}
+
+    def describe_image(self, end: int, *, header: int = 0x10000130) -> None:
+        """Binary info of an interpreter that ends at flash offset `end`: header, list of two entries, the entries."""
+        table, other, wanted = 0x10000800, 0x10000900, 0x10000910
+        words = (header, 0x7188EBF2), (header + 4, table), (header + 8, table + 8), (header + 16, 0xE71AA390)
+        words += (table, other), (table + 4, wanted), (other, 0x50520006), (other + 4, 0x68F465DE)
+        words += (wanted, 0x50520005), (wanted + 4, 0x68F465DE), (wanted + 8, 0x10000000 + end)
+        self.memory.words.update(words)
 
     # --- time ---
 
@@ -335,7 +386,11 @@ class Chip:
             disable_irq=self.disable_irq,
             enable_irq=self.enable_irq,
             reset=self.reset,
+            reset_cause=lambda: self.cause,
+            unique_id=lambda: bytes(range(8)),
         )
+        self.micropython: list[int] = []
+        self.module("micropython", kbd_intr=self.micropython.append, alloc_emergency_exception_buf=lambda size: None)
         asm_pio = lambda set_init=None, fifo_join=0, in_shiftdir=0: (  # noqa: E731 - a decorator's factory in one line
             lambda function: pio.assemble(function, joined_tx=fifo_join == 1, low=set_init is not None)
         )
@@ -346,6 +401,7 @@ class Chip:
             StateMachine=own["StateMachine"],
             asm_pio=asm_pio,
             asm_pio_encode=lambda text, _: pio.encode(text),
+            Flash=type("Flash", (Flash,), {"chip": self}),
         )
         self.module("select", real_select, poll=own["Poll"], POLLIN=1, POLLOUT=4)
         ticks_diff = lambda a, b: ((a - b + (1 << 29)) & (1 << 30) - 1) - (1 << 29)  # noqa: E731

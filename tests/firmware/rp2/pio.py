@@ -117,6 +117,7 @@ class Machine:
     osr: int = 0
     due: int | None = None
     shown_pc: int = 0
+    held_pc: int = 0
     tx: deque[int] = field(default_factory=deque)
     rx: deque[int] = field(default_factory=deque)
 
@@ -126,6 +127,8 @@ class Machine:
 
     def address(self) -> int:
         """The program counter as the register shows it."""
+        if not self.enabled:
+            return self.held_pc
         word = self.program.words[self.shown_pc - self.origin]
         delayed = word >> 8 & 31 and self.due is not None and self.block.now < self.due
         return self.shown_pc if self.block.pc_lags and delayed else self.pc
@@ -136,13 +139,14 @@ class Machine:
         self.tx.clear()
         self.rx.clear()
         self.isr = 0
-        self.pc = self.shown_pc = origin
+        self.pc = self.shown_pc = self.held_pc = origin
         self.enabled = False
         self.due = None
         if program.low:
             self.block.set_level(self.set_base, 0)
 
     def enable(self, on: bool) -> None:
+        self.held_pc = self.address()
         self.enabled = on
         self.due = self.next_edge() if on else None
 

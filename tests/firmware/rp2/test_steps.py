@@ -121,18 +121,29 @@ def test_a_full_ring_refuses_and_forgets_nothing():
         assert rig.steps.starved()
 
 
-# Two periods of 300 us and the pulse between them, in ticks of 40 ns: every instant that differs for the machine.
-INSTANTS = [*range(0, 25 * 12, 5), *range(25 * 295, 25 * 318, 5), *range(25 * 598, 25 * 618, 5)]
+def instants(**options):
+    """Ticks after the last `put` of `moving` around the first two edges, 0.8 us apart: from the end of
+    a countdown through pulse, pull and the interrupt that refills the FIFO 20 us later."""
+    with step_rig(**options) as rig:
+        start = moving(rig)
+        rig.chip.run_us(1000)
+        return [tick - start + delta for tick, _ in rig.edges[:2] for delta in range(-25 * 16, 25 * 32, 20)]
+
+
+def moving(rig):
+    """Start a train of 13 pulses; returns the tick."""
+    rig.begin(1, 400)
+    for _ in range(12):
+        rig.put(300)
+    return rig.chip.block.now
 
 
 @pytest.mark.parametrize("pc_lags", [False, True])
 @pytest.mark.parametrize("cost_us", [1, 3])
 def test_halt_accounts_for_every_word_at_every_instant(pc_lags, cost_us):
-    for instant in INSTANTS:
+    for instant in instants(pc_lags=pc_lags, cost_us=cost_us):
         with step_rig(pc_lags=pc_lags, cost_us=cost_us) as rig:
-            rig.begin(1, 300)
-            for _ in range(12):
-                rig.put(300)
+            moving(rig)
             rig.chip.run(instant)
             words = rig.words
             left = rig.halt()
@@ -141,9 +152,29 @@ def test_halt_accounts_for_every_word_at_every_instant(pc_lags, cost_us):
             assert rig.chip.block.level(STEP) == 0
             assert rig.steps.queued() == 0 and rig.steps.starved()
             made = len(rig.edges)
-            rig.chip.run_us(100_000)
+            rig.chip.run_us(10_000)
             assert len(rig.edges) == made
             assert all(width >= 4 for width in rig.widths_us)
+
+
+@pytest.mark.parametrize("pc_lags", [False, True])
+@pytest.mark.parametrize("cost_us", [1, 3])
+def test_queued_is_right_at_every_instant(pc_lags, cost_us):
+    for instant in instants(pc_lags=pc_lags, cost_us=cost_us, depth=3):
+        with step_rig(pc_lags=pc_lags, cost_us=cost_us, depth=3) as rig:
+            moving(rig)
+            rig.chip.run(instant)
+            most = rig.waiting
+            queued = rig.steps.queued()
+            assert rig.waiting <= queued <= most, instant
+
+
+def test_halt_right_after_begin():
+    for instant in range(0, 25 * 8, 3):
+        with step_rig(cost_us=1) as rig:
+            rig.begin(1, 250)
+            rig.chip.run(instant)
+            assert rig.halt() == 1
 
 
 def test_halt_at_rest_and_twice_gives_nothing():

@@ -42,7 +42,7 @@ _RING_WORDS = const(64)  # a power of two
 _RING_MASK = const(63)
 _COUNT_MASK = const(127)  # head and tail run modulo twice the size, so that full and empty differ
 _FIFO_WORDS = const(8)
-_LOOKS_MAX = const(8)  # reads until the FIFO and the program counter agree; a pulse is over after two
+_LOOKS_MAX = const(3)  # words are 250 us apart and a look takes 10: the second look is good
 
 _ODOMETER_BITS = const(29)
 _ODOMETER_MASK = const(0x1FFFFFFF)
@@ -156,7 +156,7 @@ class Steps:
     def queued(self):
         """Words not yet turned into a pulse. Allocates nothing."""
         state = disable_irq()
-        waiting = self._waiting(_LOOKS_MAX)
+        waiting = self._waiting()
         enable_irq(state)
         return waiting
 
@@ -168,7 +168,7 @@ class Steps:
         """Stop at once and forget all words. Returns how many of them made no pulse. Allocates nothing."""
         state = disable_irq()
         self._machine.active(0)
-        left = self._waiting(1)
+        left = self._waiting()
         # At the edge's instruction the pad tells, now that nothing moves any more.
         if (mem32[_SM0_ADDR] & _PC_MASK) == self._origin + _AT_EDGE and not self._step.value():
             left += 1
@@ -194,17 +194,16 @@ class Steps:
             tail = (tail + 1) & _COUNT_MASK
         self._tail = tail
 
-    def _waiting(self, looks):
-        """Words in ring, FIFO and machine, with interrupts off; a word at the edge's instruction counts as a pulse.
-        `looks` bounds the wait, 5 us at most, for the machine to leave that instruction."""
+    def _waiting(self):
+        """Words in ring, FIFO and machine; interrupts are off. A word at the edge's own instruction counts as a pulse:
+        in a running machine it is one within a microsecond."""
         machine = self._machine
         fifo = machine.tx_fifo()
         place = 0
-        for _ in range(looks):
+        for _ in range(_LOOKS_MAX):
             place = (mem32[_SM0_ADDR] & _PC_MASK) - self._origin
             was, fifo = fifo, machine.tx_fifo()
-            # The same level twice means that no word was pulled in between: the place read there counts.
-            if was == fifo and place != _AT_EDGE:
+            if was == fifo:  # no word was pulled in between: the place belongs to this level
                 break
         in_hand = 1 if _AT_IRQ <= place <= _AT_COUNT else 0
         return ((self._head - self._tail) & _COUNT_MASK) + fifo + in_hand

@@ -1,0 +1,129 @@
+"""Motor, sensors, panel, console, watchdog, clock: what each asks of the hardware."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haipump_fw import ports
+from haipump_fw.core import options
+from haipump_fw.ports.rp2 import pins
+from tests.firmware.rp2.chip import Chip, Stream
+
+
+@pytest.fixture
+def chip():
+    return Chip()
+
+
+@pytest.fixture
+def load(chip):
+    with chip.attach() as load:
+        yield load
+
+
+def test_the_motor_is_off_from_the_first_moment(chip, load):
+    levels = []
+    chip.block.on_level.append(lambda _now, pad, level: levels.append((pad, level)))
+    motor = load("motor").Motor()
+    assert levels == [(4, 1)] and not motor.enabled()
+    motor.enable(True)
+    assert chip.block.level(4) == 0 and motor.enabled()
+    motor.enable(False)
+    assert chip.block.level(4) == 1 and not motor.enabled()
+
+
+def test_the_sensors_read_their_own_channels(chip, load):
+    chip.adc = {26: 111, 27: 222, 29: 33_333, 4: 14_020}
+    sensors = load("sensors").Sensors()
+    assert (sensors.pressure_raw(), sensors.encoder_raw()) == (111, 222)
+    assert chip.block.level(pins.gpio("smps")) == 1
+
+
+@pytest.mark.parametrize("raw", [0, 1, 33_098, 65_535])
+def test_the_supply_is_three_times_the_voltage_at_the_pin(chip, load, raw):
+    chip.adc = {29: raw}
+    exact = Fraction(raw, 65_535) * 3_300 * 3
+    assert load("sensors").Sensors().supply_mv() == exact // 1
+
+
+@given(st.integers(0, 65_535))
+def test_the_temperature_follows_the_data_sheet(raw):
+    chip = Chip()
+    chip.adc = {4: raw}
+    with chip.attach() as load:
+        reading = load("sensors").Sensors().temperature_mc()
+    volts = Fraction(raw, 65_535) * Fraction(33, 10)
+    exact = 1000 * (27 - (volts - Fraction(706, 1000)) / Fraction(1_721, 1_000_000))
+    assert abs(reading - exact) <= 20  # the converter's own step is 468
+    assert raw * 790 < 1 << 30 and raw * 9_900 < 1 << 30  # no number leaves the small integers
+
+
+def test_the_divider_of_the_wiring_page_gives_the_default_options():
+    # MPX5100 at 5 V: 0.2 V at 0 kPa, 4.5 V span to 100 kPa; 47 kOhm above 91 kOhm; 3.3 V are 65535 counts.
+    share = Fraction(91, 47 + 91)
+    zero, span = (Fraction(volts) * share / Fraction(33, 10) * 65_535 for volts in (Fraction(2, 10), Fraction(45, 10)))
+    defaults = options.defaults()
+    assert abs(defaults["pressure_zero_raw"] - zero) < 3
+    assert abs(defaults["pressure_span_raw"] / span - 1) < Fraction(2, 1000)
+    assert Fraction(47, 10) * share < Fraction(33, 10)  # full scale stays below the converter's reference
+
+
+@pytest.mark.parametrize("mask", range(8))
+def test_exactly_the_masked_leds_are_lit(chip, load, mask):
+    panel = load("panel").Panel()
+    panel.leds(7 - mask)
+    panel.leds(mask)
+    bits = {"red": ports.LED_RED, "yellow": ports.LED_YELLOW, "green": ports.LED_GREEN}
+    assert sum(bit for name, bit in bits.items() if chip.block.level(pins.gpio(name))) == mask
+
+
+def test_the_piezo_is_quiet_until_told(chip, load):
+    panel = load("panel").Panel()
+    assert chip.tone == 0
+    panel.tone(2_700)
+    assert chip.tone == 2_700
+    panel.tone(0)
+    assert chip.tone == 0
+
+
+@given(st.binary(max_size=40), st.integers(0, 20))
+def test_the_console_reads_what_is_there_and_never_waits(data, size):
+    chip = Chip()
+    chip.stdin = Stream(chip, data)
+    with chip.attach() as load:
+        console = load("console").Console()
+        buf = bytearray(size)
+        count = console.readinto(buf)
+        assert count == min(size, len(data))
+        assert bytes(buf[:count]) == data[:count]
+        assert bytes(chip.stdin.data) == data[count:]
+
+
+@given(st.binary(max_size=20), st.integers(0, 10))
+def test_the_console_writes_one_byte_where_one_fits(data, room):
+    chip = Chip()
+    chip.stdout = Stream(chip, room=room)
+    with chip.attach() as load:
+        console = load("console").Console()
+        taken = [console.write_byte(byte) for byte in data]
+        assert taken == [index < room for index in range(len(data))]
+        assert bytes(chip.stdout.data) == data[:room]
+
+
+def test_the_watchdog_starts_once_told_and_is_fed_only_then(chip, load):
+    watchdog = load("watchdog").Watchdog()
+    watchdog.feed()
+    assert chip.watchdog == []
+    watchdog.start(8000)
+    watchdog.feed()
+    assert chip.watchdog == [8000, 0]
+
+
+def test_the_clock_wraps_where_the_contract_says(chip, load):
+    clock = load("clock").Clock()
+    chip.run_us(ports.TICKS_PERIOD - 5)
+    assert clock.ticks_us() == ports.TICKS_PERIOD - 5
+    chip.run_us(7)
+    assert clock.ticks_us() == 2
