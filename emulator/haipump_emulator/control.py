@@ -255,11 +255,13 @@ class ControlServer:
 
     def serve(self) -> None:
         """Accept, read, carry out, answer; never block."""
-        with contextlib.suppress(OSError):
-            while len(self._connections) < CONNECTIONS_MAX:
+        with contextlib.suppress(OSError):  # nobody waits
+            for _ in range(CONNECTIONS_MAX):
                 conn = self._server.accept()[0]
                 conn.setblocking(False)
                 self._connections.append(_Connection(conn))
+                if len(self._connections) > CONNECTIONS_MAX:
+                    self._connections.pop(0).socket.close()  # `ctl` is done within milliseconds; this one idles
         for connection in list(self._connections):
             if not self._look(connection):
                 connection.socket.close()

@@ -1,0 +1,216 @@
+"""What is typed, what is shown, and the exit codes: in process, with an echo core in front of the real plant."""
+
+import json
+import threading
+
+import pytest
+from typer.testing import CliRunner
+
+import haipump_emulator.scenario.rig as rig
+from haipump_emulator.cli import app
+from haipump_emulator.cli.session import Session, Setup
+from haipump_emulator.control import ControlError
+from tests.emulator.cli.echo_emu import echo_core
+
+SCENARIO = """
+[scenario]
+name = "a test"
+duration = "10s"
+seed = 11
+speed = 5
+
+[plant.syringe]
+initial_nl = 5_000_000
+
+[[timeline]]
+at = "2s"
+do = "occlude"
+
+[[timeline]]
+at = "3s"
+expect = "occluded = 1"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _echo(monkeypatch, tmp_path):
+    monkeypatch.setattr(rig, "direct_core", echo_core)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, list(words))
+
+
+@pytest.fixture
+def emulator():
+    """A session whose loop runs in a thread."""
+    session = Session.make(Setup(tcp=0))
+    thread = threading.Thread(target=session.loop.run)
+    thread.start()
+    yield session
+    session.loop.stop()
+    thread.join()
+    session.close()
+
+
+# --- run ---
+
+
+def test_it_ends_by_itself_after_a_simulated_time(state_folder):
+    done = invoke("run", "--tcp", "0", "--speed", "max", "--for", "14d")
+    assert done.exit_code == 0
+    assert "ended after 14 d 00:00:00 simulated" in done.output
+    assert list(state_folder.iterdir()) == []
+
+
+def test_the_syringe_is_the_plants(monkeypatch):
+    session = Session.make(Setup(tcp=0, syringe_ml=10, seed=3))
+    try:
+        assert session.core.plant.truth(0).reservoir_nl == 10_000_000
+        assert session.core.seed == session.core.plant.seed == 3
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["--pty", "a", "--tcp", "0"], 2, "choose one"),
+        (["--tcp", "70000"], 2, "65535"),
+        (["--speed", "fast"], 2, "no speed"),
+        (["--tcp", "0", "--syringe", "7mL"], 2, "no syringe of 7 mL"),
+        (["--tcp", "0", "--syringe", "1.5mL"], 2, "like 30mL"),
+        (["--for", "5"], 2, "has no unit"),
+        (["--scenario", "nothing.toml"], 2, "nothing.toml"),
+        (["--flash", "nowhere/flash.bin"], 2, "there is no folder nowhere"),
+        (["--flash", "short.bin"], 2, "has 5 bytes"),
+        (["--flash", "."], 2, "can't read"),
+        (["--tcp", "0", "--name", "a/b"], 1, "no name for an emulator"),
+        (["--tcp", "0", "--record", "nowhere/run.trace"], 1, "nowhere"),
+        (["--pty", "short.bin"], 1, "no pump's link"),
+    ],
+)
+def test_mistakes_are_one_clear_line(tmp_path, state_folder, words, code, says):
+    (tmp_path / "short.bin").write_text("short")
+    done = invoke("run", *words)
+    assert done.exit_code == code, done.output
+    assert says in done.output
+    assert "Traceback" not in done.output
+    assert (tmp_path / "short.bin").read_text() == "short"
+    assert not state_folder.exists() or list(state_folder.iterdir()) == []
+
+
+def test_a_name_can_run_once(emulator):
+    done = invoke("run", "--tcp", "0", "--name", "pump")
+    assert done.exit_code == 1
+    assert "an emulator named 'pump' is running" in done.output
+
+
+def test_what_fails_late_undoes_what_was_made(tmp_path, state_folder, emulator):
+    before = sorted(state_folder.iterdir())
+    with pytest.raises(ControlError):
+        Session.make(Setup(pty=str(tmp_path / "line"), name="pump"))
+    assert not (tmp_path / "line").is_symlink()
+    assert sorted(state_folder.iterdir()) == before
+
+
+# --- ctl ---
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "value"),
+    [
+        (["occlude"], "occluded", True),
+        (["occlude", "--resistance", "5kPa*s/uL"], "occluded", True),
+        (["leak"], "leaking", True),
+        (["height", "-10cm", "--over", "0s"], "height_cm", -10),
+        (["refill", "12mL"], "reservoir_nl", pytest.approx(12_000_000, abs=50_000)),
+        (["capture", "off"], "captured", False),
+        (["supply", "4.5V"], "supply_mv", 4_500),
+    ],
+)
+def test_the_world_does_as_it_is_told(emulator, words, field, value):
+    done = invoke("ctl", *words)
+    assert done.exit_code == 0, done.output
+    truth = json.loads(invoke("ctl", "truth", "--json").output)
+    assert truth[field] == value
+
+
+def test_undoing(emulator):
+    for words in (["occlude"], ["leak"], ["release"], ["seal"], ["warm", "30C", "--over", "1min"]):
+        assert invoke("ctl", *words).exit_code == 0
+    truth = json.loads(invoke("ctl", "truth", "--json").output)
+    assert (truth["occluded"], truth["leaking"]) == (False, False)
+
+
+def test_buttons_jumper_and_power(emulator):
+    for words in (["press", "stop", "--for", "1h"], ["jumper", "on"], ["power", "off"], ["power", "on"]):
+        assert invoke("ctl", *words).exit_code == 0
+    assert [(bits, on) for _, bits, on in emulator.core.pressed] == [(64, True), (16, True)]
+    assert [on for _, on in emulator.core.powered] == [False, True]
+    assert invoke("ctl", "sensor", "pressure", "off").exit_code == 0
+
+
+def test_speed_and_pause(emulator):
+    for words, expected in (
+        (["speed", "60"], "60x, reached"),
+        (["speed", "max"], "max, reached"),
+        (["pause"], "paused"),
+        (["continue"], "max, reached"),
+    ):
+        assert invoke("ctl", *words).exit_code == 0
+        assert expected in invoke("ctl", "status").output
+
+
+def test_run_until(emulator):
+    invoke("ctl", "speed", "max")
+    done = invoke("ctl", "run-until", "400d")
+    assert "400 d 00:00:00  paused" in done.output
+    assert "400 d 02:00:00  paused" in invoke("ctl", "run-until", "+2h").output
+    assert "running" in invoke("ctl", "run-until", "--no-wait", "+1d").output
+    assert invoke("ctl", "run-until", "1s").exit_code == 1
+
+
+def test_status_and_truth_for_people(emulator):
+    emulator.link.refused = 3
+    status = invoke("ctl", "status").output
+    assert "nobody" in status and "0 so far, 3 refused" in status and emulator.link.address in status
+    truth = invoke("ctl", "truth").output
+    assert "reservoir_nl" in truth and "30 mL" in truth
+
+
+def test_list(emulator):
+    assert emulator.link.address in invoke("ctl", "list").output
+    assert [row["name"] for row in json.loads(invoke("ctl", "list", "--json").output)] == ["pump"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["leak", "--resistance", "5"], 2, "has no unit"),
+        (["press", "panic"], 2, "panic"),
+        (["run-until", "soon"], 2, "no time"),
+        (["refill", "99L"], 1, "can't hold"),
+        (["sensor", "nose", "off"], 1, "unknown sensor"),
+        (["--name", "other", "status"], 1, "no emulator named 'other'"),
+    ],
+)
+def test_ctl_mistakes(emulator, words, code, says):
+    done = invoke("ctl", *words)
+    assert done.exit_code == code, done.output
+    assert says in done.output
+    assert "Traceback" not in done.output
+
+
+def test_ctl_without_an_emulator():
+    done = invoke("ctl", "status")
+    assert done.exit_code == 1
+    assert "start one with: haipump-emu run" in done.output
+    assert "no emulator is running" in invoke("ctl", "list").output
+
+
+def test_all_commands_are_there():
+    shown = invoke("--help").output
+    assert all(word in shown for word in ("run", "ctl", "scenario", "trace"))
