@@ -203,12 +203,12 @@ class Poll:
 
 
 class Flash:
-    """rp2.Flash: a window on `chip.flash` whose place and size stand in memory behind the object's type pointer. Failures
-    are switches: `chip.flash_weak` programs and erases nothing."""
+    """rp2.Flash: a window on `chip.flash` whose place and size stand in memory behind the object's type pointer.
+    With `chip.flash_weak` it programs and erases nothing."""
 
     chip: "Chip"
 
-    def __init__(self, start: int, len: int):  # noqa: A002 - the device's own name
+    def __init__(self, start: int, len: int):
         self.chip.memory.words[id(self) + 4] = self.chip.files_at + start
         self.chip.memory.words[id(self) + 8] = len
 

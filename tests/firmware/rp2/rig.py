@@ -13,7 +13,7 @@ STEP, DIR = 2, 3
 
 
 class StepRig:
-    """`steps` is the code under test; `edges_us` are the rising edges of STEP, `widths_us` the lengths of its pulses."""
+    """`steps` is the code under test; `edges` are the rising edges of STEP, `widths_us` the lengths of its pulses."""
 
     def __init__(self, chip: Chip, steps: Any):
         self.chip, self.steps = chip, steps
