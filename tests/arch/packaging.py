@@ -66,7 +66,7 @@ def closure(requirements: list[str]) -> dict[str, str]:
 
 
 def pin_faults(pinned: dict[str, str], needed: dict[str, str]) -> list[str]:
-    """What is needed and not pinned, installed in another version, or pinned and not needed."""
+    """What is needed and not pinned, or installed in another version."""
     return [
         *[f"{name} is not pinned" for name in sorted(set(needed) - set(pinned))],
         *[
