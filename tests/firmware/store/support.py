@@ -12,8 +12,10 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from haipump_emulator.faults.flash import CUT_MODES, PowerCut, RamFlash
+from haipump_fw.proto.messages import RECORDS
 from haipump_fw.store import flashmap
 from haipump_fw.store.journal import Journal
+from haipump_fw.store.records import Record
 from haipump_fw.store.settings import Settings
 
 PAGE_US = flashmap.PAGE_WINDOW_US
@@ -93,16 +95,14 @@ def settled(settings: Settings, calls: int = 10_000) -> Settings:
     raise AssertionError("the settings never come to rest")
 
 
-def every_cut(make: Callable[[], RamFlash], job: Callable[[RamFlash], None]) -> Iterator[tuple[RamFlash, str]]:
-    """Run `job` on a flash of `make` once to count its operations; then once more for each of them and each kind of cut.
-
-    Yields the flash after the power has come back, and a name for the cut."""
-    dry = make()
-    before = dry.operations
+def every_cut(data: bytes, job: Callable[[RamFlash], None]) -> Iterator[tuple[RamFlash, str]]:
+    """Run `job` on a flash that holds `data` once to count its operations; then again for each of them and each kind of
+    cut. Yields the flash after the power has come back, and a name for the cut."""
+    dry = RamFlash(len(data), data)
     job(dry)
-    for number in range(1, dry.operations - before + 1):
+    for number in range(1, dry.operations + 1):
         for mode in CUT_MODES:
-            flash = make()
+            flash = RamFlash(len(data), data, seed=number)
             flash.cut_after(number, mode)
             try:
                 job(flash)
@@ -111,3 +111,45 @@ def every_cut(make: Callable[[], RamFlash], job: Callable[[RamFlash], None]) -> 
                 yield flash, f"operation {number}, {mode}"
             else:
                 raise AssertionError(f"operation {number} never came: the job is not repeatable")
+
+
+# --- what a restart must know, worked out from all records there ever were ---
+
+KEPT_KINDS = {1: "boot", 2: "ids", 11: "carry", 5: "commit", 8: "syringe"}
+INTENT, RESULT = 3, 4
+
+
+def known_of(raws: list[bytes]) -> dict[str, object]:
+    """{kind: (boot, uptime, payload) of its latest record, "intents": those of the orders without result}"""
+    known: dict[str, object] = dict.fromkeys(KEPT_KINDS.values())
+    intents: dict[bytes, bytes] = {}
+    for raw in raws:
+        if raw[0] in KEPT_KINDS:
+            known[KEPT_KINDS[raw[0]]] = said(raw)
+        elif raw[0] == INTENT:
+            intents[raw[12:16]] = raw
+        elif raw[0] == RESULT:
+            intents.pop(raw[12:16], None)
+    known["intents"] = sorted(
+        (said(raw) for raw in intents.values()), key=lambda what: int.from_bytes(what[2][:4], "little")
+    )
+    return known
+
+
+def said(raw: bytes) -> tuple[int, int, bytes]:
+    """Boot, uptime and payload of a record: what stays the same when it is stated again."""
+    boot, _, uptime_s = struct.unpack_from("<HII", raw, 2)
+    return boot, uptime_s, raw[12:48]
+
+
+def recovered(journal: Journal) -> dict[str, object]:
+    """The same from `Journal.recover`."""
+
+    def told(record: Record) -> tuple[int, int, bytes]:
+        packing = {row[1]: row[2] for row in RECORDS}[record.name or ""]
+        return record.boot, record.uptime_s, struct.pack(packing, *record.values.values()).ljust(36, b"\0")
+
+    known = journal.recover()
+    out: dict[str, object] = {name: known[name] and told(known[name]) for name in KEPT_KINDS.values()}
+    out["intents"] = [told(record) for record in known["intents"]]
+    return out

@@ -13,7 +13,7 @@ from .support import COMMIT, ERASE_US, PAGE_US, SECTOR, everything, fill, opened
 
 def test_the_map_fits_the_partition():
     assert flashmap.JOURNAL_FIRST + flashmap.JOURNAL_SECTORS == flashmap.SECTORS
-    assert flashmap.SECTORS * flashmap.SECTOR == RamFlash().size
+    assert RamFlash().size == flashmap.SECTORS * flashmap.SECTOR
     assert flashmap.SETTINGS_A != flashmap.SETTINGS_B < flashmap.JOURNAL_FIRST
 
 
