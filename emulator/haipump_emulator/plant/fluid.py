@@ -35,6 +35,7 @@ CAVITATION_PA = -95_000.0  # vapour and dissolved gas come out: pressure falls n
 CAVITATION_NL_PER_PA = 1e5  # ... than this compliance lets it
 AIR_CELL_PA = 5_000.0  # width of a piece of the air's compliance curve
 AIR_TOP_PA = 1_000_000.0
+REST_PA = 1e-6  # a stopper that would slip by less than this stays: rounding would let it slip and stick for ever
 EVENTS_MAX = 1_000_000  # in one call; more means that the model chatters
 SETTLE_MAX = 1_000  # pieces in one movement
 
@@ -433,13 +434,14 @@ class Fluid:
             falling = self._p_inf < self._p if self._g else self._q < 0
             level, self._why = self._level_below() if falling else self._level_above()
             ahead = self._p - level if falling else level - self._p
-            if ahead <= 0:
-                delay = 0.0
-            elif self._g:
+            if self._g:
                 rest = level - self._p_inf if falling else self._p_inf - level
-                delay = self._tau * log(abs(self._p - self._p_inf) / rest) if rest > 0 else inf
+                if rest <= (REST_PA if self._why in (_SLIP_FORWARD, _SLIP_BACK) else 0.0):
+                    delay = inf
+                else:
+                    delay = self._tau * log(abs(self._p - self._p_inf) / rest) if ahead > 0 else 0.0
             else:
-                delay = ahead * self._ce / abs(self._q) if self._q else inf
+                delay = max(0.0, ahead) * self._ce / abs(self._q) if self._q else inf
         self.next_us = self.t_us + int(delay) + 1 if delay < NEVER_US else NEVER_US
 
     def _level_below(self) -> tuple[float, int]:
@@ -503,10 +505,19 @@ class Fluid:
             self._cross_cell()
         else:
             if why == _WALL:
-                self._wall = 1 if self.reservoir < self._reservoir_max / 2 else -1
+                self._hit_wall()
             self.regime = STUCK
             self._sign = 0
             self._tune()
+
+    def _hit_wall(self) -> None:
+        """The stopper is at an end of the barrel; what overshot it in the last microsecond goes back."""
+        self._wall = 1 if self.reservoir < self._reservoir_max / 2 else -1
+        over = -self.reservoir if self._wall > 0 else self._reservoir_max - self.reservoir
+        self.moved -= over
+        self.reservoir += over
+        self._squeeze += over
+        self._p -= over / self._c
 
     def _cross_cell(self) -> None:
         """Enter the next piece of the storage curve; what overshot the edge keeps its volume."""

@@ -69,6 +69,15 @@ def test_leak_takes_its_share() -> None:
     assert not plant.truth(t + 60 * S).leaking
 
 
+def test_an_obstacle_is_in_series_with_the_line() -> None:
+    plant = running(smooth())
+    plant.occlude(0, 0.2)
+    plant.leak(0, 0.4)
+    t = train(plant, 0, 500, S)
+    truth = plant.truth(t + 60 * S)
+    assert truth.leaked_nl == pytest.approx(truth.arrived_nl, rel=1e-6)
+
+
 def test_artery_pressure_drives_blood_back_through_a_leak() -> None:
     plant = running(smooth(artery={"mean_pa": 13_000.0}))
     plant.leak(0, 10.0)
@@ -125,6 +134,69 @@ def test_equal_frictions_slide_without_slips() -> None:
     truth = plant.truth(t + 10 * S)
     assert truth.stopper == "sliding"
     assert truth.pushed_nl == pytest.approx(2_000 * STEP_NL - AREA * 6.0 / 30 * 1_000, rel=1e-3)
+
+
+def test_pulling_mirrors_pushing() -> None:
+    base = params(
+        screw={"error_um": 0.0}, motor={"microstep_error_full_steps": 0.0}, syringe={"initial_nl": 20_000_000}
+    )
+    push, pull = running(base), running(params(base, screw={"backlash_um": 0.0}))
+    pull.set_direction(0, -1)
+    for i in range(1, 2_000):
+        t = i * 3_000_000
+        push.step(t)
+        pull.step(t)
+        forth, back = push.truth(t + S), pull.truth(t + S)
+        assert back.pushed_nl == pytest.approx(-forth.pushed_nl, abs=1e-3)
+        assert back.pressure_pa - 13_000 == pytest.approx(13_000 - forth.pressure_pa, abs=1e-3)
+    assert push.truth(t).slips > 5
+
+
+def test_a_sliding_stopper_does_not_slide_back() -> None:
+    plant = running(params())
+    t = train(plant, 0, 1_000, 20_000)
+    assert plant.truth(t).stopper == "sliding"
+    plant.artery(t, 20_000.0)
+    before = plant.truth(t)
+    after = plant.truth(t + 60 * S)
+    assert (before.stopper, after.stopper) == ("stuck", "stuck")
+    assert after.pushed_nl == before.pushed_nl
+    assert after.arrived_nl < before.arrived_nl
+
+
+def loose_and_closed() -> Plant:
+    """With friction, plunger not held, nothing flows; static friction is worth 16.2 kPa, kinetic 10.8 kPa."""
+    base = smooth(syringe={"friction_static_n": 6.0, "friction_kinetic_n": 4.0, "captured": False})
+    plant = running(params(base, syringe={"initial_nl": 20_000_000}))
+    plant.occlude(0)
+    return plant
+
+
+def test_a_slip_back_meets_the_pusher_on_its_way() -> None:
+    plant = loose_and_closed()
+    train(plant, 0, 9, 100_000, -1)
+    gap = 9 * STEP_NL
+    plant.warm(S, 12.0, 1_000)  # the barrel shrinks: 50 uL into 1 uL/kPa
+    t = S
+    while plant.truth(t).slips == 0:
+        t += 100_000
+    static, kinetic = 6.0 / (AREA * 1e-6), 4.0 / (AREA * 1e-6)
+    rest = (static - gap - kinetic) / (1 + 1 / SPRING)
+    assert plant.truth(t).pushed_nl - plant.truth(t).thermal_nl == pytest.approx(-gap - rest, rel=1e-3)
+    assert plant.truth(t).thrust_n == pytest.approx(rest / SPRING * AREA * 1e-6, rel=1e-3)
+
+
+def test_a_slip_forwards_leaves_the_pusher() -> None:
+    plant = loose_and_closed()
+    train(plant, 0, 4, 100_000)
+    plant.warm(S, 32.0, 1_000)
+    t = S
+    while plant.truth(t).slips == 0:
+        t += 100_000
+    truth = plant.truth(t)
+    assert truth.stopper == "free"
+    assert truth.pressure_pa == pytest.approx(-4.0 / (AREA * 1e-6))
+    assert truth.thrust_n == 0
 
 
 def numerical(p: PlantParams, times_us: list[int], until_us: int, dt_us: int = 200) -> list[tuple[float, float]]:
@@ -201,15 +273,16 @@ def test_drift_lasts_until_it_is_warmed() -> None:
 def test_a_new_warming_replaces_the_old_one() -> None:
     plant = running(smooth())
     plant.warm(0, 42.0, 3_600)
-    plant.warm(HOUR // 2, 20.0, 60)
-    assert plant.truth(2 * HOUR).temperature_c == pytest.approx(20.0)
+    plant.warm(HOUR // 2, 20.0, 7_200)
+    assert plant.truth(HOUR // 2 + 2 * HOUR).temperature_c == pytest.approx(20.0)
+    assert plant.truth(5 * HOUR).temperature_c == pytest.approx(20.0)
 
 
 def test_height_is_a_water_column() -> None:
     plant = running(smooth())
     plant.height(0, 10.0, 100)
-    middle = plant.truth(50 * S)
-    assert middle.height_cm == pytest.approx(5.0, abs=0.11)
+    for second in (20, 50, 80):
+        assert plant.truth(second * S).height_cm == pytest.approx(second / 10, abs=0.051)
     end = plant.truth(HOUR)
     assert end.height_cm == pytest.approx(10.0)
     assert end.pressure_pa == pytest.approx(-980, rel=1e-6)
@@ -348,6 +421,8 @@ def test_the_barrel_ends_behind_as_well() -> None:
     plant = running(smooth(syringe={"overfill_nl": 100_000}))
     t = train(plant, 0, 900, 50_000, -1)
     assert plant.truth(t + 60 * S).reservoir_nl == pytest.approx(30_100_000)
+    t = train(plant, t + 60 * S, 900, 50_000)
+    assert plant.truth(t + 60 * S).reservoir_nl == pytest.approx(30_000_000, abs=1)
 
 
 def test_a_siphon_empties_the_barrel() -> None:
@@ -366,6 +441,8 @@ def test_blood_pushes_a_loose_plunger_to_the_end() -> None:
     truth = plant.truth(t + HOUR)
     assert truth.reservoir_nl == pytest.approx(30_000_000, abs=0.1)
     assert abs(residue(truth)) < 1e-5
+    t = train(plant, t + HOUR, 3_000, 50_000)
+    assert plant.truth(t).reservoir_nl < 29_900_000
 
 
 def test_refill_starts_at_the_line_pressure() -> None:

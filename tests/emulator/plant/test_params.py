@@ -57,6 +57,9 @@ def test_every_syringe_of_the_table(size: int) -> None:
     plant = Plant(p)
     assert plant.truth(0).reservoir_nl == size * 1_000_000
     assert p.syringe.bore_mm == SYRINGE_BORES_MM[size]
+    assert p.syringe.expansion_nl_per_k == pytest.approx(-5_000 * size / 30)
+    assert p.syringe.friction_static_n == pytest.approx(6.0 * p.syringe.bore_mm / 21.7, abs=1e-3)
+    assert p.syringe.friction_kinetic_n == pytest.approx(4.0 * p.syringe.bore_mm / 21.7, abs=1e-3)
 
 
 def test_a_syringe_keeps_the_rest_of_the_base() -> None:

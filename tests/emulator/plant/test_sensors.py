@@ -67,6 +67,12 @@ def test_encoder_follows_the_rotor_not_the_pulses() -> None:
     assert plant.encoder_raw(t) == pytest.approx(65_536 / 4, abs=17)
 
 
+def test_encoder_nonlinearity() -> None:
+    plant = running(smooth(sensors={"encoder_offset_turns": 0.0, "encoder_nonlinearity_deg": 1.0}))
+    t = train(plant, 0, 800, 10_000)
+    assert plant.encoder_raw(t) == pytest.approx(65_536 * (0.25 + 1 / 360), abs=17)
+
+
 def test_encoder_wraps_downwards() -> None:
     plant = running(smooth(sensors={"encoder_offset_turns": 0.0, "encoder_nonlinearity_deg": 0.0}))
     t = train(plant, 0, 32, 10_000, -1)
