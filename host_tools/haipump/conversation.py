@@ -288,7 +288,7 @@ class Conversation:
     def _exchange(self, verb: str, id: int, line: bytes) -> tuple[Answer, int]:
         """Send until answered. Returns the answer and how often the line was sent. Raises _Lost."""
         self._heard.clear()
-        answer = None
+        answer, all_refused = None, True
         for times in range(1, TRIES_MAX + 1):
             try:
                 self.transport.write(line)
@@ -296,13 +296,14 @@ class Conversation:
             except (Disconnected, _Restarted) as failure:
                 raise _Lost(failure) from failure
             if answer is None or answer.code in ("crc", "syntax", "too_long"):
+                all_refused &= answer is not None
                 continue  # lost, or damaged on the way
             if answer.code == "busy":
                 self.transport.sleep(BUSY_PAUSE_S * times)
                 continue
             return answer, times
-        if answer is not None:
-            return answer, TRIES_MAX
+        if answer is not None and all_refused:
+            return answer, TRIES_MAX  # only then: one of those without an answer may have been executed
         heard = bytes(self._heard[-HEARD_MAX:])
         said = f"heard only {_printable(heard)}" if heard else "heard nothing at all"
         raise _Lost(

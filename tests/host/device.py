@@ -95,9 +95,12 @@ class FakeApp:
             return [("firmware", "0.1.0")]  # the session knows the rest
         given = getattr(self, "read_" + verb, None)
         values = given(fields) if given else {}
-        return [(name, values.get(name, "x" if form in ("word", "hex") else 0))
-                for name, form in MESSAGES[verb].answer.items()
-                if name in values or name not in MESSAGES[verb].optional_answer]  # fmt: skip
+        message = MESSAGES[verb]
+        return [
+            (name, values.get(name, "x" if form in ("word", "hex") else 0))
+            for name, form in message.answer.items()
+            if name in values or name not in message.optional_answer
+        ]
 
     def read_status(self, fields):
         return {
@@ -187,11 +190,12 @@ class FakeApp:
             values |= self._programme(blob)
         elif verb in ("prepare_prime", "prepare_withdraw", "prepare_jog"):
             values["duration_s"] = 60
-        values |= {name: self.pump.settings[name] for name in MESSAGES[verb].answer
-                   if name in self.pump.settings and name not in values}  # fmt: skip
+        answer = {
+            name: form for name, form in MESSAGES[verb].answer.items() if name not in ("token", "valid_s", "hash")
+        }
+        values = {name: self.pump.settings[name] for name in answer if name in self.pump.settings} | values
         values |= self.pump.misread
-        pairs = [(name, values.get(name, "x" if form == "word" else 0))
-                 for name, form in MESSAGES[verb].answer.items() if name not in ("token", "valid_s", "hash")]  # fmt: skip
+        pairs = [(name, values.get(name, "x" if form == "word" else 0)) for name, form in answer.items()]
         return pairs, (verb, fields, dict(pairs))
 
     @staticmethod
@@ -281,7 +285,7 @@ class FakeApp:
 
 
 class FakePump:
-    """Survives restarts: orders, settings, ids, key. `refuse`: {verb: (code, pairs)}; `misread`: answers it falsifies."""
+    """Survives restarts: orders, settings, ids, key. `refuse`: {verb: (code, pairs)}; `misread`: what it gets wrong."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

@@ -212,9 +212,8 @@ def stop(cli: Cli) -> None:
     with cli.pump() as pump:
         status = pump.stop()
         cli.result({"status": asdict(status)})
-        cli.say(
-            f"[bold]{texts.state_sentence(status.state)}.[/] {format_volume(status.delivered_nl)} were delivered in all."
-        )
+        delivered = format_volume(status.delivered_nl)
+        cli.say(f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe.")
 
 
 def moved(cli: Cli, motion: answers.Motion) -> None:

@@ -119,6 +119,39 @@ def encode_request(
     return line
 
 
+def decode_request(line: bytes) -> tuple[str, int | None, dict[str, Value]]:
+    """What the pump must make of a line: verb, id, fields (a base64 field stays text). For traces, the fuzzer, and the
+    test that both codecs agree. Raises LineError; whether a `mac` is right only the pump knows, its form is checked."""
+    frame = parse_frame(line)
+    if frame.mark == "#" or len(frame.words) != 1:
+        raise LineError("syntax", "a request has one verb")
+    if (frame.mark == "@") != frame.checked:
+        raise LineError("crc", "id and checksum come together")
+    if frame.number is not None and not 1 <= frame.number <= ID_MAX:
+        raise LineError("syntax", "the id is out of range")
+    message = MESSAGES.get(frame.words[0])
+    if message is None:
+        raise LineError("unknown", frame.words[0])
+    pairs = dict(frame.pairs)
+    if message.kind not in (READ, STOP):
+        if frame.number is None:
+            raise LineError("id", "it needs an id")
+        if "mac" in pairs and (
+            list(pairs)[-1] != "mac" or not re.fullmatch(f"[0-9a-f]{{{MAC_DIGITS}}}", pairs.pop("mac"))
+        ):
+            raise LineError("field", "the code is not of its form")
+    fields: dict[str, Value] = {}
+    try:
+        for name, text in pairs.items():
+            if name not in message.request:
+                raise LineError("field", f"unknown {name}")
+            fields[name] = message.request[name].read(text)
+        message.check(fields)
+    except FieldError as failure:
+        raise LineError("field", failure.what) from failure
+    return message.verb, frame.number, fields
+
+
 def parse_frame(line: bytes, longest: int = LINE_MAX) -> Frame:
     """Take a line (without its line feed, a carriage return is dropped) apart. Raises LineError."""
     line = line.removesuffix(b"\r")

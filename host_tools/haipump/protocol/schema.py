@@ -5,6 +5,7 @@ Owns: reading the notation of `haipump_fw.proto.messages` (the one table). Must 
 
 from __future__ import annotations
 
+import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Field:
         if self.choices:
             if value not in self.choices:
                 raise self._wrong(value, "one of " + ", ".join(self.choices))
-        elif not self._pattern.fullmatch(value):
+        elif not self._pattern.fullmatch(value) or (self.form.startswith("b64:") and not _is_base64(value)):
             raise self._wrong(value, self.form)
         return value
 
@@ -67,8 +68,25 @@ class Field:
         letters = {"hex": "[0-9a-f]", "word": "[a-z0-9_.-]", "b64": "[A-Za-z0-9+/=]"}[kind]
         return re.compile(f"{letters}{{1,{int(length)}}}")
 
+    def read(self, text: str) -> Value:
+        """The value that a line writes as `text`. Raises FieldError."""
+        if self.bounds is None:
+            return self.check(text)
+        low, _ = self.bounds
+        if not re.fullmatch(r"0|-?[1-9][0-9]*" if low < 0 else r"0|[1-9][0-9]*", text):
+            raise self._wrong(text, "a whole number")
+        return self.check(int(text))
+
     def _wrong(self, value: Value, wanted: str) -> FieldError:
         return FieldError(f"{self.name} is {value!r}, but has to be {wanted}", next_step=f"give {self.name} {wanted}")
+
+
+def _is_base64(text: str) -> bool:
+    """Whole groups, padded, unused bits 0: the text that encoding gives."""
+    try:
+        return binascii.b2a_base64(binascii.a2b_base64(text, strict_mode=True), newline=False).decode("ascii") == text
+    except binascii.Error:
+        return False
 
 
 @dataclass(frozen=True)
