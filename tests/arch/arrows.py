@@ -91,7 +91,8 @@ def imports(module: Module, known: frozenset[str]) -> Iterator[tuple[int, str]]:
                 inner = f"{base}.{alias.name}"
                 yield node.lineno, inner if inner in known else base
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("__import__", "importlib.import_module"):
-            yield node.lineno, "importlib (an import that no test can follow)"
+            constant = node.args[0].value if node.args and isinstance(node.args[0], ast.Constant) else None
+            yield node.lineno, str(constant) if constant else "importlib (an import that no test can follow)"
 
 
 def violations(modules: Iterable[Module]) -> list[str]:

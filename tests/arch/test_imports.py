@@ -53,6 +53,8 @@ def check(tmp_path: Path, name: str, source: str) -> list[str]:
         ("haipump_emulator.trace.x", "from datetime import datetime"),
         ("haipump_emulator.link.x", "import requests"),
         ("haipump.client", "import haipump_emulator"),
+        ("haipump.client", "importlib.import_module('haipump_emulator.link')"),
+        ("haipump.client", "importlib.import_module(name)"),
         ("haipump.client", "from haipump_fw.core import units"),
         ("haipump.client", "import pandas"),
         ("somewhere.else", "import os"),
@@ -71,6 +73,7 @@ def test_a_forbidden_import_is_found(tmp_path, name, source):
         ("haipump_fw.ports.rp2.x", "import machine, rp2\nfrom haipump_fw.core.units import US_PER_S"),
         ("haipump_emulator.plant.x", "import math, random\nfrom . import y"),
         ("haipump_emulator.direct.x", "from haipump_fw.app import App"),
+        ("haipump.client", "importlib.import_module('readline')"),
         ("haipump.client", "import serial, time\nfrom haipump_fw.proto import messages"),
     ],
 )
