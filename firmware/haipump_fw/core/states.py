@@ -56,13 +56,6 @@ EVENTS = (
 
 CONDITIONS = ("bolus_runs", "basal_runs", "kvo_runs", "ends_in_kvo", "refilling")
 
-_BOLUS_ENDS = (
-    ("bolus", "bolus", "bolus_runs"),
-    ("bolus", "infusing", "basal_runs"),
-    ("bolus", "kvo", "kvo_runs"),
-    ("bolus", "stopped", None),
-)
-
 TRANSITIONS = (
     ("passed", ("self_test",), "stopped", None),
     ("failed", ("self_test",), "fault", None),
@@ -71,7 +64,10 @@ TRANSITIONS = (
     ("start_kvo", ("stopped", "infusing", "kvo"), "kvo", None),
     ("start_kvo", ("bolus",), "bolus", None),
     ("start_bolus", ("stopped", "infusing", "kvo", "bolus"), "bolus", None),
-    *[("bolus_over", (source,), dest, condition) for source, dest, condition in _BOLUS_ENDS],
+    ("bolus_over", ("bolus",), "bolus", "bolus_runs"),
+    ("bolus_over", ("bolus",), "infusing", "basal_runs"),
+    ("bolus_over", ("bolus",), "kvo", "kvo_runs"),
+    ("bolus_over", ("bolus",), "stopped", None),
     ("infusion_over", ("infusing",), "kvo", "ends_in_kvo"),
     ("infusion_over", ("infusing",), "stopped", None),
     ("infusion_over", ("bolus",), "bolus", None),
@@ -79,8 +75,11 @@ TRANSITIONS = (
     ("resume", ("paused",), "bolus", "bolus_runs"),
     ("resume", ("paused",), "infusing", "basal_runs"),
     ("resume", ("paused",), "kvo", "kvo_runs"),
-    *[("cancel_bolus", (source,), dest, condition) for source, dest, condition in _BOLUS_ENDS],
-    ("stop", (*DELIVERING, "paused"), "stopped", None),
+    ("cancel_bolus", ("bolus",), "bolus", "bolus_runs"),
+    ("cancel_bolus", ("bolus",), "infusing", "basal_runs"),
+    ("cancel_bolus", ("bolus",), "kvo", "kvo_runs"),
+    ("cancel_bolus", ("bolus",), "stopped", None),
+    ("stop", DELIVERING + ("paused",), "stopped", None),
     ("stop", HANDLING, "refill", "refilling"),
     ("stop", HANDLING, "stopped", None),
     ("start_prime", ("stopped", "refill"), "priming", None),
@@ -94,8 +93,13 @@ TRANSITIONS = (
     ("load", ("refill",), "refill", None),
     ("calibrate", ("stopped",), "stopped", None),
     ("calibrate", ("refill",), "refill", None),
-    *[("adjust", (state,), state, None) for state in ("stopped", "refill", "paused", *DELIVERING)],
-    ("alarm_stop", (*RUNNING, "paused"), "alarm", None),
+    ("adjust", ("stopped",), "stopped", None),
+    ("adjust", ("refill",), "refill", None),
+    ("adjust", ("paused",), "paused", None),
+    ("adjust", ("infusing",), "infusing", None),
+    ("adjust", ("bolus",), "bolus", None),
+    ("adjust", ("kvo",), "kvo", None),
+    ("alarm_stop", RUNNING + ("paused",), "alarm", None),
     ("alarm_clear", ("alarm",), "refill", "refilling"),
     ("alarm_clear", ("alarm",), "stopped", None),
     ("fail", tuple([state for state in STATES if state not in ("fault", "service")]), "fault", None),
@@ -129,7 +133,7 @@ REFUSED = (
     ("start_rate", _START, "stop, resume or acknowledge first"),
     ("start_kvo", _START, "stop, resume or acknowledge first"),
     ("start_bolus", _START, "a bolus needs a pump that is stopped or delivering"),
-    ("pause", _others("paused", *DELIVERING), "only a delivery can be paused"),
+    ("pause", _others("paused", "infusing", "bolus", "kvo"), "only a delivery can be paused"),
     ("resume", _others("paused"), "nothing is paused"),
     ("cancel_bolus", _others("bolus"), "no bolus is running"),
     ("start_prime", _others("stopped", "refill"), "stop first"),
@@ -139,7 +143,7 @@ REFUSED = (
     ("end_refill", _others("refill"), "no refill has begun"),
     ("load", _others("stopped", "refill"), "stop first"),
     ("calibrate", _others("stopped", "refill"), "stop first"),
-    ("adjust", _others("stopped", "refill", "paused", *DELIVERING), "not while it moves freely, tests or waits for you"),
+    ("adjust", _others("stopped", "refill", "paused", "infusing", "bolus", "kvo"), "not while it moves freely, tests or waits for you"),
     ("selftest", _others("stopped", "fault"), "stop first"),
     ("service", _others("stopped", "fault"), "stop first"),
 )

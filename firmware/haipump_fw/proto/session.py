@@ -198,6 +198,10 @@ class Session:
         self._output.put(self._handle(self._waiting.pop(0)))
         return True
 
+    def waiting(self):
+        """True while a line, or the answer to a stop, waits for `work`."""
+        return bool(self._waiting) or self._stop_answer is not None
+
     def conversing(self):
         """True while a token is open, lines wait, or a line is unfinished whose last byte is not long ago."""
         now_s = self.app.now_s()

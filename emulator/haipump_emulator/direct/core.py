@@ -1,0 +1,286 @@
+"""DirectCore: virtual time, power and reset around the firmware's App.
+
+Owns: `now_us`, and the one call that makes time pass, `run_until`. Must not: look at the wall clock.
+
+Time passes in two ways: the app sleeps (`run_until` jumps to the next deadline, pulse at a switch, or input), and port
+calls charge what they cost on the chip. Pulses happen at their exact times in between. Equal seed and inputs give equal
+steps and bytes, whatever the slices of `run_until`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from haipump_emulator.direct import costs, ports
+from haipump_emulator.direct.ports import NEVER_US, RECEIVE_BYTES, Reset
+from haipump_emulator.plant import Plant
+from haipump_fw import ports as contract
+from haipump_fw.app import App
+
+WRAP_LEAD_US = 65_000_000  # every run starts 65 s before the tick counter wraps
+RESET_US = 40_000  # from a reset to the application's first line
+SWITCHES = contract.IN_FRONT | contract.IN_BACK | contract.IN_CAPTURED | contract.IN_DIAG
+
+
+class DirectCore:
+    """The firmware in process. `flash`: bytes of the partition from an earlier run; `ticks_start_us`: the chip's counter
+    at power-on (default: 65 s before its wrap).
+
+    `listeners`: objects with any of `on_step(t_us, direction)`, `on_event(t_us, name, fields)`, `on_bytes(t_us,
+    direction, data)`. `output`: bytes the pump has written; the reader deletes what it took.
+    """
+
+    def __init__(
+        self,
+        plant: Plant | None = None,
+        *,
+        seed: int = 0,
+        flash: bytes | None = None,
+        ticks_start_us: int | None = None,
+        usb_connected: bool = True,
+        start_us: int = 0,
+    ) -> None:
+        self.plant = plant if plant is not None else Plant(seed=seed)
+        self.seed = seed
+        self.now_us = start_us
+        self.output = bytearray()
+        self.listeners: list[Any] = []
+        self.usb_connected = usb_connected
+        self.host_reads = True
+        self.held = 0
+        self.boots = 0
+        self.app: App | None = None
+        self._ticks_start_us = contract.TICKS_PERIOD - WRAP_LEAD_US if ticks_start_us is None else ticks_start_us
+        self._flash = ports.Flash(self, flash)
+        self._scratch = 0
+        self._wake_us = NEVER_US
+        self._boot_at_us = NEVER_US
+        self._cause = contract.RESET_POWER
+        self._powered = False
+        self._switches = 0
+        self._out_from = 0
+        self.power(True)
+
+    # --- what a person or a host does
+
+    @property
+    def flash(self) -> bytes:
+        """The partition as it is now; it survives power off."""
+        return bytes(self._flash.data)
+
+    @property
+    def flash_port(self) -> ports.Flash:
+        """The partition itself, to arrange faults."""
+        return self._flash
+
+    @property
+    def powered(self) -> bool:
+        return self._powered
+
+    def send(self, data: bytes) -> int:
+        """Host bytes arrive now. Returns how many found room; the rest would wait at the host."""
+        if self.app is None or not self.usb_connected:
+            return len(data)  # nobody takes them: lost, as with a board that boots
+        received = self._ports.console.received
+        count = min(len(data), RECEIVE_BYTES - len(received))
+        if count:
+            received += data[:count]
+            self._tell_bytes("in", bytes(data[:count]))
+            self._wake_us = self.now_us
+        return count
+
+    def press(self, bits: int, on: bool) -> None:
+        """Buttons and service jumper: IN_START, IN_STOP, IN_SILENCE, IN_SERVICE."""
+        if self.app is not None:
+            self._ports.inputs.press(bits, on)
+            self._wake_us = self.now_us
+        self.held = self.held | bits if on else self.held & ~bits
+
+    def power(self, on: bool) -> None:
+        """Cut or restore the supply, now. Flash keeps what it holds; what was in RAM is gone."""
+        if on == self._powered:
+            return
+        self._powered = on
+        self.tell("power", {"on": int(on)})
+        if on:
+            self._flash.power_on()
+            self._scratch = 0
+            self._start(contract.RESET_POWER, 0)
+        else:
+            self._go_down()
+
+    def conversing(self) -> bool:
+        """A client is in a conversation: bytes under way, or the firmware's session says so."""
+        if self.app is None:
+            return False
+        return bool(self._ports.console.received) or self.app.session.conversing()
+
+    # --- time
+
+    def run_until(self, t_us: int) -> None:
+        """Let simulated time pass until t_us. A pass of the loop that has begun is finished: it may end a little later."""
+        self._refresh_listeners()
+        while self.now_us < t_us:
+            if self.app is None:
+                self._wait_for_boot(t_us)
+            elif self._wake_us > self.now_us:
+                self._sleep(min(self._wake_us, t_us))
+            else:
+                self._pass()
+        self.emit()
+
+    def _wait_for_boot(self, t_us: int) -> None:
+        if self._boot_at_us > t_us:
+            self.now_us = t_us
+            return
+        self.now_us = max(self.now_us, self._boot_at_us)
+        self._boot_at_us = NEVER_US
+        self._boot()
+
+    def _sleep(self, t_us: int) -> None:
+        """Nothing runs until t_us, but pulses, and the switches that they reach."""
+        steps = self._ports.steps
+        while steps.pulse_us <= t_us:
+            self.now_us = max(self.now_us, steps.pulse_us)
+            if self._emit_one() and self._wake_us > self.now_us:
+                self._wake_us = self.now_us
+                return
+        switches = self.plant.switches(self.now_us) & SWITCHES
+        if switches != self._switches:
+            self._switches = switches
+            self._wake_us = self.now_us
+            return
+        self.now_us = t_us
+
+    def _pass(self) -> None:
+        assert self.app is not None
+        try:
+            sleep_us = self.app.step()
+            self.charge(costs.PASS_US if sleep_us < ports.RING_WORDS * 1000 else 0)
+        except Reset as reset:
+            self._reset(reset.cause)
+            return
+        finally:
+            self._flush_output()
+        if self.now_us >= self._ports.watchdog.bites_us:
+            self._reset(contract.RESET_WATCHDOG)
+            return
+        self._wake_us = self.now_us + sleep_us
+        if self._ports.console.received:
+            self._wake_us = self.now_us
+
+    def charge(self, us: int) -> None:
+        """Time passes while the CPU is busy."""
+        self.now_us += us
+
+    # --- pulses
+
+    def emit(self) -> None:
+        """Make all pulses that are due by now."""
+        if self.app is None and not self._powered:
+            return
+        steps = self._ports.steps
+        while steps.pulse_us <= self.now_us:
+            self._emit_one()
+
+    def _emit_one(self) -> bool:
+        """One pulse; True when a switch changed with it."""
+        steps = self._ports.steps
+        at = steps.pulse()
+        self.plant.step(at)
+        for listener in self._on_step:
+            listener(at, steps.direction)
+        switches = self.plant.switches(at) & SWITCHES
+        changed = switches != self._switches
+        self._switches = switches
+        return changed
+
+    # --- power and reset
+
+    def _start(self, cause: str, delay_us: int) -> None:
+        self._cause = cause
+        self._boot_at_us = self.now_us + delay_us
+        if delay_us == 0:
+            self._boot_at_us = NEVER_US
+            self._boot()
+
+    def _boot(self) -> None:
+        self.boots += 1
+        clock_start = self._ticks_start_us if self.boots == 1 else 0
+        self._ports = contract.Ports(
+            ports.Clock(self, clock_start),
+            ports.Steps(self),
+            ports.Motor(self),
+            ports.Sensors(self),
+            ports.Inputs(self),
+            ports.Panel(self),
+            ports.Console(self),
+            self._flash,
+            ports.Watchdog(self),
+            ports.System(self, self._cause, self._scratch, app_hash()),
+            None,  # wait: the core does the waiting
+        )
+        self._switches = self.plant.switches(self.now_us) & SWITCHES
+        self._refresh_listeners()
+        try:
+            self.app = App(self._ports)
+            self._wake_us = self.now_us
+        except Reset as reset:
+            self._reset(reset.cause)
+        self._flush_output()
+
+    def _go_down(self) -> None:
+        """Everything that needs the chip ends: pads float, the pull-up turns the motor off, RAM is gone."""
+        self.emit()
+        if self.app is not None:
+            self._scratch = self._ports.system.scratch()
+            self._ports.steps.halt()
+        self.plant.set_enable(self.now_us, False)
+        self.app = None
+        self._wake_us = self._boot_at_us = NEVER_US
+
+    def _reset(self, cause: str) -> None:
+        self._go_down()
+        self.tell("reset", {"cause": cause})
+        if cause != "service":  # in service nothing of ours runs until the power goes
+            self._start(cause, RESET_US)
+
+    # --- output and listeners
+
+    def put_out(self, byte: int) -> None:
+        self.output.append(byte)
+
+    def _flush_output(self) -> None:
+        """Tell listeners what was written in this pass; readers may have taken bytes in the meantime."""
+        if len(self.output) > self._out_from and self.listeners:
+            self._tell_bytes("out", bytes(self.output[self._out_from :]))
+        self._out_from = len(self.output)
+
+    def tell(self, name: str, fields: dict[str, Any]) -> None:
+        for listener in self.listeners:
+            if hasattr(listener, "on_event"):
+                listener.on_event(self.now_us, name, fields)
+
+    def _tell_bytes(self, direction: str, data: bytes) -> None:
+        for listener in self.listeners:
+            if hasattr(listener, "on_bytes"):
+                listener.on_bytes(self.now_us, direction, data)
+
+    def _refresh_listeners(self) -> None:
+        self._on_step = [x.on_step for x in self.listeners if hasattr(x, "on_step")]
+
+
+@functools.cache
+def app_hash() -> str:
+    """SHA-256 over the shipped firmware files of this installation, names and contents, sorted."""
+    spec = importlib.util.find_spec("haipump_fw")
+    assert spec is not None and spec.origin is not None
+    root = Path(spec.origin).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,289 @@
+"""Ports of the direct core: what `haipump_fw.ports` asks for, in front of the plant, in virtual time.
+
+Owns: the step machine (words to pulses), console buffers, latched inputs, charged costs. Must not: run the app.
+
+Not modelled here (the chip core does): words that sit in the FIFO apart from the ring, interrupt latency, pulse width.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TYPE_CHECKING
+
+from haipump_emulator.direct import costs
+from haipump_emulator.faults.flash import RamFlash
+from haipump_fw import ports as contract
+
+if TYPE_CHECKING:
+    from haipump_emulator.direct.core import DirectCore
+
+RING_WORDS = 64
+WORDS_MAX = RING_WORDS + 8 + 1  # ring, FIFO, and the one that is counted down
+RECEIVE_BYTES = 768  # USB and interpreter buffers together
+SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
+NEVER_US = 1 << 62
+
+
+class Reset(BaseException):
+    """The firmware asked for a reset; not an Exception: no handler of the firmware may survive it."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+class Clock:
+    """The chip's microsecond counter: simulated time plus an offset, modulo its period."""
+
+    def __init__(self, core: DirectCore, start_us: int) -> None:
+        self._core = core
+        self._offset_us = start_us - core.now_us
+
+    def ticks_us(self) -> int:
+        return (self._core.now_us + self._offset_us) & (contract.TICKS_PERIOD - 1)
+
+
+class Steps:
+    """The step machine: one word is counted down, the rest wait. Pulses happen at their exact time in `emit`."""
+
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self._words: deque[int] = deque()
+        self._direction = 1
+        self._odometer = 0
+        self.pulse_us = NEVER_US  # when the next pulse comes
+        self._last_us = 0
+
+    def configure(self, fifo_depth: int) -> None:
+        if not 1 <= fifo_depth <= 8:
+            raise ValueError(f"FIFO depth {fifo_depth}")
+
+    def begin(self, direction: int, delay_us: int) -> None:
+        self._core.emit()
+        if self.pulse_us != NEVER_US:
+            raise RuntimeError("DIR must not change while words are queued")
+        self._direction = direction
+        self._core.plant.set_direction(self._core.now_us, direction)
+        self.pulse_us = self._core.now_us + delay_us
+
+    def put(self, delay_us: int) -> bool:
+        core = self._core
+        if self.pulse_us <= core.now_us:
+            core.emit()
+        if self.pulse_us == NEVER_US:  # it had run dry: the word counts from now
+            self.pulse_us = core.now_us + delay_us
+            return True
+        if len(self._words) >= WORDS_MAX - 1:
+            return False
+        self._words.append(delay_us)
+        return True
+
+    def queued(self) -> int:
+        if self.pulse_us <= self._core.now_us:
+            self._core.emit()
+        return 0 if self.pulse_us == NEVER_US else len(self._words) + 1
+
+    def starved(self) -> bool:
+        return self.queued() == 0
+
+    def halt(self) -> int:
+        left = self.queued()
+        self._words.clear()
+        self.pulse_us = NEVER_US
+        return left
+
+    def odometer(self) -> int:
+        self._core.charge(costs.ODOMETER_US)
+        return self._odometer & ((1 << 29) - 1)
+
+    def pulse(self) -> int:
+        """Make the due pulse; the next word starts. Returns its moment."""
+        at = self.pulse_us
+        self._odometer += self._direction
+        self.pulse_us = at + self._words.popleft() if self._words else NEVER_US
+        return at
+
+    @property
+    def direction(self) -> int:
+        return self._direction
+
+
+class Motor:
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self._on = False
+
+    def enable(self, on: bool) -> None:
+        if on != self._on:
+            self._on = on
+            self._core.emit()
+            self._core.plant.set_enable(self._core.now_us, on)
+            self._core.tell("enable", {"on": int(on)})
+
+    def enabled(self) -> bool:
+        return self._on
+
+
+class Sensors:
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+
+    def _read(self, read) -> int:
+        core = self._core
+        core.now_us += costs.ADC_US
+        core.emit()
+        return read(core.now_us)
+
+    def pressure_raw(self) -> int:
+        return self._read(self._core.plant.pressure_raw)
+
+    def encoder_raw(self) -> int:
+        return self._read(self._core.plant.encoder_raw)
+
+    def supply_mv(self) -> int:
+        return self._read(self._core.plant.supply_mv)
+
+    def temperature_mc(self) -> int:
+        return self._read(self._core.plant.temperature_mc)
+
+
+class Inputs:
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self.held = core.held  # buttons and jumper as they stand
+        self.latched = 0
+
+    def press(self, bits: int, on: bool) -> None:
+        """A button or the jumper changes; a press is latched."""
+        if on:
+            self.latched |= bits & ~self.held
+            self.held |= bits
+        else:
+            self.held &= ~bits
+
+    def read(self) -> int:
+        core = self._core
+        core.emit()
+        return core.plant.switches(core.now_us) | self.held
+
+    def pressed(self) -> int:
+        latched = self.latched
+        self.latched = 0
+        return latched
+
+
+class Panel:
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self._leds = 0
+        self._tone_hz = 0
+
+    def leds(self, mask: int) -> None:
+        if mask != self._leds:
+            self._leds = mask
+            names = (("red", contract.LED_RED), ("yellow", contract.LED_YELLOW), ("green", contract.LED_GREEN))
+            self._core.tell("led", {name: int(bool(mask & bit)) for name, bit in names})
+
+    def tone(self, frequency_hz: int) -> None:
+        if frequency_hz != self._tone_hz:
+            self._tone_hz = frequency_hz
+            self._core.tell("tone", {"frequency_hz": frequency_hz})
+
+
+class Console:
+    """USB serial: bytes from the host wait in `received`, bytes to the host go to the core's `output`."""
+
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self.received = bytearray()
+
+    def readinto(self, buf: bytearray) -> int:
+        received = self.received
+        if not received:
+            return 0
+        count = min(len(buf), len(received))
+        buf[:count] = received[:count]
+        del received[:count]
+        self._core.charge(costs.CONSOLE_IN_US * count)
+        return count
+
+    def write_byte(self, byte: int) -> bool:
+        core = self._core
+        if not core.usb_connected:
+            return True  # nobody is there: the byte is lost, as on the board
+        if not core.host_reads and len(core.output) >= SEND_BYTES:
+            return False
+        core.put_out(byte)
+        core.charge(costs.CONSOLE_OUT_US)
+        return True
+
+
+class Flash(RamFlash):
+    """The partition: stalls the CPU as long as the chip's flash would, while the motion goes on."""
+
+    def __init__(self, core: DirectCore, data: bytes | None) -> None:
+        super().__init__(data=data)
+        self._core = core
+        self.on_operation = self._charge
+
+    def _charge(self, kind: str, address: int, length: int) -> None:
+        if kind == "program":
+            self._core.charge(costs.PAGE_PROGRAM_US)
+        elif kind == "erase":
+            self._core.charge(costs.ERASE_US)
+        else:
+            self._core.charge(max(1, length * costs.FLASH_READ_US_PER_64 // 64))
+
+
+class Watchdog:
+    def __init__(self, core: DirectCore) -> None:
+        self._core = core
+        self.bites_us = NEVER_US
+        self._timeout_us = NEVER_US
+
+    def start(self, timeout_ms: int) -> None:
+        self._timeout_us = timeout_ms * 1000
+        self.feed()
+
+    def feed(self) -> None:
+        if self._timeout_us != NEVER_US:
+            self.bites_us = self._core.now_us + self._timeout_us
+
+
+class System:
+    interpreter = "cpython-direct"
+    board = "direct"
+
+    def __init__(self, core: DirectCore, cause: str, scratch: int, app_hash: str) -> None:
+        self._core = core
+        self._cause = cause
+        self._scratch = scratch
+        self.app_hash = app_hash
+        self._random = random.Random(f"{core.seed}/entropy/{core.boots}")
+
+    def reset(self, cause: str) -> None:
+        raise Reset(cause)
+
+    def reset_cause(self) -> str:
+        return self._cause
+
+    def device_id(self) -> str:
+        return f"{random.Random(f'{self._core.seed}/device').getrandbits(64):016x}"
+
+    def random(self, count: int) -> bytes:
+        return self._random.randbytes(count)
+
+    def collect(self) -> None:
+        self._core.charge(costs.COLLECT_US)
+
+    def heap_free(self) -> int:
+        return 0  # CPython's heap says nothing about the Pico's
+
+    def scratch(self, value: int | None = None) -> int:
+        if value is not None:
+            self._scratch = value
+        return self._scratch
+
+    def enter_service(self) -> None:
+        raise Reset("service")

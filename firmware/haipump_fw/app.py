@@ -1,0 +1,746 @@
+"""The application: takes ports, builds everything, and owns the loop.
+
+Owns: the order in which things happen in one pass, what a state change and an alarm do to the rig, and the record of
+both. Must not: import hardware names, parse lines (`proto`), answer them (`commands`), or compute doses (`core`).
+
+One pass of the loop is `step()`; it never waits. `run()` is what the board calls.
+"""
+
+import binascii
+
+from haipump_fw import ports as contract
+from haipump_fw.commands import Commands
+from haipump_fw.const import const
+from haipump_fw.core import alarms as alarm_table
+from haipump_fw.core import profiles
+from haipump_fw.core.alarms import Alarms
+from haipump_fw.core.clock import TICKS_MASK, Uptime, ticks_diff
+from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, COMMIT_NL, Ledger
+from haipump_fw.core.machine import Machine
+from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
+from haipump_fw.core.supervision import Supervision
+from haipump_fw.core.units import FL_PER_NL, US_PER_S
+from haipump_fw.delivery import BOLUS, DOSE, EXTENDED, HOME, KVO, PRIME, PROGRAMME, WITHDRAW, Delivery, new_order
+from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES
+from haipump_fw.proto.session import Session
+from haipump_fw.selftest import failures
+from haipump_fw.storage import Storage, window_of
+
+WATCHDOG_MS = const(8_000)
+TICK_MAX_US = const(5_000_000)  # the longest sleep: the watchdog bites after 8 s
+TICK_MIN_US = const(20_000)
+TICK_STEPS = const(64)  # supervision comes at least once in so many steps
+SLOW_CHECK_S = const(60)  # supply, temperature, collection of garbage
+HEAR_BYTES = const(64)
+HEAR_MAX = const(4)  # reads of HEAR_BYTES in one pass
+SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
+SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
+PRESS_MIN_US = const(50_000)  # a second press of one button within this time is contact bounce
+WAKE_EARLY_US = const(100_000_000)
+FINISHED_MAX = const(8)  # ended orders that can still be asked for
+FIRMWARE_VERSION = "0.1.0"
+
+_COMPLETE = RESULTS.index("complete")
+_STOPPED = RESULTS.index("stopped")
+_REPLACED = RESULTS.index("replaced")
+_ALARM = RESULTS.index("alarm")
+_RESET = RESULTS.index("reset")
+_CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
+
+
+class Finished:
+    """What is remembered of an ended order."""
+
+    def __init__(self, order, result, planned_nl, commanded_nl, stepped_nl, elapsed_s):
+        self.number = order.number
+        self.source = order.source
+        self.result = result
+        self.planned_nl = planned_nl
+        self.commanded_nl = commanded_nl
+        self.stepped_nl = stepped_nl
+        self.elapsed_s = elapsed_s
+
+
+class App:
+    version = FIRMWARE_VERSION
+    protocol = PROTOCOL_VERSION
+
+    def __init__(self, ports):
+        ports.motor.enable(False)
+        self.ports = ports
+        self.clock = Uptime(ports.clock.ticks_us)
+        self.storage = Storage(ports.flash, self.clock)
+        self.values = self.storage.settings.values
+        self.ledger = Ledger(self.values["step_fl"])
+        self.delivery = Delivery(ports.steps, ports.motor, self.values)
+        self.window_us = self.storage.window_us = window_of(self.delivery)
+        self.supervision = Supervision(self.values)
+        self.alarms = Alarms()
+        self.machine = Machine(self)
+        self.refill_begun = False
+        self.at_end = "stop"
+        self.leave_for_service = False
+        self.empty_at_s = -1
+        self.finished = []
+        self.supply_mv = 0
+        self.temperature_mc = 0
+        self.inputs = 0
+        self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
+        self.reset_cause = ports.system.reset_cause()
+        self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
+        self._low_steps = self._empty_steps = self._commit_steps = 0
+        self._commit_at_s = 0
+        self._slow_at_s = 0
+        self._paused_at_s = 0
+        self._due_us = -1
+        self._check_tick = self.clock.tick
+        self._signal_tick = self.clock.tick
+        self._burst_at = 0
+        self._press_tick = [self.clock.tick] * 8
+        self._muted = False
+        self._shown = -1
+        self._buf = bytearray(HEAR_BYTES)
+        self.telemetry_ms = 0
+        self._telemetry_tick = 0
+        nonce = "%x" % self.storage.boot + binascii.hexlify(ports.system.random(8)).decode()
+        self.session = Session(
+            Commands(self),
+            ports.system.device_id(),
+            self.storage.boot,
+            self.storage.next_id,
+            nonce,
+            self.storage.settings.key,
+            bool(self.values["locked"]),
+        )
+        self._restore()
+        self._power_on()
+
+    # --- power-on
+
+    def _restore(self):
+        """Totals from the journal; what ran when the power went has ended, and is not resumed."""
+        storage = self.storage
+        ledger = self.ledger
+        commit = storage.known["commit"]
+        running = False
+        if commit is not None:
+            state = STATES[commit.values["state"]]
+            running = state in RUNNING
+            ledger.stepped_base_nl = ledger.commanded_base_nl = commit.values["stepped_nl"]
+            ledger.life_nl = commit.values["life_nl"] - commit.values["stepped_nl"]
+            ledger.confirmed_base_nl = commit.values["confirmed_nl"]
+            ledger.reservoir_base_nl = commit.values["reservoir_nl"]
+            ledger.primed_nl = storage.last("carry", "primed_nl", 0)
+        open_orders = storage.known["intents"]
+        if running or open_orders:
+            ledger.unsure_nl = COMMIT_NL
+            ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
+        cause = self.reset_cause
+        storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
+        for intent in open_orders:
+            values = intent.values
+            storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0)
+        if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
+            self.alarms.set("unexpected_reset", 0)
+        if running:
+            self.alarms.set("power_lost", 0)
+        for name in ("unexpected_reset", "power_lost"):
+            self.alarms.unset(name)  # they tell of the past: latched until acknowledged
+
+    def _power_on(self):
+        self.ports.watchdog.start(WATCHDOG_MS)
+        self.self_test()
+        if self.storage.problem:
+            self.alarms.set("storage", self.clock.s)
+        self.session.event(
+            "boot", [("boot", self.storage.boot), ("reset", self.reset_cause), ("state", self.machine.state)]
+        )
+        self.changed()
+
+    def self_test(self):
+        """Run the self test in state self_test. Returns the name of what failed, or "passed"."""
+        failed = failures(self.ports)
+        if failed:
+            self.alarms.set("self_test", self.clock.s)
+            self.fire("failed", failed[0])
+        else:
+            self.alarms.unset("self_test")
+            self.alarms.acknowledge("self_test")
+            self.fire("passed", "passed")
+        self._slow_check()
+        return failed[0] if failed else "passed"
+
+    # --- conditions of the state table
+
+    def bolus_runs(self):
+        return self.delivery.bolus is not None or self.delivery.extended is not None
+
+    def basal_runs(self):
+        return self.delivery.basal is not None and self.delivery.basal.source != KVO
+
+    def kvo_runs(self):
+        return self.delivery.basal is not None and self.delivery.basal.source == KVO
+
+    def ends_in_kvo(self):
+        return self.at_end == "kvo"
+
+    def refilling(self):
+        return self.refill_begun
+
+    # --- the gate
+
+    def fire(self, event, why):
+        """Send an event through the state table and carry out what the new state means for the rig."""
+        before = self.machine.fire(event)
+        state = self.machine.state
+        if before is None or before == state:
+            return
+        if state == "paused":
+            self._paused_at_s = self.clock.s
+        if before == "paused":
+            self.alarms.unset("paused_too_long")
+        if state not in RUNNING and state != "paused":
+            self._motor_off()
+        self.storage.record("state", STATES.index(state), STATES.index(before), 0)
+        self.session.event("state", [("state", state), ("was", before), ("why", why)])
+        self.session.drop_token()
+        self.commit()
+        self.changed()
+
+    def _motor_off(self):
+        """Outputs safe. What was running has been ended by the caller, or is ended here as stopped."""
+        self._close_books()
+        for order in self.delivery.stop(self.now_us()):
+            self._close(order, _STOPPED)
+
+    def _close_books(self):
+        """Before the motor goes off: steps that the shaft did not show are remembered."""
+        self.delivery.account()
+        if self.delivery.move is None:
+            self._missing_steps += self.unseen_steps()
+        self.supervision.forget_shaft()
+
+    def unseen_steps(self):
+        """Steps of this motor run that the shaft has not shown (noise included)."""
+        return self.supervision.missing(self.delivery.expected)
+
+    def now_us(self):
+        self.clock.update()
+        return self.clock.now_us()
+
+    def motor_on(self):
+        """Before the first step after a stop: references for shaft and odometer."""
+        if not self.ports.motor.enabled():
+            self.ports.motor.enable(True)
+            self.supervision.reference(
+                self.ports.sensors.encoder_raw(), self.delivery.expected, self.ports.steps.odometer()
+            )
+
+    # --- orders
+
+    def begin(self, order, event, *new):
+        """Start an order whose intent is on the flash."""
+        t_us = self.now_us()
+        self.motor_on()
+        if order.source not in (BOLUS, EXTENDED) and self.delivery.basal is not None and order.source <= PROGRAMME:
+            self._end(self.delivery.basal, _REPLACED, t_us)
+        self.delivery.start(t_us, order, *new)
+        before = self.machine.state
+        self.fire(event, SOURCES[order.source])
+        if self.machine.state == before:
+            self.commit()
+            self.changed()
+
+    def _end(self, order, result, t_us):
+        self.delivery.account()
+        self.delivery.end(order, t_us)
+        self._close(order, result)
+
+    def _close(self, order, result):
+        """An order is over and settled: ledger, journal, event, memory."""
+        planned_nl = order.volume_q // profiles.QUANTA_PER_NL
+        commanded_nl = order.settled_q // profiles.QUANTA_PER_NL
+        stepped_nl = self.ledger.nl(order.booked)
+        elapsed_s = max(0, (self.clock.now_us() - order.begun_us) // US_PER_S)
+        if order.source in DOSE:
+            self.ledger.ended(order.settled_q, order.booked)
+        else:
+            self.supervision.forget_shaft()  # what the shaft did in handling says nothing about dose
+            if order.source == PRIME:
+                self.ledger.primed_nl += stepped_nl
+            elif order.source == WITHDRAW:
+                self.ledger.withdrawn_nl += stepped_nl
+        self.finished.append(Finished(order, result, planned_nl, commanded_nl, stepped_nl, elapsed_s))
+        del self.finished[:-FINISHED_MAX]
+        self.storage.record("result", order.number, order.source, result, planned_nl, commanded_nl, stepped_nl)
+        self.session.event(
+            "done",
+            [
+                ("order", order.number),
+                ("source", SOURCES[order.source]),
+                ("result", RESULTS[result]),
+                ("planned_nl", planned_nl),
+                ("stepped_nl", stepped_nl),
+            ],
+        )
+
+    def _finish(self):
+        """Orders whose plan is complete."""
+        t_us = self.now_us()
+        for order in self.delivery.ended(t_us):
+            rate = order.rate or order.rate_nl_per_day(order.end_us - 1)
+            self._end(order, _COMPLETE, t_us)
+            if order.source in (BOLUS, EXTENDED):
+                self.fire("bolus_over", "complete")
+            elif order.source in DOSE:
+                self._infusion_over(rate)
+            else:
+                self.fire("motion_over", "complete")
+        self.changed()
+
+    def _infusion_over(self, rate):
+        self.alarms.set("infusion_complete", self.clock.s)
+        self.alarms.unset("infusion_complete")
+        kvo = min(self.values["kvo_nl_per_day"], rate)
+        if self.at_end == "kvo" and kvo > 0:
+            order = new_order(0, KVO, 0, kvo)
+            self.delivery.start(self.now_us(), order, profiles.rate(kvo, self.delivery.limits))
+        else:
+            self.at_end = "stop"
+        self.fire("infusion_over", "complete")
+
+    def stop(self, why):
+        """The stop of host, button and `!`: motor off first, then the rest. Returns (order number, volume left)."""
+        self.delivery.switch_off()
+        number, left_nl = self.main_order()
+        self._close_books()
+        for order in self.delivery.stop(self.now_us()):
+            self._close(order, _STOPPED)
+        self.fire("stop", why)
+        return number, left_nl
+
+    def pause(self, why):
+        self.machine.check("pause")
+        self.delivery.pause(self.now_us())
+        self.fire("pause", why)
+        self.changed()
+
+    def resume(self, why):
+        self.machine.check("resume")
+        self.motor_on()
+        self.delivery.resume(self.now_us())
+        self.fire("resume", why)
+        self.changed()
+
+    def cancel_bolus(self, why):
+        """End the immediate bolus, or else the extended one."""
+        self.machine.check("cancel_bolus")
+        self._end(self.delivery.bolus or self.delivery.extended, _STOPPED, self.now_us())
+        self.fire("cancel_bolus", why)
+        self.changed()
+
+    def main_order(self):
+        """(number, volume left in nL) of the order that a person would name: bolus, then extended, then the rest."""
+        delivery = self.delivery
+        order = delivery.bolus or delivery.extended or delivery.move or delivery.basal
+        return (order.number, self.left_nl(order)) if order is not None else (0, 0)
+
+    def left_nl(self, order):
+        """Volume of an order still to come, 0 for an endless one or none."""
+        if order is None or not order.volume_q:
+            return 0
+        return max(0, (order.volume_q - order.planned_q(self.clock.now_us())) // profiles.QUANTA_PER_NL)
+
+    def unseen_total(self):
+        return self._missing_steps + (0 if self.delivery.move is not None else self.unseen_steps())
+
+    def forget_unseen(self):
+        """A new syringe: its totals start anew."""
+        self._missing_steps = 0
+
+    # --- what follows from a change
+
+    def refresh(self):
+        """Settings have changed: everybody takes them over."""
+        self.values = self.storage.settings.values
+        self.supervision.configure(self.values)
+        if not self.delivery.moving():
+            self.delivery.configure(self.values)
+        self._slow_at_s = self.clock.s
+        self.changed()
+
+    def changed(self):
+        """Ends, limits by volume, and time to empty: worked out again after every change."""
+        delivery = self.delivery
+        delivery.changed = False
+        now_us = self.clock.now_us()
+        end = delivery.next_end_us()
+        wake = delivery.wake_us()
+        if wake >= 0:
+            early = wake - WAKE_EARLY_US
+            wake = early if early > now_us else max(wake, now_us + US_PER_S)
+        self._due_us = wake if end < 0 or 0 <= wake < end else end
+        self._low_steps = self.ledger.steps_until(self.values["reservoir_low_nl"])
+        self._empty_steps = self.ledger.steps_until(self.values["reservoir_empty_nl"])
+        self.empty_at_s = self.empty_at(now_us)
+        self._check_tick = self.clock.tick
+
+    def empty_at(self, now_us, *new):
+        """Uptime in seconds at which the reservoir will be empty with what is ordered, and `new` profiles; -1: never."""
+        left_q = self.reservoir_nl() * profiles.QUANTA_PER_NL
+        low, high = 0, 1 << 29  # seconds: 17 years
+        if self.delivery.planned_ahead_q(now_us, now_us + high * US_PER_S, *new) < left_q:
+            return -1
+        while low < high:
+            middle = (low + high) // 2
+            if self.delivery.planned_ahead_q(now_us, now_us + middle * US_PER_S, *new) < left_q:
+                low = middle + 1
+            else:
+                high = middle
+        return now_us // US_PER_S + low
+
+    def reservoir_nl(self):
+        self.delivery.account()
+        return self.ledger.reservoir_nl(self.delivery.net_steps)
+
+    def running_dose(self):
+        """(planned quanta, booked steps) of the dose orders that run, settled now."""
+        delivery = self.delivery
+        now_us = self.clock.now_us()
+        delivery.settle(now_us)
+        orders = [order for order in delivery.planner.orders if order.source in DOSE]
+        return sum([order.planned_q(now_us) for order in orders]), sum([order.booked for order in orders])
+
+    def confirmed_nl(self, booked):
+        """Stepped volume less what the shaft did not show."""
+        return self.ledger.confirmed_nl(self.ledger.steps + booked - self.unseen_total())
+
+    def commit(self):
+        """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
+        _, booked = self.running_dose()
+        ledger = self.ledger
+        net_steps = self.delivery.net_steps
+        basal = self.delivery.basal
+        self.storage.record(
+            "commit",
+            self.machine.index(),
+            0 if basal is None else basal.source,
+            ledger.stepped_nl(booked),
+            ledger.life_total_nl(booked),
+            self.confirmed_nl(booked),
+            self.supervision.pressure_pa(),
+            min(self.supply_mv, 0xFFFF),
+            ledger.reservoir_nl(net_steps),
+        )
+        self._commit_at_s = self.clock.s + COMMIT_EARLY_S
+        self._commit_steps = net_steps + COMMIT_EARLY_NL * FL_PER_NL // ledger.step_fl
+
+    # --- one pass
+
+    def step(self):
+        """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
+        now = self.clock.update()
+        full = self._hear()
+        self._look_at_inputs(now)
+        delivery = self.delivery
+        if delivery.moving():
+            delivery.feed()
+            if delivery.late:
+                delivery.late = False
+                self.raise_alarm("steps_late")
+        if delivery.changed:
+            self.changed()
+        if self._due_us >= 0 and self.clock.now_us() >= self._due_us:
+            self._due()
+        if ticks_diff(self._check_tick, now) <= 0:
+            self._supervise(now)
+        if self.alarms.changed:
+            self._tell_alarms()
+        if self.alarms.standing or self._shown != self._lights():
+            self._signal(now)
+        if self.storage.idle_work():
+            self.storage.work(self.window_us())
+        if not full:
+            self.session.work()
+            self._speak()
+        if self.telemetry_ms and ticks_diff(self._telemetry_tick, now) <= 0:
+            self._telemetry(now)
+        if self.leave_for_service and self.session.peek_byte() < 0 and not self.storage.journal.pending:
+            self.ports.system.enter_service()
+        self.ports.watchdog.feed()
+        return self._sleep_us(full)
+
+    def run(self):
+        """The loop of the board; never returns."""
+        while True:
+            self.ports.wait(self.step())
+
+    def _hear(self):
+        """Take in console bytes. True when there may be more: then nothing else is said first."""
+        for _ in range(HEAR_MAX):
+            count = self.ports.console.readinto(self._buf)
+            if count:
+                self.session.bytes_in(self._buf, count)
+                if self.delivery.moving():
+                    self.delivery.feed()
+            if count < HEAR_BYTES:
+                return False
+        return True
+
+    def _speak(self):
+        session = self.session
+        write = self.ports.console.write_byte
+        for _ in range(SPEAK_BYTES_MAX):
+            byte = session.peek_byte()
+            if byte < 0:
+                self._muted = False
+                return
+            if not write(byte):
+                self._muted = True
+                return
+            session.pop_byte()
+        self._muted = False
+
+    def _sleep_us(self, full):
+        session = self.session
+        if full or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
+            return 0
+        now = self.clock.tick
+        sleep = ticks_diff(self._check_tick, now)
+        if self.delivery.moving():
+            sleep = min(sleep, self.delivery.next_feed_us())
+        if self.alarms.standing:
+            sleep = min(sleep, ticks_diff(self._signal_tick, now))
+        if self.telemetry_ms:
+            sleep = min(sleep, ticks_diff(self._telemetry_tick, now))
+        if self._muted:
+            sleep = min(sleep, SPEAK_RETRY_US)
+        if self._due_us >= 0:
+            sleep = min(sleep, self._due_us - self.clock.now_us())
+        return max(0, sleep)
+
+    def _due(self):
+        t_us = self.clock.now_us()
+        if self.delivery.ended(t_us):
+            self._finish()
+        else:
+            self.delivery.replan(t_us, t_us)
+            self.changed()
+
+    # --- inputs
+
+    def _look_at_inputs(self, now):
+        pressed = self.ports.inputs.pressed()
+        if pressed:
+            self._buttons(pressed, now)
+        inputs = self.ports.inputs.read()
+        if inputs != self.inputs:
+            self.inputs = inputs
+            self._judge_inputs()
+        elif self.delivery.moving() and inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG):
+            self._judge_inputs()
+
+    def _buttons(self, pressed, now):
+        for bit in (contract.IN_STOP, contract.IN_START, contract.IN_SILENCE):
+            if not pressed & bit:
+                continue
+            if bit == contract.IN_STOP:
+                self.stop("button")
+            place = bit >> 5
+            if ticks_diff(now, self._press_tick[place]) < PRESS_MIN_US:
+                continue
+            self._press_tick[place] = now
+            if bit == contract.IN_START:
+                name = "start"
+                if self.machine.state == "paused":
+                    self.resume("button")
+            elif bit == contract.IN_SILENCE:
+                name = "silence"
+                self.alarms.silence(self.clock.s, self.values["silence_s"])
+            else:
+                name = "stop"
+            self.session.event("button", [("button", name)])
+
+    def _judge_inputs(self):
+        inputs = self.inputs
+        state = self.machine.state
+        move = self.delivery.move
+        if inputs & contract.IN_DIAG:
+            self.raise_alarm("driver_error")
+        else:
+            self.alarms.unset("driver_error")
+        captured = inputs & contract.IN_CAPTURED
+        if not captured and (state in DELIVERING or state == "paused" or state in ("priming", "withdrawing")):
+            self.raise_alarm("syringe_released")
+        elif captured:
+            self.alarms.unset("syringe_released")
+        forward = state in RUNNING and self.delivery.direction > 0
+        backward = state in HANDLING and self.delivery.direction < 0
+        if backward and inputs & contract.IN_BACK and move is not None and move.source == HOME:
+            self._end(move, _COMPLETE, self.now_us())
+            self.fire("motion_over", "home")
+        elif (forward and inputs & contract.IN_FRONT) or (backward and inputs & contract.IN_BACK):
+            self.raise_alarm("end_of_travel")
+        elif not inputs & contract.IN_FRONT:
+            self.alarms.unset("end_of_travel")
+
+    # --- supervision and alarms
+
+    def _supervise(self, now):
+        """Read the sensors; how often follows what can go wrong in the meantime."""
+        sensors = self.ports.sensors
+        supervision = self.supervision
+        delivery = self.delivery
+        state = self.machine.state
+        high = supervision.pressure(sensors.pressure_raw())
+        period = TICK_MAX_US
+        if delivery.moving():
+            delivery.account()
+            if supervision.shaft(sensors.encoder_raw(), delivery.expected):
+                self.raise_alarm("motor_stall")
+            if supervision.odometer(self.ports.steps.odometer(), delivery.expected):
+                self.raise_alarm("step_count")
+            if high and state in RUNNING and delivery.direction > 0:
+                self.raise_alarm("occlusion")
+            if state in RUNNING:
+                self._check_volume(delivery.net_steps)
+            step_us = delivery.planner.period_us
+            period = TICK_MAX_US if step_us > TICK_MAX_US // TICK_STEPS else max(TICK_MIN_US, step_us * TICK_STEPS)
+        if supervision.pressure_fell():
+            self.alarms.unset("occlusion")
+        if state == "paused" and self.clock.s - self._paused_at_s >= self.values["pause_max_s"]:
+            self.raise_alarm("paused_too_long")
+        if self.clock.s >= self._slow_at_s:
+            self._slow_check()
+        self._check_tick = (now + period) & TICKS_MASK
+
+    def _check_volume(self, net_steps):
+        if net_steps >= self._low_steps and self.delivery.direction > 0:
+            self.raise_alarm("reservoir_low")
+            if net_steps >= self._empty_steps:
+                self.raise_alarm("reservoir_empty")
+        if net_steps >= self._commit_steps or self.clock.s >= self._commit_at_s:
+            self.commit()
+
+    def _slow_check(self):
+        self._slow_at_s = self.clock.s + SLOW_CHECK_S
+        self.supply_mv = self.ports.sensors.supply_mv()
+        self.temperature_mc = self.ports.sensors.temperature_mc()
+        reservoir_nl = self.reservoir_nl()
+        if reservoir_nl > self.values["reservoir_low_nl"]:
+            self.alarms.unset("reservoir_low")
+        if reservoir_nl > self.values["reservoir_empty_nl"]:
+            self.alarms.unset("reservoir_empty")
+        if self.storage.problem is None:
+            self.alarms.unset("storage")
+        elif self.machine.state != "self_test":
+            self.raise_alarm("storage")
+        if self.delivery.motion_ahead_us() > TICK_MIN_US:
+            self.ports.system.collect()
+
+    def raise_alarm(self, name):
+        """The condition of an alarm holds: stop first if its action says so, then tell."""
+        row = alarm_table.ALARMS[self.alarms.index(name)]
+        if row[alarm_table.ACTION] == alarm_table.STOP and self.machine.state in RUNNING + ("paused",):
+            self.delivery.switch_off()
+            self.alarms.set(name, self.clock.s)
+            self._close_books()
+            for order in self.delivery.stop(self.now_us()):
+                self._close(order, _ALARM)
+            self.fire("alarm_stop", name)
+        else:
+            self.alarms.set(name, self.clock.s)
+
+    def acknowledge(self, name):
+        """Acknowledge one alarm or all (None). Returns how many changed."""
+        count = self.alarms.acknowledge(name)
+        if self.machine.state == "alarm" and not self.alarms.waits(alarm_table.STOP):
+            self.fire("alarm_clear", "acknowledged")
+        return count
+
+    def _tell_alarms(self):
+        changes = self.alarms.changed
+        self.alarms.changed = []
+        state = self.machine.index()
+        for i, phase in changes:
+            row = alarm_table.ALARMS[i]
+            number, _ = self.main_order()
+            self.storage.record("alarm", row[alarm_table.NUMBER], phase, state, number, self.supervision.pressure_pa())
+            self.session.event(
+                "alarm",
+                [
+                    ("alarm", row[alarm_table.NAME]),
+                    ("priority", alarm_table.PRIORITIES[row[alarm_table.PRIORITY]]),
+                    ("phase", alarm_table.PHASES[phase]),
+                ],
+            )
+        self._burst_at = 0
+        self._signal_tick = self.clock.tick
+
+    # --- panel
+
+    def _lights(self):
+        """LEDs without a flashing one."""
+        lights = contract.LED_GREEN if self.machine.state in RUNNING else 0
+        if self.alarms.standing and self.alarms.signalling() == alarm_table.LOW:
+            lights |= contract.LED_YELLOW
+        return lights
+
+    def _signal(self, now):
+        """LEDs and piezo: one element of the burst at a time."""
+        lights = self._lights()
+        priority = self.alarms.signalling() if self.alarms.standing else 0
+        if priority == 0:
+            self.ports.panel.tone(0)
+            self._show(lights)
+            self._signal_tick = (now + TICK_MAX_US) & TICKS_MASK
+            return
+        if ticks_diff(self._signal_tick, now) > 0:
+            return
+        burst = alarm_table.BURSTS[priority]
+        at = self._burst_at % len(burst)
+        self._burst_at = at + 1
+        on = at % 2 == 0
+        audible = on and self.alarms.sounding(self.clock.s) > 0
+        self.ports.panel.tone(alarm_table.TONE_HZ[priority] if audible else 0)
+        if on and priority == alarm_table.HIGH:
+            lights |= contract.LED_RED
+        elif on and priority == alarm_table.MEDIUM:
+            lights |= contract.LED_YELLOW
+        self._show(lights)
+        self._signal_tick = (now + burst[at] * 1000) & TICKS_MASK
+
+    def _show(self, lights):
+        if lights != self._shown:
+            self._shown = lights
+            self.ports.panel.leds(lights)
+
+    # --- telemetry
+
+    def set_telemetry(self, period_ms):
+        self.telemetry_ms = period_ms
+        self._telemetry_tick = self.clock.tick
+
+    def _telemetry(self, now):
+        self._telemetry_tick = (now + min(self.telemetry_ms, 300_000) * 1000) & TICKS_MASK
+        now_us = self.clock.now_us()
+        _, booked = self.running_dose()
+        top = self.alarms.top()
+        self.session.event(
+            "tele",
+            [
+                ("uptime_s", self.clock.s),
+                ("state", self.machine.state),
+                ("flow_nl_per_day", self.delivery.flow_nl_per_day(now_us)),
+                ("delivered_nl", self.ledger.stepped_nl(booked)),
+                ("pressure_pa", self.supervision.pressure_pa()),
+                ("reservoir_nl", self.reservoir_nl()),
+                ("confirmed_nl", self.confirmed_nl(booked)),
+                ("empty_in_s", self.empty_in_s()),
+                ("bolus_left_nl", self.left_nl(self.delivery.bolus)),
+                ("alarm", alarm_table.ALARMS[top][alarm_table.NAME] if top >= 0 else "none"),
+            ],
+        )
+
+    def empty_in_s(self):
+        return -1 if self.empty_at_s < 0 else max(0, self.empty_at_s - self.clock.s)

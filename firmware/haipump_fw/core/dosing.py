@@ -1,0 +1,303 @@
+"""The planner: which microstep is due when, exact over the sum of all orders.
+
+Owns: the balance between what the orders plan and what the motor was told to step, and which order each step belongs
+to. Must not: touch ports or read a clock; times come in as microseconds of uptime (`t_us`, may be big integers).
+
+A step is due when the planned volume of all orders passes half a step more than what has been stepped, so planned and
+stepped never differ by more than half a step plus 1 us of flow. At an *anchor* (start, change, end of a piece) the time
+of the next step and the interval are worked out once, exactly, with big integers; from there each step is one
+small-integer add and compare: interval = `_whole` us + `_part` / 2**29 us. The part is cut below 2**-29 us, and an
+anchor holds for at most ANCHOR_STEPS_MAX steps, so steps leave the exact schedule by less than 0.002 us.
+Rounding: a step is placed at its exact time rounded to the nearest microsecond.
+"""
+
+from haipump_fw.const import const
+from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, div_up
+
+_ONE = const(1 << 29)
+_HALF = const(1 << 28)
+ANCHOR_STEPS_MAX = const(1 << 20)
+PIECES_MAX = const(10_000)  # pieces that one anchor may skip (a programme of pauses): a bound, never reached in practice
+WORD_MAX_US = const(500_000_000)  # a step further away than this is not queued yet
+
+
+class Order:
+    """One order as it is delivered: its profiles on the time line, and the steps booked to it.
+
+    `number` is the id of the commit, `source` an index into `messages.SOURCES`, `volume_q` its whole volume in quanta (0:
+    endless), `rate` the ordered rate in nL/day (0: the volume has a time instead). `settled_q` is what earlier, replaced
+    profiles of this order planned.
+    """
+
+    def __init__(self, number, source, volume_q=0, rate=0):
+        self.number = number
+        self.source = source
+        self.volume_q = volume_q
+        self.rate = rate
+        self.coasting = False  # held, but the motor still has to slow down
+        self.rest_us = 0  # time left for the volume, known while held
+        self.settled_q = 0
+        self.booked = 0
+        self.begun_us = 0
+        self.end_us = -1  # uptime at which everything is planned, -1: endless or held
+        self.profiles = ()
+        self.start_us = 0
+        self.held_us = -1  # elapsed time at which the order is held; -1: it runs
+
+    def start(self, t_us, *profiles):
+        """Run these profiles from t_us on; what was planned so far stays."""
+        self.profiles = profiles
+        self.start_us = t_us
+        self.held_us = -1
+        self._set_end()
+
+    def _set_end(self):
+        total_us = max([p.total_us if p.total_us >= 0 else 1 << 62 for p in self.profiles])
+        self.end_us = self.start_us + total_us if total_us < 1 << 62 else -1
+
+    def elapsed_us(self, t_us):
+        if self.held_us >= 0:
+            return self.held_us
+        return t_us - self.start_us if t_us > self.start_us else 0
+
+    def hold(self, t_us):
+        """Freeze the plan at t_us."""
+        if self.held_us < 0:
+            self.held_us = self.elapsed_us(t_us)
+            self.end_us = -1
+
+    def release(self, t_us):
+        """Go on from where it was held, at t_us."""
+        self.start_us = t_us - self.held_us
+        self.held_us = -1
+        self._set_end()
+
+    def fold(self, t_us):
+        """Close the profiles: what they planned until t_us becomes settled. Returns that sum."""
+        elapsed = self.elapsed_us(t_us)
+        for profile in self.profiles:
+            whole, num, den, run, _ = profile.at(elapsed)
+            self.settled_q += whole + num * run // den
+        self.profiles = ()
+        return self.settled_q
+
+    def planned_q(self, t_us):
+        """Planned so far, rounded down to the quantum."""
+        elapsed = self.elapsed_us(t_us)
+        total = self.settled_q
+        for profile in self.profiles:
+            whole, num, den, run, _ = profile.at(elapsed)
+            total += whole + num * run // den
+        return total
+
+    def rate_nl_per_day(self, t_us):
+        """Planned rate now, rounded to the nearest nL/day; 0 while held."""
+        if self.held_us >= 0:
+            return 0
+        total = 0
+        for profile in self.profiles:
+            _, num, den, _, _ = profile.at(self.elapsed_us(t_us))
+            total += (2 * num + den) // (2 * den)
+        return total
+
+
+class Planner:
+    """Steps for a set of orders. `step_q` is the volume of a step in quanta."""
+
+    def __init__(self, step_fl):
+        self.orders = []
+        self.carry_q = 0  # planned and not stepped by orders that have ended: at most about half a step
+        self.set_step(step_fl)
+        self.queued = 0  # steps handed out since the last settlement
+        self._in_flight = 0  # of these, not yet made at the last settlement
+        self._balance_q = 0  # settled volume of ended orders less all steps handed out, see _owed
+        self._forget(0)
+
+    def set_step(self, step_fl):
+        """A new calibration: the carried fraction is given up."""
+        self.step_fl = step_fl
+        self.step_q = step_fl * QUANTA_PER_FL
+        self.carry_q = 0
+        self._balance_q = 0
+
+    # --- the schedule
+
+    def _forget(self, t_us):
+        """No anchor: the next step is worked out from t_us."""
+        self._left = 0
+        self._made = 0
+        self._anchor_us = t_us
+        self._last_us = t_us  # moment of the last step handed out, or where the schedule begins
+        self._first = self._whole = self._part = self._acc = 0
+        self.period_us = WORD_MAX_US
+
+    def _owed(self, t_us):
+        """Planned and not yet stepped at t_us, as (num, den), and the total rate (num, den), and when it ends."""
+        num, den = self._balance_q, 1
+        rate_num, rate_den = 0, 1
+        end = -1
+        for order in self.orders:
+            num += order.settled_q * den
+            elapsed = order.elapsed_us(t_us)
+            for profile in order.profiles:
+                whole, n, d, run, stop = profile.at(elapsed)
+                num = (num + whole * den) * d + n * run * den
+                den *= d
+                if order.held_us < 0:
+                    if n:
+                        rate_num = rate_num * d + n * rate_den
+                        rate_den *= d
+                    if stop >= 0 and (end < 0 or order.start_us + stop < end):
+                        end = order.start_us + stop
+        return num, den, rate_num, rate_den, end
+
+    def _anchor(self):
+        """Work out first delay, interval and how many steps they hold for. False when no step is due in WORD_MAX_US."""
+        t_us = self._fold_steps()
+        for _ in range(PIECES_MAX):
+            num, den, rate_num, rate_den, end = self._owed(t_us)
+            if rate_num:
+                wait_num = max(0, (self.step_q * den - 2 * num) * rate_den)
+                wait_den = 2 * den * rate_num
+                if end < 0 or wait_num <= (end - t_us) * wait_den:
+                    return self._set_anchor(t_us, wait_num, wait_den, rate_num, rate_den, end)
+            if end < 0 or end - self._last_us > WORD_MAX_US:
+                return False
+            t_us = end
+        return False
+
+    def _set_anchor(self, t_us, wait_num, wait_den, rate_num, rate_den, end):
+        first = wait_num // wait_den
+        if t_us + first - self._last_us > WORD_MAX_US:
+            return False
+        acc = (wait_num % wait_den) * _ONE // wait_den + _HALF
+        step_num = self.step_q * rate_den
+        self._whole = step_num // rate_num
+        self._part = (step_num % rate_num) * _ONE // rate_num
+        left = ANCHOR_STEPS_MAX
+        if end >= 0:
+            span = (end - t_us) * wait_den - wait_num
+            left = min(left, span * rate_num // (wait_den * step_num) + 1)
+        if acc >= _ONE:
+            acc -= _ONE
+            first += 1
+        self._anchor_us = t_us
+        self._first = first
+        self._acc = self._acc0 = acc
+        self._left = left
+        self.period_us = min(self._whole, WORD_MAX_US)
+        return True
+
+    def _fold_steps(self):
+        """Move the steps handed out since the anchor into the balance. Returns the moment of the last one."""
+        made = self._made
+        if made:
+            self._last_us = self._moment(made)
+            self._balance_q -= made * self.step_q
+            self._made = 0
+        self._left = 0
+        return self._last_us
+
+    def _moment(self, made):
+        """When the made-th step of this anchor is."""
+        return self._anchor_us + self._first + (made - 1) * self._whole + ((self._acc0 + (made - 1) * self._part) >> 29)
+
+    def next_delay(self):
+        """Microseconds from the last step (or from `rebase`) to the next one, handed out now; -1 when none is due soon.
+
+        Allocates nothing but at anchors.
+        """
+        if self._left == 0:
+            last = self._fold_steps()
+            if not self._anchor():
+                return -1
+            delay = self._anchor_us + self._first - last
+        else:
+            acc = self._acc + self._part
+            delay = self._whole
+            if acc >= _ONE:
+                acc -= _ONE
+                delay += 1
+            self._acc = acc
+        self._left -= 1
+        self._made += 1
+        self.queued += 1
+        return delay if delay > 0 else 1
+
+    def rebase(self, t_us, undone):
+        """The motor was halted at t_us with `undone` of the handed-out steps not made; plan anew from here."""
+        self._fold_steps()
+        self._balance_q += undone * self.step_q
+        self.queued -= undone
+        self._forget(t_us)
+
+    def next_us(self):
+        """Moment of the next step without handing it out, or of the next change of plan; -1 when there is none."""
+        num, den, rate_num, rate_den, end = self._owed(self._last_us)
+        if rate_num:
+            wait = div_up(max(0, (self.step_q * den - 2 * num) * rate_den), 2 * den * rate_num)
+            if end < 0 or self._last_us + wait <= end:
+                return self._last_us + wait
+        return end
+
+    # --- orders
+
+    def add(self, order):
+        self.orders.append(order)
+
+    def end(self, order, t_us, in_flight):
+        """Take an order out at t_us: its steps are settled to within one microstep, the fraction is carried on."""
+        self.settle(t_us, in_flight)
+        self.orders.remove(order)
+        planned = order.fold(t_us)
+        self._balance_q += planned
+        rest = planned - order.booked * self.step_q
+        if self.orders:
+            # give to, or take from, the others so many steps that what is carried stays within half a step
+            moved = (2 * (self.carry_q + rest) + self.step_q) // (2 * self.step_q)
+            order.booked += moved
+            rest -= moved * self.step_q
+            self.carry_q += rest
+            self._share(t_us, -moved)
+        else:
+            self.carry_q += rest
+
+    def settle(self, t_us, in_flight):
+        """Book the steps made since the last settlement to those orders that are owed most; `in_flight` steps are handed
+        out but not made yet."""
+        made = self._in_flight + self.queued - in_flight
+        self._in_flight = in_flight
+        self.queued = 0
+        if self.orders:
+            self._share(t_us, made)
+        else:
+            self.carry_q -= made * self.step_q
+
+    def _share(self, t_us, steps):
+        """Book `steps` so that all running orders are owed alike, to within a step."""
+        step_q = self.step_q
+        owed = [order.planned_q(t_us) - order.booked * step_q for order in self.orders]
+        count = len(owed)
+        level = (sum(owed) - steps * step_q) // count
+        for i in range(count):
+            part = (2 * (owed[i] - level) + step_q) // (2 * step_q)
+            self.orders[i].booked += part
+            owed[i] -= part * step_q
+            steps -= part
+        while steps:
+            sign = 1 if steps > 0 else -1
+            best = 0
+            for i in range(1, count):
+                if sign * owed[i] > sign * owed[best]:
+                    best = i
+            self.orders[best].booked += sign
+            owed[best] -= sign * step_q
+            steps -= sign
+
+    def volume_nl(self, order):
+        """Stepped volume of an order in nanolitres, rounded down."""
+        return order.booked * self.step_fl // 1_000_000
+
+    def planned_nl(self, order, t_us):
+        """Planned volume so far in nanolitres, rounded down."""
+        return order.planned_q(t_us) // QUANTA_PER_NL

@@ -1,0 +1,87 @@
+"""The ledger: what was ordered, stepped and confirmed, since the syringe was loaded and in the pump's life.
+
+Owns: totals in nanolitres, and the range in which they lie after a power loss. Must not: count steps itself or touch
+storage; `Delivery` counts, the journal keeps.
+
+Commanded, stepped and confirmed are three numbers. After a power loss the true volume is between the stored total and
+that plus COMMIT_NL; `stepped_min` and `stepped_max` show both, limits use the larger.
+"""
+
+from haipump_fw.const import const
+from haipump_fw.core.units import FL_PER_NL, QUANTA_PER_NL
+
+COMMIT_NL = const(100_000)  # a commit at least every 100 uL ...
+COMMIT_S = const(600)  # ... and every 10 minutes
+# The record is asked for earlier, so that it is on the flash in time.
+COMMIT_EARLY_NL = const(80_000)
+COMMIT_EARLY_S = const(570)
+
+
+class Ledger:
+    def __init__(self, step_fl):
+        self.step_fl = step_fl
+        self.reservoir_base_nl = 0  # reservoir at `net_base` steps
+        self.net_base = 0
+        self.load(0, 0)
+        self.life_nl = 0  # finished: before this syringe
+        self.orders = 0
+        self.lost_steps = 0
+        self.unsure_nl = 0  # how much more than the stored totals may have been delivered
+
+    def load(self, reservoir_nl, net_steps):
+        """A syringe with this volume was loaded: totals start anew, life goes on."""
+        self.reservoir_base_nl = reservoir_nl
+        self.net_base = net_steps
+        self.stepped_base_nl = 0  # restored from the journal
+        self.commanded_base_nl = 0
+        self.confirmed_base_nl = 0
+        self.commanded_q = 0  # of orders that have ended
+        self.steps = 0
+        self.confirmed_steps = 0
+        self.primed_nl = 0
+        self.withdrawn_nl = 0
+        self.unsure_nl = 0
+
+    def new_syringe(self, step_fl, reservoir_nl, net_steps):
+        """Close the totals of the syringe before, then `load`."""
+        self.life_nl += self.stepped_nl(0)
+        self.load(reservoir_nl, net_steps)
+        self.step_fl = step_fl
+
+    def recalibrate(self, step_fl, net_steps):
+        """Another volume per step from here on; what was counted stays what it was."""
+        self.reservoir_base_nl = self.reservoir_nl(net_steps)
+        self.net_base = net_steps
+        self.stepped_base_nl = self.stepped_nl(0)
+        self.confirmed_base_nl = self.confirmed_nl(0)
+        self.steps = self.confirmed_steps = 0
+        self.step_fl = step_fl
+
+    def ended(self, planned_q, steps):
+        """A dose order is over: planned quanta and booked steps."""
+        self.commanded_q += planned_q
+        self.steps += steps
+        self.orders += 1
+
+    def nl(self, steps):
+        return steps * self.step_fl // FL_PER_NL
+
+    def reservoir_nl(self, net_steps):
+        """Volume left in the syringe; never below zero."""
+        return max(0, self.reservoir_base_nl - self.nl(net_steps - self.net_base))
+
+    def steps_until(self, left_nl):
+        """Net steps at which the reservoir has fallen to `left_nl`."""
+        return self.net_base + (self.reservoir_base_nl - left_nl) * FL_PER_NL // self.step_fl
+
+    def commanded_nl(self, running_q):
+        return self.commanded_base_nl + (self.commanded_q + running_q) // QUANTA_PER_NL
+
+    def stepped_nl(self, running_steps):
+        return self.stepped_base_nl + self.nl(self.steps + running_steps)
+
+    def confirmed_nl(self, running_steps):
+        return self.confirmed_base_nl + self.nl(self.confirmed_steps + running_steps)
+
+    def life_total_nl(self, running_steps):
+        return self.life_nl + self.stepped_nl(running_steps)

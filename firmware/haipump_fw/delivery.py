@@ -1,0 +1,320 @@
+"""Delivery: turns orders into steps at the port, and keeps the motor's books.
+
+Owns: the running orders, the planner, the step port, the motor's enable, direction and backlash. Must not: judge
+(states, limits and alarms are the app's), nor read a sensor. All `t_us` are microseconds of uptime.
+
+Words ahead follow the period (DESIGN section 3): the FIFO holds 25 ms of motion (1 to 8 words), the ring at most 40 ms.
+"""
+
+from haipump_fw.const import const
+from haipump_fw.core import profiles
+from haipump_fw.core.dosing import WORD_MAX_US, Order, Planner
+from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_up
+
+BASAL, KVO, PROGRAMME, BOLUS, EXTENDED, PRIME, WITHDRAW, JOG, HOME = range(1, 10)  # messages.SOURCES
+DOSE = (BASAL, KVO, PROGRAMME, BOLUS, EXTENDED)
+
+_FIFO_US = const(25_000)
+_RING_US = const(40_000)
+_RING_MAX = const(64)
+_FIFO_MAX = const(8)
+_SLOW_US = const(50_000)  # from this period on one wake-up a step is enough
+
+
+class Delivery:
+    def __init__(self, steps, motor, values):
+        self.steps = steps
+        self.motor = motor
+        self.planner = Planner(values["step_fl"])
+        self.basal = None  # rate, KVO or programme
+        self.bolus = None  # immediate
+        self.extended = None
+        self.move = None  # prime, withdraw, jog, home
+        self.direction = 1
+        self.uncertain = True  # the motor was off: position known to half a full step only
+        self.changed = True  # ends and wake-ups have to be looked up again
+        self.late = False  # words ran out though steps were due: the app makes it an alarm
+        self.net_steps = 0  # signed, all steps made but take-up, up to the last `account`
+        self.takeup = 0  # backlash steps to go before the first forward step counts
+        self.expected = 0  # signed, all steps made incl. take-up: what odometer and encoder should show
+        self._takeup_words = 0
+        self._words = 0  # planner words since `begin`
+        self._booked_words = 0  # ... and of all words, those that `account` has seen made
+        self._begun = False
+        self._dry = False
+        self._fifo = 0
+        self.configure(values)
+
+    def configure(self, values):
+        """Take over calibration and motor options. Only while nothing moves."""
+        if values["step_fl"] != self.planner.step_fl:
+            self.planner.set_step(values["step_fl"])
+        self.limits = profiles.Limits(
+            values["step_fl"] * QUANTA_PER_FL,
+            values["start_steps_per_s"],
+            values["accel_steps_per_s2"],
+            values["max_steps_per_s"],
+        )
+        self.backlash = values["backlash_steps"]
+        self._takeup_us = US_PER_S // min(values["start_steps_per_s"], 1000)
+
+    # --- what runs
+
+    def orders(self):
+        return [order for order in (self.basal, self.bolus, self.extended, self.move) if order is not None]
+
+    def moving(self):
+        """Steps are due, or words are still queued."""
+        return self._begun or bool(self.planner.orders)
+
+    def flow_nl_per_day(self, t_us):
+        """Planned rate of all orders now."""
+        return sum([order.rate_nl_per_day(t_us) for order in self.planner.orders])
+
+    # --- changes (each replans from t_us)
+
+    def start(self, t_us, order, *new):
+        """Begin an order in its place; a former one in the same place has been ended by the caller."""
+        if order.source in (BASAL, KVO, PROGRAMME):
+            self.basal = order
+        elif order.source == BOLUS:
+            self.bolus = order
+            if self.extended is not None:
+                self._hold(self.extended, t_us)
+        elif order.source == EXTENDED:
+            self.extended = order
+        else:
+            self.move = order
+        self._turn(-1 if order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0) else 1)
+        self.motor.enable(True)
+        order.begun_us = t_us
+        first_us = t_us + self.takeup * self._takeup_us
+        order.start(first_us, *new)
+        if order.source == EXTENDED and self.bolus is not None:
+            order.hold(t_us)
+        self.planner.add(order)
+        self.replan(t_us, first_us)
+
+    def _turn(self, direction):
+        if direction != self.direction:
+            if direction > 0:
+                self.takeup = self.backlash
+            self.direction = direction
+
+    def end(self, order, t_us):
+        """Take an order out. Its steps are settled; what it left over is carried."""
+        self._halt(t_us)
+        self.planner.end(order, t_us, 0)
+        if order is self.basal:
+            self.basal = None
+        elif order is self.bolus:
+            self.bolus = None
+            if self.extended is not None:
+                self._go_on(self.extended, t_us)
+        elif order is self.extended:
+            self.extended = None
+        else:
+            self.move = None
+        self.replan(t_us, t_us)
+
+    def speed_of(self, order, t_us):
+        """Steps/s of an order now, rounded up."""
+        return self.limits.speed(order.rate_nl_per_day(t_us), 1)
+
+    def _hold(self, order, t_us):
+        """Hold an order; a fast one slows down first."""
+        if order.held_us >= 0 or order.coasting:
+            return
+        speed = self.speed_of(order, t_us)
+        order.rest_us = order.end_us - t_us if order.end_us >= 0 else 0
+        if speed > self.limits.start:
+            order.fold(t_us)
+            slow = profiles.coast(self.limits, speed)
+            order.rest_us -= slow.total_us
+            order.start(t_us, slow)
+            order.end_us = -1
+            order.coasting = True
+        else:
+            order.hold(t_us)
+
+    def _go_on(self, order, t_us):
+        """Release a held order; one that slowed down, or has to speed up, gets new profiles for its exact remainder."""
+        t_us += self.takeup * self._takeup_us
+        if not order.coasting:
+            order.release(t_us)
+            return
+        order.fold(t_us)
+        order.coasting = False
+        rest_q = order.volume_q - order.settled_q
+        if not order.volume_q:
+            new = profiles.rate(order.rate, self.limits)
+        elif order.rate:
+            new = profiles.volume_at_rate(rest_q, order.rate, self.limits)
+        else:
+            new = profiles.square(rest_q, max(order.rest_us, 1), self.limits)
+            if new is None:
+                new = profiles.volume_at_rate(rest_q, self.limits.maximum * self.limits.step_q // US_PER_S, self.limits)
+        order.start(t_us, new)
+
+    def pause(self, t_us):
+        """Hold all orders; the motor keeps its torque."""
+        self._halt(t_us)
+        for order in self.planner.orders:
+            self._hold(order, t_us)
+        self.replan(t_us, t_us)
+
+    def resume(self, t_us):
+        """Go on with the exact remainder of every order; an extended bolus still waits for an immediate one."""
+        self._halt(t_us)
+        self.motor.enable(True)
+        for order in self.planner.orders:
+            if order is not self.extended or self.bolus is None:
+                self._go_on(order, t_us)
+        self.replan(t_us, t_us + self.takeup * self._takeup_us)
+
+    def stop(self, t_us):
+        """Motor off at once. Returns the orders that were running, settled."""
+        self.motor.enable(False)
+        self.uncertain = True
+        self._halt(t_us)
+        ended = self.orders()
+        for order in ended:
+            self.planner.end(order, t_us, 0)
+        self.basal = self.bolus = self.extended = self.move = None
+        self.changed = True
+        return ended
+
+    def switch_off(self):
+        """Motor off, nothing else: callable from anywhere."""
+        self.motor.enable(False)
+        self.uncertain = True
+
+    # --- steps
+
+    def _halt(self, t_us):
+        """Take back all words; books are exact afterwards, the plan starts at t_us."""
+        undone = self.steps.halt()
+        planned = min(undone, self._words)
+        self.takeup += undone - planned
+        self._account(undone)
+        self.planner.rebase(t_us, planned)
+        self._begun = self._dry = False
+        self._takeup_words = self._words = self._booked_words = 0
+
+    def _account(self, undone):
+        """Book the words made so far into position counters."""
+        made = self._takeup_words + self._words - undone - self._booked_words
+        if made:
+            takeup = min(made, max(0, self._takeup_words - self._booked_words))
+            self._booked_words += made
+            self.expected += self.direction * made
+            self.net_steps += self.direction * (made - takeup)
+
+    def account(self):
+        """Bring `net_steps` and `expected` up to date. Allocates nothing."""
+        if self._begun:
+            self._account(self.steps.queued())
+
+    def settle(self, t_us):
+        """Book all steps made so far to their orders."""
+        self.account()
+        self.planner.settle(t_us, min(self.steps.queued(), self._words) if self._begun else 0)
+
+    def replan(self, t_us, first_us):
+        """Start the schedule anew: take-up from t_us, the plan from first_us."""
+        self._halt(t_us)
+        self.planner.rebase(first_us, 0)
+        self.changed = True
+        self.feed(t_us)
+
+    def feed(self, t_us=-1):
+        """Top up the words ahead. `t_us` is needed only to begin; without it a machine that stands still stays so."""
+        steps = self.steps
+        queued = steps.queued()
+        if self._begun and queued == 0 and steps.starved():
+            if not self._dry:
+                self.late = True
+            self.account()
+            self._begun = False
+        if not self._begun and t_us < 0:
+            return
+        room = self._ahead() - queued
+        while room > 0:
+            delay = self._next()
+            if delay < 0:
+                self._dry = True
+                self.changed = True
+                return
+            if not self._begun:
+                self._begun = True
+                steps.begin(self.direction, delay)
+            elif not steps.put(delay):
+                self.late = True
+            if self._words == 1:
+                room = self._ahead() - steps.queued()  # the period is known only now
+            else:
+                room -= 1
+
+    def _next(self):
+        if self.takeup:
+            self.takeup -= 1
+            self._takeup_words += 1
+            return self._takeup_us
+        delay = self.planner.next_delay()
+        if delay >= 0:
+            self._words += 1
+        return delay
+
+    def _ahead(self):
+        """Words that may be under way: the one being counted down, the FIFO and the ring."""
+        period = self._takeup_us if self.takeup else self.planner.period_us
+        if period < 1:
+            period = 1
+        fifo = min(_FIFO_MAX, max(1, _FIFO_US // period))
+        if fifo != self._fifo:
+            self._fifo = fifo
+            self.steps.configure(fifo)
+        return 1 + fifo + min(_RING_MAX, _RING_US // period)
+
+    def next_feed_us(self):
+        """Microseconds until words should be topped up; WORD_MAX_US when that needs no date."""
+        if not self._begun or self._dry:
+            return WORD_MAX_US
+        period = self._takeup_us if self.takeup else self.planner.period_us
+        ahead = period * (self.steps.queued() - 1)
+        return ahead if period >= _SLOW_US else ahead // 2
+
+    def motion_ahead_us(self):
+        """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""
+        if not self._begun or self._dry:
+            return WORD_MAX_US
+        return self.planner.period_us * max(0, self.steps.queued() - 1)
+
+    def wake_us(self):
+        """Uptime at which the plan goes on after a gap without steps, -1 for never."""
+        if self._begun and not self._dry:
+            return -1
+        return self.planner.next_us() if self.planner.orders else -1
+
+    def next_end_us(self):
+        """Uptime of the next end of an order, -1 for none."""
+        ends = [order.end_us for order in self.planner.orders if order.end_us >= 0]
+        return min(ends) if ends else -1
+
+    def planned_ahead_q(self, t_us, later_us, *new):
+        """Quanta that the orders, and `new` profiles begun at t_us, plan from t_us to later_us."""
+        total = sum([order.planned_q(later_us) - order.planned_q(t_us) for order in self.planner.orders])
+        return total + sum([profiles.planned(profile, later_us - t_us) for profile in new])
+
+    def ended(self, t_us):
+        """Orders whose plan is complete at t_us."""
+        return [order for order in self.planner.orders if 0 <= order.end_us <= t_us]
+
+
+def new_order(number, source, volume_nl=0, rate=0):
+    return Order(number, source, profiles.quanta(volume_nl), rate)
+
+
+def seconds_left(order, t_us):
+    """Whole seconds until the order is complete, rounded up; -1: endless or held."""
+    return -1 if order.end_us < 0 else max(0, div_up(order.end_us - t_us, US_PER_S))

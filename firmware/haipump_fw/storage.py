@@ -1,0 +1,98 @@
+"""Storage: settings and journal behind one door, and when the flash may be touched.
+
+Owns: boot number, reserved ids, what was recovered at boot, the order of flash work. Must not: decide what to record.
+"""
+
+from haipump_fw.const import const
+from haipump_fw.core.units import US_PER_S
+from haipump_fw.store import flashmap
+from haipump_fw.store.journal import Journal
+from haipump_fw.store.settings import Settings
+
+IDS_BLOCK = const(256)  # ids are reserved in blocks, so that not every command costs a record
+WRITE_MAX = const(64)  # flash operations of one urgent write
+
+
+class Storage:
+    """`problem` is None, or what is wrong: then nothing may be delivered."""
+
+    def __init__(self, flash, clock):
+        self._clock = clock
+        self.window_us = None  # set by the app: says how long the CPU may be gone
+        self.settings = Settings(flash, flashmap.SETTINGS_A, flashmap.SETTINGS_B)
+        self.journal = Journal(flash, flashmap.JOURNAL_FIRST, flashmap.JOURNAL_SECTORS)
+        self.problem = None
+        if self.settings.load() == "mismatch":
+            self.problem = "settings"
+        if self.journal.open() == "foreign":
+            self.problem = "journal"
+        self.known = self.journal.recover()
+        self.boot = self.last("boot", "boot", 0) + 1
+        self.reserved = self.last("ids", "reserved", 0)
+        self.next_id = self.reserved + 1
+
+    def last(self, kind, field, otherwise):
+        """A field of the latest record of a kind, as recovered at boot."""
+        record = self.known[kind]
+        return otherwise if record is None else record.values[field]
+
+    def record(self, kind, *values):
+        """Queue a record. False when it was refused: the queue stayed full or the partition is not ours."""
+        if not self.journal.room():
+            self.write(self.window_us)
+        taken = self.journal.append(kind, self.boot, self._clock.s, *values) > 0
+        if not taken:
+            self.problem = "journal"
+        return taken
+
+    def write(self, window_us):
+        """Bring all that waits to the flash, now; `window_us()` says how long the CPU may be gone. True when it is there."""
+        for _ in range(WRITE_MAX):
+            window = window_us()
+            if self.settings.saving:
+                self.settings.step(window)
+            elif self.journal.pending:
+                if not self.journal.flush(window):
+                    self.journal.erase_ahead(window)
+            else:
+                break
+        if self.journal.failed or self.settings.failed:
+            self.problem = "journal" if self.journal.failed else "settings"
+        return not self.journal.pending and not self.settings.saving and self.problem is None
+
+    def idle_work(self):
+        """Something waits for a window: True even if only an erase ahead of need."""
+        return bool(self.journal.pending or self.settings.window_needed() or self.journal.needs_erase())
+
+    def work(self, window_us):
+        """At most one flash operation that fits into the window."""
+        if self.journal.pending:
+            self.journal.flush(window_us)
+        elif self.settings.window_needed():
+            self.settings.step(window_us)
+        else:
+            self.journal.erase_ahead(window_us)
+
+    def reserve(self, number, window_us):
+        """Make sure that no id up to `number` can be used again after a reset. True when that is on the flash."""
+        if number <= self.reserved:
+            return True
+        reserved = number + IDS_BLOCK
+        if self.record("ids", reserved) and self.write(window_us):
+            self.reserved = reserved
+            return True
+        return False
+
+    def save(self, changes, window_us, key=None):
+        """Change settings; True when they are on the flash."""
+        return self.settings.save(changes, key) > 0 and self.write(window_us)
+
+
+def window_of(delivery):
+    """A function for `write`: how long the motion goes on by itself, with words topped up first."""
+
+    def window_us():
+        delivery.feed()
+        return min(delivery.motion_ahead_us(), US_PER_S)
+
+    return window_us
