@@ -4,6 +4,7 @@ import pytest
 
 from haipump_emulator.scenario import parse_scenario, run_scenario
 from haipump_emulator.scenario.player import Player
+from haipump_emulator.scenario.watch import Check, View, Watch
 from tests.emulator.scenario.fakes import FakeCore
 
 HEAD = '[scenario]\nname = "x"\nduration = "10min"\nseed = 3\n'
@@ -52,6 +53,7 @@ PASSING = [
 FAILING = [
     ('alarm = "occlusion", within = "2min"', later((181, ALARM)), 180, "nothing of the kind"),
     ('alarm = "occlusion", within = "2min"', later((59, ALARM)), 180, "nothing of the kind"),
+    ('alarm = "occlusion", phase = "latched", within = "2min"', later((90, ALARM)), 180, "phase=active"),
     ('alarm = "storage", within = "2min"', later((90, ALARM)), 180, "alarm=occlusion"),
     ('event = "done", fields = { order = 8 }, within = "1min"', later((61, "done order=7")), 120, "done order=7"),
     ('event = "button", within = "1min"', None, 120, "nothing of the kind"),
@@ -66,6 +68,7 @@ FAILING = [
     ('never = "*"', later((70, ALARM)), 70, "alarm=occlusion"),
     ('never = "*"', later((7, ALARM)), 60, "standing: occlusion"),
     ('still = true, for = "1min"', steps(100, 1, 1, -1), None, "-1 steps"),
+    ('still = true, for = "1min"', steps(100, 1, 1), None, "+1 steps"),
 ]
 
 
@@ -82,6 +85,25 @@ def test_expectations_that_are_not_met(expect, prepare, when_s, saw):
     assert check.passed is False, check
     assert saw in check.saw
     assert when_s is None or check.when_us == when_s * S
+
+
+def test_what_stood_before_a_power_cut_stands_no_more():
+    def prepare(core):
+        core.at(S, lambda: core.event(ALARM))
+        core.at(2 * S, lambda: core.power(False))
+
+    assert expecting('never = "*"', prepare).passed
+
+
+def test_an_event_after_the_end_of_the_time_does_not_count():
+    """However late the watch is polled."""
+    scenario = parse_scenario(HEAD + '[[timeline]]\nat = "0s"\nexpect = { alarm = "occlusion", within = "1s" }\n')
+    check = Check(1, 0, "")
+    watch = Watch(scenario.timeline[0].expect, check, View(), 10 * S)
+    watch.on_event(S + 1, "alarm", {"alarm": "occlusion", "phase": "active"})
+    assert check.passed is None
+    watch.poll(S + 2)
+    assert check.passed is False
 
 
 def answers(**lines):

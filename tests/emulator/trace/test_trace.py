@@ -166,8 +166,7 @@ def test_recorders_and_logs_on_one_core_dont_get_in_each_others_way(tmp_path):
 
 def test_what_a_door_does_inside_is_not_recorded_twice(tmp_path):
     core = FakeCore()
-    press = core.press
-    core.power = lambda on: press(16, on)
+    core.power = lambda on: core.press(16, on)
     with Recorder(core, tmp_path / "a.trace"):
         core.power(True)
     assert [name for _, name, _ in load(tmp_path / "a.trace").inputs] == ["power"]
