@@ -176,7 +176,7 @@ class Session:
         if self.scenario:
             self._stack.callback(ScenarioDriver(self.scenario, self.pacer, tell).close)
         if setup.for_us is not None:
-            self.pacer.at(setup.for_us, self._end)
+            self.pacer.at(setup.for_us, self.loop.stop)
 
     def _record(self, path: Path, options: dict[str, Any]) -> None:
         scenario = self.scenario
@@ -189,10 +189,6 @@ class Session:
             scenario_text=scenario.text if scenario else "",
         )
         self._stack.callback(recorder.close)
-
-    def _end(self) -> None:
-        self.pacer.pause()  # not a microsecond more
-        self.loop.stop()
 
     def close(self) -> None:
         """Safe to call twice."""

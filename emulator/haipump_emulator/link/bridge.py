@@ -88,13 +88,12 @@ class Bridge:
         del self._inbox[:taken]
         return taken
 
-    def give_out(self) -> int:
-        """Core to client. Returns how many bytes the core had written since the last call."""
+    def give_out(self) -> None:
+        """Core to client, as much as the client takes."""
         output = self.core.output
-        came = len(output)
-        if came:
+        if output:
             self.answered = self.answered or b"\n" in output
-            self._collect(output)
+        self._collect(output)
         if self.outbound:
             while chunk := self.outbound.take(self.core.now_us):
                 self._outbox += chunk
@@ -109,7 +108,6 @@ class Bridge:
             self.unheard += len(self._outbox)
             self._outbox.clear()
         self._tell_core()
-        return came
 
     def _collect(self, output: bytearray) -> None:
         """Into the outbox; what does not fit stays in the core while the core can bear it."""

@@ -80,10 +80,10 @@ class Loop:
         return self.bridge.talking(grace=self.pacer.speed is FREE)
 
     def _answer_is_out(self) -> bool:
-        """A line has come out and nothing more follows; bytes of the client that did not fit before are passed on."""
+        """A line has come out and all of the client's bytes are in; those that did not fit before are passed on."""
         self.bridge.take_in()
-        came = self.bridge.give_out()
-        return self.bridge.answered and not came and not self.bridge.waiting
+        self.bridge.give_out()
+        return self.stopping or (self.bridge.answered and not self.bridge.waiting)
 
     def _wait_on(self) -> tuple[list[Any], list[Any]]:
         readers, writers = self.bridge.wait_on()

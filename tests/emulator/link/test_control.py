@@ -281,6 +281,7 @@ def test_an_endless_line_and_idle_connections_do_no_harm():
         record = emulator.server.record
         idle = [socket.create_connection(("127.0.0.1", record.control), 5) for _ in range(2 * control.CONNECTIONS_MAX)]
         assert control.call(record, "status")["name"] == "pump"
+        assert len(emulator.server._connections) <= control.CONNECTIONS_MAX
         for conn in idle:
             conn.close()
         with socket.create_connection(("127.0.0.1", record.control), 5) as conn:

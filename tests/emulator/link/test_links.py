@@ -58,9 +58,12 @@ class TestMemory(LinkContract):
 
 class TcpAdapter:
     def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port))
+        # Small buffers on this side, or the kernel takes megabytes of a flood, and of what is never read.
+        self.socket = socket.socket()
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)  # else the kernel takes megabytes of a flood
         self.socket.setblocking(False)
         self.ended = False
 

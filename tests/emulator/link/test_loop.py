@@ -176,6 +176,29 @@ def test_the_loop_ends_when_told_to_from_anywhere():
     rig.loop.run()  # stays ended
 
 
+def test_the_loop_ends_there_even_on_the_way_to_an_answer():
+    rig = Rig()
+    client = rig.link.connect()
+    client.send(b"x\n")
+    rig.pacer.at(300, rig.loop.stop)
+    rig.loop.run()
+    assert rig.core.now_us == 300
+
+
+def test_a_client_that_comes_at_once_gets_nothing_meant_for_the_one_before():
+    rig = Rig()
+    first = rig.link.connect()
+    rig.turns(1)
+    rig.core.output += b"s" * 20_000
+    rig.turns(1)
+    assert rig.bridge._outbox
+    first.close()
+    second = rig.link.connect()
+    rig.turns(2)
+    assert not second.received
+    assert rig.bridge.unheard > 0
+
+
 def test_services_are_served_every_turn_and_waited_for():
     calls = []
 

@@ -122,13 +122,16 @@ def test_the_lead_is_bounded():
     assert core.now_us == pacing.LEAD_MAX_US
 
 
-def test_at_max_the_lead_is_not_paid_back():
-    _wall, core, pacer = rig(FREE)
-    pacer.speed = FREE
+@pytest.mark.parametrize("speed", [60, FREE])
+def test_above_1x_the_lead_is_not_paid_back(speed):
+    wall, core, pacer = rig(speed)
+    pacer._hold(talking=True)
     for turn in range(1, 4):
-        pacer.advance(talking=True)
         pacer.run_ahead(lambda: False)
         assert core.now_us == turn * pacing.LEAD_FAST_MAX_US
+    before = core.now_us
+    live(wall, pacer, 50_000, talking=True)
+    assert core.now_us - before == 50_000
 
 
 def test_pause_and_continue():
