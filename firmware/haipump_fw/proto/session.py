@@ -199,8 +199,13 @@ class Session:
         return True
 
     def waiting(self):
-        """True while a line, or the answer to a stop, waits for `work`."""
-        return bool(self._waiting) or self._stop_answer is not None
+        """True when `work` would do something now; False also while all that waits waits for room in the output."""
+        free = self._output.free()
+        if self._stop_answer is not None:
+            return free >= len(self._stop_answer)
+        if self._events_dropped and free >= _ANSWER_ROOM + _SPARE_ROOM:
+            return True
+        return bool(self._waiting) and free >= _SPARE_ROOM
 
     def conversing(self):
         """True while a token is open, lines wait, or a line is unfinished whose last byte is not long ago."""

@@ -239,9 +239,15 @@ class Talk:
     def run(self) -> list[bytes]:
         """Work until nothing is left, reading all the while; returns the lines that came out."""
         out = self.take()
-        while self.session.work():
+        while self.work():
             out += self.take()
         return (out + self.take()).split(b"\n")[:-1]
+
+    def work(self) -> bool:
+        """One piece of work; `waiting` must have known."""
+        expected = self.session.waiting()
+        assert self.session.work() == expected
+        return expected
 
     def ask(self, data: bytes) -> Answer:
         """Send one line and take its one answer."""

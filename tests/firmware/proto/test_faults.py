@@ -59,7 +59,7 @@ def text_of(verb: str) -> str:
 
 def drain(talk: Talk) -> None:
     """Work without reading: the output holds more than these tests say."""
-    while talk.session.work():
+    while talk.work():
         pass
 
 
@@ -226,7 +226,7 @@ def test_random_bytes_never_get_stuck(chunks: list[bytes], read: bool):
             for line in talk.run():
                 Answer(line)
         else:
-            talk.session.work()
+            talk.work()
     assert all(number <= len(_ORDERS) for _, _, number in talk.app.executed)
     after_noise(talk)
 

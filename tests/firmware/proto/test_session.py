@@ -526,7 +526,7 @@ def test_a_stop_behind_a_full_queue_and_a_full_output():
     stuck(talk)
     talk.send(b"clock\n" * (LINES_MAX + 2) + b"@3 stop\n")
     assert talk.app.stops == 1
-    assert not talk.session.work()
+    assert not talk.work()
     talk.send(b"@4 stop\n")
     assert talk.app.stops == 2
     assert talk.session.lost_lines == 3  # two clocks and the older stop's answer
@@ -597,13 +597,13 @@ def test_work_waits_for_room_and_goes_on():
     room = 2 * (LINE_MAX + 1)
     held(talk, room - 1)
     talk.send(b"@1 pause *00000000\nclock\n")
-    assert not talk.session.work()
+    assert not talk.work()
     talk.session.pop_byte()
-    assert talk.session.work()
-    assert not talk.session.work(), "the room is taken"
+    assert talk.work()
+    assert not talk.work(), "the room is taken"
     talk.take()
-    assert talk.session.work()
-    assert not talk.session.work()
+    assert talk.work()
+    assert not talk.work()
     assert len(talk.run()) == 1
 
 
@@ -612,7 +612,7 @@ def test_a_host_that_never_reads():
     for at in range(300):
         talk.send(seal(f"@{at + 1} pause") + b"status\n" + b"\x00" * 300 + b"\n")
         talk.session.event("button", [("button", "start")])
-        while talk.session.work():
+        while talk.work():
             pass
         if at % 50 == 0:
             talk.send(b"\n!\n")
@@ -669,7 +669,7 @@ def test_events_leave_room_for_two_answers():
         talk.session.event("tele", answer_pairs("status"))
     assert talk.session._output.free() >= 2 * (LINE_MAX + 1)
     talk.send(b"status\nstop\n")
-    assert talk.session.work()
+    assert talk.work()
     assert talk.app.stops == 1
 
 
