@@ -98,7 +98,7 @@ class App:
         self._burst_at = 0
         self._press_tick = [self.clock.tick] * 8
         self._muted = False
-        self._shown = -1
+        self._shown = -1  # LEDs as they are lit; -1: look again
         self._buf = bytearray(HEAR_BYTES)
         self.telemetry_ms = 0
         self._telemetry_tick = 0
@@ -201,6 +201,7 @@ class App:
             self.alarms.unset("paused_too_long")
         if state not in RUNNING and state != "paused":
             self._motor_off()
+        self._shown = -1
         self.storage.record("state", STATES.index(state), STATES.index(before), 0)
         self.session.event("state", [("state", state), ("was", before), ("why", why)])
         self.session.drop_token()
@@ -456,9 +457,9 @@ class App:
             self._supervise(now)
         if self.alarms.changed:
             self._tell_alarms()
-        if self.alarms.standing or self._shown != self._lights():
+        if self.alarms.standing or self._shown < 0:
             self._signal(now)
-        if self.storage.idle_work():
+        if self.storage.busy:
             self.storage.work(self.window_us())
         if not full:
             self.session.work()
@@ -675,6 +676,7 @@ class App:
                 ],
             )
         self._burst_at = 0
+        self._shown = -1
         self._signal_tick = self.clock.tick
 
     # --- panel

@@ -22,6 +22,7 @@ class Storage:
         self.settings = Settings(flash, flashmap.SETTINGS_A, flashmap.SETTINGS_B)
         self.journal = Journal(flash, flashmap.JOURNAL_FIRST, flashmap.JOURNAL_SECTORS)
         self.problem = None
+        self.busy = True  # there may be flash work to do
         if self.settings.load() == "mismatch":
             self.problem = "settings"
         if self.journal.open() == "foreign":
@@ -38,6 +39,7 @@ class Storage:
 
     def record(self, kind, *values):
         """Queue a record. False when it was refused: the queue stayed full or the partition is not ours."""
+        self.busy = True
         if not self.journal.room():
             self.write(self.window_us)
         taken = self.journal.append(kind, self.boot, self._clock.s, *values) > 0
@@ -60,18 +62,17 @@ class Storage:
             self.problem = "journal" if self.journal.failed else "settings"
         return not self.journal.pending and not self.settings.saving and self.problem is None
 
-    def idle_work(self):
-        """Something waits for a window: True even if only an erase ahead of need."""
-        return bool(self.journal.pending or self.settings.window_needed() or self.journal.needs_erase())
-
     def work(self, window_us):
-        """At most one flash operation that fits into the window."""
+        """At most one flash operation that fits into the window; `busy` falls when nothing is left to do."""
         if self.journal.pending:
-            self.journal.flush(window_us)
+            if not self.journal.flush(window_us):
+                self.journal.erase_ahead(window_us)
         elif self.settings.window_needed():
             self.settings.step(window_us)
-        else:
+        elif self.journal.needs_erase():
             self.journal.erase_ahead(window_us)
+        else:
+            self.busy = False
 
     def reserve(self, number, window_us):
         """Make sure that no id up to `number` can be used again after a reset. True when that is on the flash."""
@@ -85,6 +86,7 @@ class Storage:
 
     def save(self, changes, window_us, key=None):
         """Change settings; True when they are on the flash."""
+        self.busy = True
         return self.settings.save(changes, key) > 0 and self.write(window_us)
 
 

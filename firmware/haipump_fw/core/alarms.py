@@ -49,6 +49,8 @@ TONE_HZ = (0, 523, 587, 784)
 
 SILENCE_MAX_S = const(120)
 
+_INDEX = {row[NAME]: i for i, row in enumerate(ALARMS)}
+
 
 class Alarms:
     """The alarms that stand. Times are seconds of uptime.
@@ -65,10 +67,8 @@ class Alarms:
 
     @staticmethod
     def index(name):
-        for i, row in enumerate(ALARMS):
-            if row[NAME] == name:
-                return i
-        raise KeyError(name)
+        """Place of an alarm in ALARMS; KeyError for an unknown name."""
+        return _INDEX[name]
 
     def _go(self, i, phase):
         was = self.phase[i]
@@ -92,6 +92,8 @@ class Alarms:
 
     def unset(self, name):
         """The condition of `name` is gone: a latching alarm waits for its acknowledgement."""
+        if not self.standing:
+            return
         i = self.index(name)
         if self.phase[i] == ACTIVE:
             self._go(i, LATCHED if ALARMS[i][LATCH] else CLEAR)

@@ -247,10 +247,10 @@ class Journal:
         self._kept[place][:] = memoryview(record)[:BODY]
         self._kept_seq[place] = records.seq_of(record)
 
-    def _stale(self):
-        """The place kept whose statement is the oldest, if it is old enough to be made again; else -1."""
+    def _stale(self, next_seq):
+        """The place kept whose statement is the oldest, if that has to be made again under number `next_seq`; else -1."""
         oldest = -1
-        limit = self._next_seq - _RESTATE_AFTER
+        limit = next_seq - _RESTATE_AFTER
         for place in range(_KEPT):
             if 0 < self._kept_seq[place] <= limit:
                 oldest = place
@@ -275,7 +275,7 @@ class Journal:
             self._keep(place, record)
         elif record[0] == _RESULT:
             self._close(_order_of(record))
-        place = self._stale()
+        place = self._stale(self._next_seq)
         if place >= 0:
             record = self._free_place()
             record[:BODY] = self._kept[place]
@@ -290,7 +290,7 @@ class Journal:
         if self.foreign:
             return 0
         free = QUEUE_MAX - self.pending
-        return free // 2 if free > 1 or self._stale() >= 0 else free
+        return free // 2 if free > 1 or self._stale(self._next_seq + 1) >= 0 else free
 
     def _free_place(self):
         return self._places[(self._head + self.pending) % QUEUE_MAX]
