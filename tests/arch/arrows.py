@@ -53,10 +53,9 @@ RULES = (
     Rule("boot", (), BOARD),
     Rule("main", (_FW,), BOARD),
     Rule(f"{_EMU}.plant", (f"{_EMU}.plant",), MATHS | {"numpy"}),
-    Rule(f"{_EMU}.wiring"),
     Rule(
         f"{_EMU}.direct",
-        (f"{_EMU}.direct", f"{_EMU}.plant", f"{_EMU}.wiring", f"{_FW}.app", f"{_FW}.ports", f"{_FW}.const"),
+        (*[f"{_EMU}.{part}" for part in ("direct", "faults", "plant", "wiring")], f"{_FW}.app", f"{_FW}.ports"),
         STDLIB - CLOCKS,
         never=(f"{_FW}.ports.rp2",),
     ),

@@ -4,10 +4,15 @@ import tomllib
 
 import pytest
 
+from haipump_fw import app
 from tests.arch import packaging, tree
 
 PROJECT = tomllib.loads((tree.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONSTRAINTS = tree.ROOT / "constraints"
+
+
+def test_firmware_and_host_tools_are_released_together():
+    assert PROJECT["project"]["version"] == app.FIRMWARE_VERSION
 
 
 def test_the_manifest_lists_every_firmware_file():

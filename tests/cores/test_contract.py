@@ -5,6 +5,10 @@ import pytest
 from haipump.errors import Refused
 
 
+def microstep_nl(rig) -> float:
+    return rig.pump.calibration().step_fl / 1e6
+
+
 class TestPump:
     def test_it_says_who_it_is(self, rig):
         greeting = rig.pump.hello()
@@ -17,7 +21,7 @@ class TestPump:
         assert rig.pump.status().state == "bolus"
         status = order.wait(timeout_s=60)
         assert status.result == "complete"
-        assert abs(status.stepped_nl - 20_000) <= 1
+        assert abs(status.stepped_nl - 20_000) <= microstep_nl(rig)
         assert rig.pump.status().state == "stopped"
 
     def test_a_rate_runs_until_it_is_stopped(self, rig):
@@ -28,7 +32,7 @@ class TestPump:
         after = rig.pump.totals().stepped_nl
         later = rig.pump.clock()
         elapsed_s = later.uptime_s - clock.uptime_s + (later.uptime_us - clock.uptime_us) / 1e6
-        assert after - before == pytest.approx(elapsed_s * 100e6 / 86_400, abs=50)
+        assert after - before == pytest.approx(elapsed_s * 100e6 / 86_400, abs=2 * microstep_nl(rig))
         assert rig.pump.stop().state == "stopped"
 
     def test_pause_keeps_the_exact_remainder(self, rig):
@@ -38,7 +42,7 @@ class TestPump:
         rig.wait(5)
         assert order.status().left_nl == left
         rig.pump.resume()
-        assert abs(order.wait(timeout_s=60).stepped_nl - 20_000) <= 1
+        assert abs(order.wait(timeout_s=60).stepped_nl - 20_000) <= microstep_nl(rig)
 
     def test_a_bolus_leaves_the_basal_rate_as_it_was(self, rig):
         rig.pump.rate("50 mL/day")
@@ -48,7 +52,7 @@ class TestPump:
 
     def test_what_can_not_be_reached_is_refused_with_the_range(self, rig):
         with pytest.raises(Refused) as refusal:
-            rig.pump.rate("90 L/day")
+            rig.pump.rate("90000 mL/day")
         assert "from" in str(refusal.value)
         assert rig.pump.status().state == "stopped"
 
