@@ -67,22 +67,24 @@ MESSAGES = (
         "sensors",
         READ,
         "",
-        "pressure_pa=int encoder_steps=int supply_mv=int temperature_mc=int front=int back=int captured=int diag=int service=int"
-        " enabled=int uncertain=int",
+        "pressure_pa=int encoder_steps=int supply_mv=int temperature_mc=int front=int back=int captured=int diag=int"
+        " service=int enabled=int uncertain=int",
     ),
     # since the syringe was loaded; min and max differ only after a power loss
     (
         "totals",
         READ,
         "",
-        "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int primed_nl=int withdrawn_nl=int",
+        "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int primed_nl=int"
+        " withdrawn_nl=int",
     ),
     ("lifetime", READ, "", "stepped_nl=int stepped_min_nl=int stepped_max_nl=int lost_steps=int orders=int boots=int"),
     (
         "order",
         READ,
         "id=1..1000000000?",
-        "order=int source=word result=word planned_nl=int commanded_nl=int stepped_nl=int left_nl=int elapsed_s=int left_s=int",
+        "order=int source=word result=word planned_nl=int commanded_nl=int stepped_nl=int left_nl=int elapsed_s=int"
+        " left_s=int",
     ),
     ("alarms", READ, "index=0..31?", "count=int index=int alarm=word priority=word phase=word age_s=int silence_s=int"),
     ("limits", READ, "", _names("limits") + " step_max_nl_per_day=int rate_min_nl_per_day=int"),
@@ -104,17 +106,33 @@ MESSAGES = (
         "volume_nl=%s duration_s=%s? extended=0|1? override=0|1?" % (_VOLUME, _SECONDS),
         _PLAN + "volume_nl=int duration_s=int extended=int basal_nl_per_day=int" + _SUPPLY,
     ),
-    ("prepare_programme", PREPARE, "sha256=hex:64 override=0|1?", _PLAN + "items=int period_s=int repeats=int volume_nl=int duration_s=int at_end=word" + _SUPPLY),
+    (
+        "prepare_programme",
+        PREPARE,
+        "sha256=hex:64 override=0|1?",
+        _PLAN + "items=int period_s=int repeats=int volume_nl=int duration_s=int at_end=word" + _SUPPLY,
+    ),
     ("prepare_kvo", PREPARE, "", _PLAN + "rate_nl_per_day=int" + _SUPPLY),
-    ("prepare_prime", PREPARE, "volume_nl=%s disconnected=1..1" % _VOLUME, _PLAN + "volume_nl=int duration_s=int" + _SUPPLY),
-    ("prepare_withdraw", PREPARE, "volume_nl=%s disconnected=1..1" % _VOLUME, _PLAN + "volume_nl=int duration_s=int" + _SUPPLY),
+    (
+        "prepare_prime",
+        PREPARE,
+        "volume_nl=%s disconnected=1..1" % _VOLUME,
+        _PLAN + "volume_nl=int duration_s=int" + _SUPPLY,
+    ),
+    (
+        "prepare_withdraw",
+        PREPARE,
+        "volume_nl=%s disconnected=1..1" % _VOLUME,
+        _PLAN + "volume_nl=int duration_s=int" + _SUPPLY,
+    ),
     ("prepare_jog", PREPARE, "steps=-1000000..1000000 disconnected=1..1", _PLAN + "steps=int duration_s=int"),
     ("prepare_home", PREPARE, "disconnected=1..1", _PLAN + "steps_max=int"),
     (
         "prepare_syringe",
         PREPARE,
         "reservoir_nl=0..100000000 step_fl=100000..20000000000 bore_um=1000..60000 " + _options("syringe"),
-        _PLAN + "reservoir_nl=int step_fl=int bore_um=int syringe_nl=int syringe_max_nl_per_day=int step_max_nl_per_day=int",
+        _PLAN
+        + "reservoir_nl=int step_fl=int bore_um=int syringe_nl=int syringe_max_nl_per_day=int step_max_nl_per_day=int",
     ),
     ("prepare_limits", PREPARE, _options("limits"), _PLAN + _names("limits")),
     ("prepare_calibration", PREPARE, _options("calibration"), _PLAN + _names("calibration")),
@@ -152,10 +170,15 @@ EVENTS = (
     ("alarm", "alarm=word priority=word phase=word"),
     ("button", "button=word"),
     ("dropped", "events=int"),
-    ("tele", "uptime_s=int state=word flow_nl_per_day=int delivered_nl=int pressure_pa=int reservoir_nl=int confirmed_nl=int empty_in_s=int bolus_left_nl=int alarm=word"),
+    (
+        "tele",
+        "uptime_s=int state=word flow_nl_per_day=int delivered_nl=int pressure_pa=int reservoir_nl=int"
+        " confirmed_nl=int empty_in_s=int bolus_left_nl=int alarm=word",
+    ),
 )
 
-# (code, what it means). Answers carry `code=`, `state=`, and the fields that say why (limit, minimum, maximum, next_id ...).
+# (code, what it means). Answers carry `code=`, `state=`, and the fields that say why (what, limit, minimum, maximum,
+# next_id ...).
 ERRORS = (
     ("syntax", "the line could not be read"),
     ("crc", "the checksum is missing or wrong"),
@@ -183,7 +206,8 @@ ERRORS = (
 )
 
 # Journal records: (kind, name, struct format of the 36-byte payload's start, field names). Unused bytes are 0.
-# `source` and `state` are numbers: indices into SOURCES and core.states.STATES; `alarm` is the row in core.alarms.ALARMS.
+# `source` and `state` are numbers: indices into SOURCES and core.states.STATES; `alarm` is the row in
+# core.alarms.ALARMS.
 SOURCES = ("none", "basal", "kvo", "programme", "bolus", "extended", "prime", "withdraw", "jog", "home", "takeup")
 RESULTS = ("running", "complete", "stopped", "replaced", "alarm", "reset")
 RECORDS = (
