@@ -375,6 +375,7 @@ class ScriptedHost:
         self._asked = 0
         self.broken_lines = 0
         core.listeners.append(self)
+        self.on_bytes(core.now_us, "out", bytes(core.output))  # what the pump said while it booted
 
     def close(self) -> None:
         """Stop listening."""

@@ -42,13 +42,15 @@ _DEFAULT_STEP_FL = 231_144_000  # the firmware's default calibration, until a sy
 
 
 class Player:
-    """`checks` grows as the timeline goes on; `finished` when everything is done and decided."""
+    """`checks` grows as the timeline goes on; `finished` when everything is done and decided.
+
+    Times count from the start of the emulator, not from the making of the player: booting takes some milliseconds.
+    """
 
     def __init__(self, scenario: Scenario, core: Core) -> None:
         self.scenario = scenario
         self.checks: list[Check] = []
         self._core = core
-        self._start_us = core.now_us
         self._next = 0
         self._later: list[tuple[int, int, Callable[[], object]]] = []
         self._order = itertools.count()  # what falls due together is done in the order in which it was put off
@@ -69,7 +71,7 @@ class Player:
     @property
     def end_us(self) -> int:
         """When the scenario ends."""
-        return self._start_us + self.scenario.duration_us
+        return self.scenario.duration_us
 
     @property
     def finished(self) -> bool:
@@ -86,7 +88,7 @@ class Player:
         if self._talk is not None:
             due.append(self._wake_us)
         elif self._next < len(self.scenario.timeline):
-            due.append(self._start_us + self.scenario.timeline[self._next].at_us)
+            due.append(self.scenario.timeline[self._next].at_us)
         if self._core.now_us < self.end_us:
             due.append(self.end_us)
         return max(min(due, default=self.end_us), self._core.now_us)
@@ -100,7 +102,7 @@ class Player:
         timeline = self.scenario.timeline
         while self._talk is None and self._next < len(timeline):
             entry = timeline[self._next]
-            if self._start_us + entry.at_us > now_us:
+            if entry.at_us > now_us:
                 break
             self._next += 1
             self._begin(entry)

@@ -41,8 +41,8 @@ class Header:
     """What is needed to do the run again, and to know what it was.
 
     `params` are the plant's parameters by name, `core` the arguments of the core factory, `flash` the flash bytes at
-    the start (zlib, base64; "" is erased). `start_us` is 0 unless recording began in the middle of a run, which can't
-    be replayed. `sample_us` and `snapshot_us` are the periods of pressure and truth.
+    the start (zlib, base64; "" is erased). `start_us` is when recording began: later than a core needs to boot, and it
+    can't be replayed. `sample_us` and `snapshot_us` are the periods of pressure and truth.
     """
 
     package: str = ""

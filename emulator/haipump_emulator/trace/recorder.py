@@ -67,6 +67,8 @@ class Recorder:
             snapshot_us=snapshot_us,
         )
         self._writer: Writer | None = Writer(Path(path), header)
+        if core.output:  # what the pump said while it booted
+            self.on_bytes(core.now_us, "out", bytes(core.output))
         self._doors = Doors(core, self._on_input)
         core.listeners.append(self)
 

@@ -36,8 +36,6 @@ def replay(trace: Trace, core_factory: CoreFactory, plant_factory: PlantFactory,
 
     `keep` is where the new recording goes (else it is thrown away). Raises TraceError when `trace` can't be replayed.
     """
-    if trace.header.start_us:
-        raise TraceError("this recording began in the middle of a run and can't be replayed; record from the start")
     with tempfile.TemporaryDirectory(prefix="haipump-replay-") as folder:
         path = keep or Path(folder) / "replay.trace"
         run_again(trace, core_factory, plant_factory, path)
@@ -50,6 +48,8 @@ def run_again(trace: Trace, core_factory: CoreFactory, plant_factory: PlantFacto
     header = trace.header
     plant = plant_factory(header.params, header.seed)
     core = core_factory(plant, seed=header.seed, flash=unpack_flash(header.flash), **header.core)
+    if core.now_us != header.start_us:
+        raise TraceError("this recording began in the middle of a run and can't be replayed; record from the start")
     recorder = Recorder(
         core,
         path,
