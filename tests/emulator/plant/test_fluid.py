@@ -417,6 +417,28 @@ def test_empty_stops_the_stopper_and_loads_the_pusher() -> None:
     assert plant.truth(t + 60 * S).reservoir_nl == pytest.approx(100_000, rel=1e-3)
 
 
+def test_the_bottom_is_hit_exactly_at_any_speed() -> None:
+    plant = running(smooth(syringe={"initial_nl": 100_000}, line={"resistance_pa_s_per_nl": 0.001}))
+    plant.occlude(0)
+    t = train(plant, 0, 900, 50_000)
+    plant.release(t)  # 37 nL in a microsecond
+    truth = plant.truth(t + 60 * S)
+    assert truth.reservoir_nl == 0
+    assert truth.thrust_n == pytest.approx((900 * STEP_NL - 100_000) / AREA / 1_000 * 30, rel=1e-7)
+    assert abs(residue(truth)) < 1e-6
+
+
+def test_a_syringe_drawn_up_from_empty_gives_it_back() -> None:
+    plant = running(params(syringe={"initial_nl": 100_000}))
+    t = train(plant, 0, 1_000, 20_000)
+    assert plant.truth(t + 60 * S).reservoir_nl == 0
+    t = train(plant, t + 60 * S, 3_000, 20_000, -1)
+    drawn = plant.truth(t + 60 * S).reservoir_nl
+    assert drawn > 200_000
+    t = train(plant, t + 60 * S, 3_000, 20_000)
+    assert plant.truth(t + 60 * S).reservoir_nl == 0
+
+
 def test_the_barrel_ends_behind_as_well() -> None:
     plant = running(smooth(syringe={"overfill_nl": 100_000}))
     t = train(plant, 0, 900, 50_000, -1)
