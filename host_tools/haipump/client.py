@@ -116,7 +116,8 @@ class Pump:
 
     def hello(self) -> Greeting:
         """Who it is, asked anew."""
-        return answers.build(Greeting, self._ask("hello"))
+        self.conversation.greet_again()
+        return self.conversation.greeting
 
     def info(self) -> answers.Info:
         return answers.build(answers.Info, self._ask("info"))

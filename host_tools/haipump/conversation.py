@@ -230,8 +230,10 @@ class Conversation:
             once = times == 1 and not sent_before
             if answer.code in ("stale", "reused") or (answer.code == "mac" and self._nonce_changed(nonce)):
                 self.greet_again()
-                if not once or self.greeting.boot != boot:
+                if not once:
                     return self._ask(verb, id, find_out)
+                if self.greeting.boot != boot:
+                    raise self._restarted_before(verb)
                 id, nonce = self._new_id(verb), self.greeting.nonce
                 line = self._encode(verb, fields, id)
                 continue
@@ -240,12 +242,13 @@ class Conversation:
 
     def _after_restart(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
         if self.greeting.next_id <= id:
-            raise NotExecuted(
-                f"the pump restarted before it took {verb}",
-                self._state_text(),
-                "it is stopped: look at it and start anew",
-            )
+            raise self._restarted_before(verb)
         return self._ask(verb, id, find_out)
+
+    def _restarted_before(self, verb: str) -> NotExecuted:
+        return NotExecuted(
+            f"the pump restarted before it took {verb}", self._state_text(), "it is stopped: look at it and start anew"
+        )
 
     def _ask(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
         """The pump used up the id; the answer is lost for good."""

@@ -142,6 +142,16 @@ def format_pressure(value_pa: int) -> str:
     return f"{_exact_decimal(value_pa, 1_000)} kPa"
 
 
+def format_length(value_um: int) -> str:
+    """Exact length in mm."""
+    return f"{_exact_decimal(value_um, 1_000)} mm"
+
+
+def format_femtolitres(value_fl: int) -> str:
+    """Exact volume of a step, in nL."""
+    return f"{_exact_decimal(value_fl, 1_000_000)} nL"
+
+
 def _exact_decimal(value: int, divisor: int) -> str:
     """`value / divisor` for a power of ten."""
     decimal = _decimal(Fraction(value, divisor))

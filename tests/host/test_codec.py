@@ -72,7 +72,9 @@ def test_the_firmware_reads_what_the_host_writes(request_) -> None:
         return
     verb, fields, id, key = request_
     read = frame.read(line[:-1])
-    got = {name: b2a_base64(v, newline=False).decode() if isinstance(v, bytes) else v for name, v in read.fields().items()}
+    got = {
+        name: b2a_base64(v, newline=False).decode() if isinstance(v, bytes) else v for name, v in read.fields().items()
+    }
     assert (read.message.verb, read.id) == (verb, id)
     assert {name: str(value) for name, value in got.items()} == {name: str(value) for name, value in fields.items()}
     signed = key is not None and id is not None and MESSAGES[verb].kind != READ and verb != "stop"
@@ -91,7 +93,9 @@ def damaged(draw):
         at = draw(st.integers(0, len(body)))
         kind = draw(st.sampled_from(["insert", "drop", "swap", "repeat"]))
         if kind == "insert":
-            body[at:at] = draw(st.sampled_from([b" ", b"=", b"0", b"-", b"@", b"*", b"\x00", b"\xff", b"1", b"a", b"A", b"~"]))
+            body[at:at] = draw(
+                st.sampled_from([b" ", b"=", b"0", b"-", b"@", b"*", b"\x00", b"\xff", b"1", b"a", b"A", b"~"])
+            )
         elif kind == "drop":
             del body[at : at + 1]
         elif kind == "swap" and at < len(body):
@@ -113,6 +117,10 @@ def damaged(draw):
 @example(b"order id=+7")
 @example(b"order id=1e3")
 @example(b"log seq=-0")
+@example(b"@1 status")
+@example(b"status *" + b"%08x" % crc32(b"status"))
+@example(b"pause *" + b"%08x" % crc32(b"pause"))
+@example(b"#1 status *" + b"%08x" % crc32(b"#1 status"))
 @example(b"status ")
 @example(b" status")
 @example(b"STATUS")
@@ -147,7 +155,9 @@ def test_any_bytes_are_read_or_refused(line: bytes) -> None:
 @given(st.sampled_from(sorted(MESSAGES)), IDS | st.none(), st.integers(-(10**18), 10**18))
 def test_the_host_reads_the_firmwares_answers(verb: str, id: int | None, number: int) -> None:
     types = MESSAGES[verb].answer
-    pairs = [(name, number if form == "int" else b"\x01\x02" if form == "b64" else "ab1") for name, form in types.items()]
+    pairs = [
+        (name, number if form == "int" else b"\x01\x02" if form == "b64" else "ab1") for name, form in types.items()
+    ]
     line = frame.answer(id, [*pairs, ("from_the_future", 1)])
     if b"cut=1" in line:
         return

@@ -232,12 +232,12 @@ def finish(cli: Cli, pump: Pump, order: Order, wait: bool) -> None:
         values["result"] = asdict(waited(cli, order))
     status = pump.status()
     cli.result(values | {"status": asdict(status)})
-    number = f"Order {order.id}: " if order.id else ""
+    number = f"Order {order.id} has begun." if order.id else "Done."
     if order.recovered:
         cli.say("[yellow]The answer was lost on the way; the pump was asked, and has taken the order once.[/]")
     if not wait:
         flow = f", flow {format_rate(status.flow_nl_per_day)}" if status.flow_nl_per_day else ""
-        cli.say(f"[green]{number}done.[/] {texts.state_sentence(status.state)}{flow}.")
+        cli.say(f"[green]{number}[/] {texts.state_sentence(status.state)}{flow}.")
 
 
 def waited(cli: Cli, order: Order) -> answers.OrderStatus:
@@ -260,11 +260,19 @@ def waited(cli: Cli, order: Order) -> answers.OrderStatus:
     return status
 
 
+def part_of(done_nl: int, planned_nl: int) -> str:
+    """What is delivered in the unit of the whole, to three decimals, rounded down: this changes while one looks."""
+    whole = format_volume(planned_nl)
+    unit_nl = {"mL": 1_000_000, "uL": 1_000, "nL": 1}[whole.split()[1]]
+    thousandths = max(0, done_nl) * 1_000 // unit_nl
+    return f"{thousandths // 1_000}.{thousandths % 1_000:03} of {whole}"
+
+
 def _follow(progress: Progress, task: TaskID) -> Callable[[answers.OrderStatus], None]:
     def update(status: answers.OrderStatus) -> None:
         if status.planned_nl:
             done = status.stepped_nl / status.planned_nl
-            detail = f"{format_volume(status.stepped_nl)} of {format_volume(status.planned_nl)}"
+            detail = part_of(status.stepped_nl, status.planned_nl)
         else:
             done = status.elapsed_s / max(1, status.elapsed_s + max(0, status.left_s))
             detail = ""

@@ -76,17 +76,17 @@ def show_table(cli: Cli) -> None:
     rows = [
         (
             one.name,
-            *(f"{bore / 1000:.3f} mm" for bore in one.bores_um),
-            f"{syringes.step_fl(one.bores_um[0], 2_000, 3_200) / 1e6:.1f} nL",
+            *(q.format_length(bore) for bore in one.bores_um),
+            q.format_femtolitres(syringes.step_fl(one.bores_um[0], 2_000, 3_200)),
             q.format_rate(one.max_rate_nl_per_day()),
         )
         for one in syringes.SYRINGES
     ]
     cli.say(views.rows_view(rows, "Syringe", "Bore (plastic)", "Bore (newera)", "Microstep, 2 mm lead", "Highest rate"))
     cli.say(
-        "[dim]The tables differ by up to 3.5 % in volume; for a dose that counts, weigh what a syringe delivers and"
+        "[dim]The tables differ by up to 3.5 % in volume. For a dose that counts, weigh what a syringe delivers, and "
+        "correct it: haipump calibrate --commanded 10mL --measured 9.9mL[/]"
     )
-    cli.say("[dim]correct it with `haipump calibrate --commanded 10mL --measured 9.9mL`.[/]")
 
 
 def prime(

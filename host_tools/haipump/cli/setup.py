@@ -171,17 +171,19 @@ def settings(
             return
         found = [pump.setting(name) for name in wanted] if wanted else list(pump.settings().values())
         cli.result({"settings": {one.name: asdict(one) for one in found}})
-        rows = [
-            (
-                one.name,
-                ("[bold]{}[/]" if one.value != one.default else "{}").format(texts.quantity(one.name, one.value)),
-                texts.quantity(one.name, one.default),
-                f"{texts.quantity(one.name, one.minimum)} to {texts.quantity(one.name, one.maximum)}",
-                texts.FIELDS[one.name],
-            )
-            for one in found
-        ]
-        cli.say(views.rows_view(rows, "Setting", "Value", "Default", "Range", "What it is"))
+        rows = [(one.name, setting_text(one), setting_range(one), texts.FIELDS[one.name]) for one in found]
+        cli.say(views.rows_view(rows, "Setting", "Value", "Range", "What it is"))
+
+
+def setting_text(one: answers.Setting) -> str:
+    """The value; when it was changed, the default beside it."""
+    if one.value == one.default:
+        return texts.quantity(one.name, one.value)
+    return f"[bold]{texts.quantity(one.name, one.value)}[/] [dim](default {texts.quantity(one.name, one.default)})[/]"
+
+
+def setting_range(one: answers.Setting) -> str:
+    return f"{texts.quantity(one.name, one.minimum)} to {texts.quantity(one.name, one.maximum)}"
 
 
 def setting_of(text: str) -> str:

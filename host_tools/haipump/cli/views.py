@@ -13,7 +13,7 @@ from rich.text import Text
 
 from haipump import answers
 from haipump.protocol import help as texts
-from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
+from haipump.quantities import format_duration_short, format_rate, format_volume
 
 STATE_STYLES: Mapping[str, str] = {
     "infusing": "green",
@@ -75,8 +75,8 @@ _END_WORDS = {"stop": "stop", "kvo": "keep the vein open (KVO)"}
 def grid() -> Table:
     """Two columns: words and values."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column()
+    table.add_column(style="dim")
+    table.add_column(no_wrap=True)
     return table
 
 
@@ -114,10 +114,6 @@ def plan_value(name: str, value: int | str) -> str:
         return _END_WORDS.get(str(value), str(value))
     if name == "empty_in_s":
         return empty_in(int(value))
-    if name == "step_fl":
-        return f"{int(value) / 1_000_000:.3f} nL"
-    if name == "bore_um":
-        return f"{int(value) / 1_000:.3f} mm"
     return texts.quantity(name, value)
 
 
@@ -217,11 +213,8 @@ def rows_view(rows: Iterable[tuple[str, ...]], *headings: str) -> Table:
     """A plain table."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        # the name is what one types; it is the last thing to break
+        table.add_column(heading, overflow="fold", no_wrap=heading == headings[0])
     for row in rows:
         table.add_row(*row)
     return table
-
-
-def time_text(value_s: int) -> str:
-    return format_duration(value_s)
