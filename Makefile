@@ -54,6 +54,7 @@ format: $(DEV_STAMP) ## let ruff format everything and fix what it safely can
 
 docs: $(DEV_STAMP) ## write the generated pages of docs/ anew
 	$(BIN)/python -m tools.gendocs
+	$(BIN)/python -m tools.wiring
 
 demo: $(RUN_STAMP) ## the main job, end to end: 14 days of therapy on an emulated pump, and a report
 	$(BIN)/python -m tools.demo

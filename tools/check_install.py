@@ -1,7 +1,7 @@
 """Does a user's install work? `python tools/check_install.py WHEEL_FOLDER CONSTRAINTS`, or `make check-install`.
 
 Installs the one wheel of the folder into a clean environment and, from an empty directory, lets both commands do
-real work: an emulated pump is started, and the host command asks it who it is. Owns: that proof. Must not: see the
+real work: a scenario that ships is run, an emulated pump is started, and the host command asks it who it is. Owns: that proof. Must not: see the
 checkout; it uses the standard library alone and nothing of the environment of the tests.
 """
 
@@ -103,6 +103,7 @@ def main(wheels: str, constraints: str) -> int:
         installed.make(wheel, Path(constraints))
         installed.run("haipump", "--help")
         installed.run("haipump-emu", "--help")
+        installed.run("haipump-emu", "scenario", "start_up")
         converse(installed)
     say("both commands work without the checkout")
     return 0
