@@ -1,8 +1,8 @@
 """Does a user's install work? `python tools/check_install.py WHEEL_FOLDER CONSTRAINTS`, or `make check-install`.
 
 Installs the one wheel of the folder into a clean environment and, from an empty directory, lets both commands do
-real work: a scenario that ships is run, an emulated pump is started, and the host command asks it who it is. Owns: that proof. Must not: see the
-checkout; it uses the standard library alone and nothing of the environment of the tests.
+real work: a scenario that ships is run, an emulated pump is started, and the host command asks it who it is.
+Owns: that proof. Must not: see the checkout; it uses the standard library alone and nothing of the tests' environment.
 """
 
 import json
