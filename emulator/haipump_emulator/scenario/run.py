@@ -18,10 +18,10 @@ from haipump_emulator.scenario.model import Scenario
 from haipump_emulator.scenario.player import Player
 from haipump_emulator.scenario.watch import Check
 from haipump_emulator.trace.compare import clock_text
-from haipump_emulator.trace.doors import Core, Doors
+from haipump_emulator.trace.doors import Core, Doors, discard_output
 from haipump_emulator.trace.recorder import Recorder
 
-CHUNK_US = 10_000_000  # the pump's output is taken away at least this often
+CHUNK_US = 60_000_000  # the pump's output is looked after at least this often
 LOG_MAX = 20_000  # lines, events and inputs kept for the trace around a failure
 AROUND_MAX = 30  # of them shown for one failure
 OVERTIME_US = 120_000_000  # conversations may go on for so long after the end
@@ -98,7 +98,7 @@ def play(scenario: Scenario, core: Core) -> Player:
         while not player.finished and core.now_us < give_up_us:
             player.poll()
             core.run_until(min(player.due_us, core.now_us + CHUNK_US, give_up_us))
-            del core.output[:]
+            discard_output(core)
         player.poll()
     finally:
         player.close()

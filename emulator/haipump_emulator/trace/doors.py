@@ -99,6 +99,15 @@ class Doors:
                 setattr(owner, name, before)
 
 
+OUTPUT_MAX = 1 << 20
+
+
+def discard_output(core: Core) -> None:
+    """Keep `core.output` bounded for a caller that reads by listening."""
+    if len(core.output) > OUTPUT_MAX:
+        del core.output[:]
+
+
 def enter(core: Core, t_us: int, name: str, arguments: dict[str, Any]) -> None:
     """Do again what a door reported: `core` must stand at `t_us`."""
     if name in CORE_DOORS:

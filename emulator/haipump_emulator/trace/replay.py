@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from haipump_emulator.trace.compare import Difference, compare
-from haipump_emulator.trace.doors import Core, enter
+from haipump_emulator.trace.doors import Core, discard_output, enter
 from haipump_emulator.trace.format import Trace, TraceError, load
 from haipump_emulator.trace.recorder import Recorder, firmware_hash, unpack_flash
 
-DRAIN_US = 60_000_000  # output is taken away at least this often
+CHUNK_US = 60_000_000  # output is looked after at least this often
 
 PlantFactory = Callable[[dict[str, Any], int], Any]
 CoreFactory = Callable[..., Core]
@@ -73,8 +73,8 @@ def _restored(name: str, value: Any) -> Any:
 
 def _run_to(core: Core, t_us: int) -> None:
     while core.now_us < t_us:
-        core.run_until(min(t_us, core.now_us + DRAIN_US))
-        del core.output[:]
+        core.run_until(min(t_us, core.now_us + CHUNK_US))
+        discard_output(core)
 
 
 def _notes(trace: Trace) -> list[str]:
