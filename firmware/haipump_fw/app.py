@@ -72,7 +72,7 @@ class App:
         self.storage = Storage(ports.flash, self.clock)
         self.values = self.storage.settings.values
         self.ledger = Ledger(self.values["step_fl"])
-        self.delivery = Delivery(ports.steps, ports.motor, self.values)
+        self.delivery = Delivery(ports.steps, ports.motor, self.values, self.clock)
         self.window_us = self.storage.window_us = window_of(self.delivery)
         self.supervision = Supervision(self.values)
         self.alarms = Alarms()
@@ -94,6 +94,7 @@ class App:
         self._paused_at_s = 0
         self._due_us = -1
         self._check_tick = self.clock.tick
+        self._checked_period_us = 0  # step period for which the next check was planned
         self._signal_tick = self.clock.tick
         self._burst_at = 0
         self._press_tick = [self.clock.tick] * 8
@@ -131,6 +132,8 @@ class App:
             ledger.confirmed_base_nl = commit.values["confirmed_nl"]
             ledger.reservoir_base_nl = commit.values["reservoir_nl"]
             ledger.primed_nl = storage.last("carry", "primed_nl", 0)
+            if not running:
+                self.delivery.planner.restore(storage.last("carry", "phase_quanta", 0))
         open_orders = storage.known["intents"]
         if running or open_orders:
             ledger.unsure_nl = COMMIT_NL
@@ -220,6 +223,8 @@ class App:
         if self.delivery.move is None:
             self._missing_steps += self.unseen_steps()
         self.supervision.forget_shaft()
+        for name in ("motor_stall", "step_count", "steps_late"):
+            self.alarms.unset(name)  # with the motor off there is nothing to compare: latched until acknowledged
 
     def unseen_steps(self):
         """Steps of this motor run that the shaft has not shown (noise included)."""
@@ -433,6 +438,9 @@ class App:
             min(self.supply_mv, 0xFFFF),
             ledger.reservoir_nl(net_steps),
         )
+        if self.machine.state not in RUNNING:
+            planner = self.delivery.planner
+            self.storage.record("carry", planner.carry_q, ledger.steps, ledger.primed_nl, net_steps)
         self._commit_at_s = self.clock.s + COMMIT_EARLY_S
         self._commit_steps = net_steps + COMMIT_EARLY_NL * FL_PER_NL // ledger.step_fl
 
@@ -446,6 +454,8 @@ class App:
         delivery = self.delivery
         if delivery.moving():
             delivery.feed()
+            if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
+                self._check_tick = now
             if delivery.late:
                 delivery.late = False
                 self.raise_alarm("steps_late")
@@ -605,7 +615,8 @@ class App:
                 self.raise_alarm("occlusion")
             if state in RUNNING:
                 self._check_volume(delivery.net_steps)
-            step_us = delivery.planner.period_us
+            step_us = delivery.period_us()
+            self._checked_period_us = step_us
             period = TICK_MAX_US if step_us > TICK_MAX_US // TICK_STEPS else max(TICK_MIN_US, step_us * TICK_STEPS)
         if supervision.pressure_fell():
             self.alarms.unset("occlusion")

@@ -8,6 +8,7 @@ Words ahead follow the period (DESIGN section 3): the FIFO holds 25 ms of motion
 
 from haipump_fw.const import const
 from haipump_fw.core import profiles
+from haipump_fw.core.clock import TICKS_MASK, ticks_diff
 from haipump_fw.core.dosing import WORD_MAX_US, Order, Planner
 from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_up
 
@@ -18,11 +19,14 @@ _FIFO_US = const(25_000)
 _RING_US = const(40_000)
 _RING_MAX = const(64)
 _FIFO_MAX = const(8)
-_SLOW_US = const(50_000)  # from this period on one wake-up a step is enough
+_RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
 
 
 class Delivery:
-    def __init__(self, steps, motor, values):
+    """`clock` is the app's Uptime; what it says is the time of its last update."""
+
+    def __init__(self, steps, motor, values, clock):
+        self._clock = clock
         self.steps = steps
         self.motor = motor
         self.planner = Planner(values["step_fl"])
@@ -43,6 +47,8 @@ class Delivery:
         self._begun = False
         self._dry = False
         self._fifo = 0
+        self._last_tick = 0  # when the last queued pulse comes
+        self._last_delay = 0
         self.configure(values)
 
     def configure(self, values):
@@ -238,22 +244,22 @@ class Delivery:
             self._begun = False
         if not self._begun and t_us < 0:
             return
-        room = self._ahead() - queued
-        while room > 0:
+        while queued < self._ahead():
             delay = self._next()
             if delay < 0:
                 self._dry = True
                 self.changed = True
                 return
-            if not self._begun:
+            if self._begun:
+                if not steps.put(delay):
+                    self.late = True
+                self._last_tick = (self._last_tick + delay) & TICKS_MASK
+            else:
                 self._begun = True
                 steps.begin(self.direction, delay)
-            elif not steps.put(delay):
-                self.late = True
-            if self._words == 1:
-                room = self._ahead() - steps.queued()  # the period is known only now
-            else:
-                room -= 1
+                self._last_tick = (self._clock.tick + delay) & TICKS_MASK
+            self._last_delay = delay
+            queued += 1
 
     def _next(self):
         if self.takeup:
@@ -265,11 +271,13 @@ class Delivery:
             self._words += 1
         return delay
 
+    def period_us(self):
+        """Time between the steps that are being queued."""
+        return self._takeup_us if self.takeup else self.planner.period_us
+
     def _ahead(self):
         """Words that may be under way: the one being counted down, the FIFO and the ring."""
-        period = self._takeup_us if self.takeup else self.planner.period_us
-        if period < 1:
-            period = 1
+        period = max(1, self.period_us())
         fifo = min(_FIFO_MAX, max(1, _FIFO_US // period))
         if fifo != self._fifo:
             self._fifo = fifo
@@ -280,15 +288,14 @@ class Delivery:
         """Microseconds until words should be topped up; WORD_MAX_US when that needs no date."""
         if not self._begun or self._dry:
             return WORD_MAX_US
-        period = self._takeup_us if self.takeup else self.planner.period_us
-        ahead = period * (self.steps.queued() - 1)
-        return ahead if period >= _SLOW_US else ahead // 2
+        ahead = ticks_diff(self._last_tick, self._clock.tick)
+        return ahead - max(self._last_delay, min(_RESERVE_US, ahead // 2))
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""
         if not self._begun or self._dry:
             return WORD_MAX_US
-        return self.planner.period_us * max(0, self.steps.queued() - 1)
+        return max(0, ticks_diff(self._last_tick, self._clock.tick))
 
     def wake_us(self):
         """Uptime at which the plan goes on after a gap without steps, -1 for never."""

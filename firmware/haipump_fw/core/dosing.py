@@ -18,7 +18,8 @@ _ONE = const(1 << 29)
 _HALF = const(1 << 28)
 ANCHOR_STEPS_MAX = const(1 << 20)
 PIECES_MAX = const(10_000)  # pieces that one anchor may skip (a programme of pauses): a bound, never reached in practice
-WORD_MAX_US = const(500_000_000)  # a step further away than this is not queued yet
+# A step further away than this is not queued yet: two words are less than half a turn of the tick counter.
+WORD_MAX_US = const(250_000_000)
 
 
 class Order:
@@ -119,6 +120,10 @@ class Planner:
         self.step_q = step_fl * QUANTA_PER_FL
         self.carry_q = 0
         self._balance_q = 0
+
+    def restore(self, carry_q):
+        """Take over the fraction that an earlier run carried, before any order."""
+        self.carry_q = self._balance_q = carry_q
 
     # --- the schedule
 
