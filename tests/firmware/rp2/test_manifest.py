@@ -1,4 +1,4 @@
-"""The list of shipped files is complete, and everything on it compiles for the device."""
+"""Everything on the list of shipped files compiles for the device (tests/arch checks that the list is complete)."""
 
 import subprocess
 import sys
@@ -11,17 +11,6 @@ FIRMWARE = Path(__file__).parents[3] / "firmware"
 def shipped():
     lines = (FIRMWARE / "manifest").read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def test_the_manifest_is_complete_and_has_nothing_else():
-    present = [
-        "boot.py",
-        "main.py",
-        *(str(path.relative_to(FIRMWARE)) for path in (FIRMWARE / "haipump_fw").rglob("*.py")),
-    ]
-    missing, extra = sorted(set(present) - set(shipped())), sorted(set(shipped()) - set(present))
-    assert (missing, extra) == ([], []), "add to / remove from firmware/manifest"
-    assert len(shipped()) == len(set(shipped()))
 
 
 def test_every_shipped_file_compiles_for_the_device(tmp_path):
