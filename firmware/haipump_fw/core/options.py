@@ -11,7 +11,7 @@ KEY, NAME, MINIMUM, MAXIMUM, DEFAULT, GROUP = range(6)
 
 OPTIONS = (
     # calibration: femtolitres per microstep are computed on the host from bore, lead and microsteps, rounded once
-    (1, "step_fl", 100_000, 20_000_000_000, 231_147_576, "calibration"),
+    (1, "step_fl", 100_000, 20_000_000_000, 231_147_588, "calibration"),
     (2, "bore_um", 1_000, 60_000, 21_700, "calibration"),
     (3, "lead_um", 200, 20_000, 2_000, "calibration"),
     (4, "steps_per_turn", 200, 102_400, 3_200, "calibration"),
