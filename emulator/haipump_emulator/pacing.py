@@ -24,9 +24,10 @@ CHUNK_WALL_US = 2_000  # wall time that one call into the core should take
 CHUNK_MIN_US = 1_000  # simulated
 CHUNK_MAX_US = 3_600_000_000
 CHUNKS_MAX = 1_000  # in one call of `advance`
-# How far simulated time may run ahead to finish an answer. At 1x and below it is waited for afterwards, so the mean
-# speed stays exact; above 1x there is nothing to pay back.
-LEAD_MAX_US = 20_000
+# How far simulated time may run ahead to finish an answer: five answers of 200 bytes at 56 us a byte, as one command of
+# the host tools needs. At 1x and below it is waited for afterwards, so the mean speed stays exact; above 1x there is
+# nothing to pay back.
+LEAD_MAX_US = 50_000
 LEAD_FAST_MAX_US = 100_000
 LEAD_STEP_US = 250
 WINDOW_US = 1_000_000  # over which the reached speed is measured
@@ -109,14 +110,18 @@ class Pacer:
                 self._rebase()
         self._sample()
 
-    def run_ahead(self, done: Callable[[], bool]) -> None:
-        """Let time pass until `done()`, ahead of the wall clock if need be, as far as the lead allows."""
+    def run_ahead(self, done: Callable[[], bool]) -> bool:
+        """Let time pass until `done()`, ahead of the wall clock if need be, as far as the lead allows. True when it
+        should be called again, because the wall clock will have allowed more by then."""
         fast = self._fast()
         limit_us = self.core.now_us + LEAD_FAST_MAX_US if fast else self._due_us() + LEAD_MAX_US
-        while not self.paused and self.core.now_us < limit_us and not done():
+        over = done()
+        while not over and not self.paused and self.core.now_us < limit_us:
             self._run_to(min(limit_us, self.core.now_us + LEAD_STEP_US))
+            over = done()
         if fast:
             self._rebase()
+        return not over and not fast
 
     def wait_us(self, talking: bool = False) -> int:
         """Wall time until `advance` should be called again, when nothing happens before."""

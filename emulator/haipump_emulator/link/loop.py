@@ -42,6 +42,7 @@ class Loop:
         self.bridge = bridge
         self.services = list(services)
         self.stopping = False
+        self._awaiting = False  # a line went in, and its answer is not out yet
         self._wait = wait
         self._files: tuple[list[Any], list[Any]] = ([], [])
         self._reading = self._writing = False
@@ -61,11 +62,13 @@ class Loop:
         pacer.advance(self._holding())
         taken = bridge.take_in()
         bridge.give_out()
-        bridge.answered = False  # what came out until now was no answer to what went in just now
+        if taken:
+            bridge.answered = False  # what came out until now was no answer to what went in just now
+            self._awaiting = True
         if bridge.crowded:
             pacer.shorten()
-        if taken:
-            pacer.run_ahead(self._answer_is_out)
+        if self._awaiting:
+            self._awaiting = pacer.run_ahead(self._answer_is_out) and bridge.talking()
         bridge.let_go()
         for service in self.services:
             service.serve()

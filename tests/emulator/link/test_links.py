@@ -1,6 +1,7 @@
 """The contract of a link on all three, then what only one of them can do."""
 
 import os
+import select
 import socket
 import sys
 
@@ -139,6 +140,16 @@ class TestTcp(LinkContract):
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         client.close()
         self.turns(lambda: not self.link.client_is_there)
+
+    def test_a_flood_does_not_hide_in_the_kernel(self):
+        self.core.hungry = False
+        client = self.client()
+        sent = 0
+        for _ in range(3_000):
+            sent += client.send(b"x" * 1_000)
+            select.select([], [client.socket], [], 0.0001)  # the kernel moves it by itself
+            self.loop.turn()
+        assert sent < 50_000
 
     def test_a_taken_port_is_one_clear_line(self):
         with pytest.raises(LinkError, match="taken by another program; .*any free port"):

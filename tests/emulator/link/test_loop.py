@@ -7,7 +7,7 @@ from haipump_emulator.link.bridge import CORE_OUTPUT_MAX, OUTBOX_MAX, Bridge
 from haipump_emulator.link.faults import Delay, Drop, FaultFilter, Flip, Split
 from haipump_emulator.link.loop import Loop
 from haipump_emulator.link.memory import MemoryLink
-from haipump_emulator.pacing import FREE, Pacer
+from haipump_emulator.pacing import FREE, LEAD_MAX_US, Pacer
 from tests.emulator.link.fake import EchoCore, FakeWall
 
 
@@ -66,6 +66,22 @@ def test_a_script_is_served_promptly_at_any_speed():
             assert received(client) == b"echo %d\n" % number
             rig.wall.now_us += 1_000  # the script thinks
         assert sorted(took)[25] < 5_000
+
+
+def test_when_the_lead_is_used_up_an_answer_waits_for_the_wall_clock_and_no_longer():
+    rig = Rig()
+    client = rig.link.connect()
+    rig.turns(2)
+    took = []
+    for number in range(200):  # a millisecond of simulated time each, without a pause
+        start = rig.wall.now_us
+        client.send(b"%d\n" % number)
+        while not client.received:
+            rig.loop.turn()
+        took.append(rig.wall.now_us - start)
+        received(client)
+    assert max(took) <= 4_000
+    assert rig.core.now_us - (rig.wall.now_us - 1_000_000) <= LEAD_MAX_US
 
 
 def test_max_waits_through_the_pauses_of_a_script_and_no_longer():
