@@ -10,6 +10,8 @@ Why nothing happens twice:
   the answer is `stale`, `reused` or `mac`), and the pump has not restarted in between.
 * After a restart of the pump nothing is repeated. Either its next id proves that ours never arrived (`NotExecuted`), or
   the caller's `find_out` asks the pump what became of it, or it is `OutcomeUnknown`.
+That a line keeps its bytes in order is taken for granted (USB, ptys and TCP do): when a greeting is answered, what was
+sent before it has been handled or is lost.
 Reads and prepares change nothing and may be repeated freely. The ids of reads are only echoed by the pump; they come
 from a range of their own, so that no late answer to one is taken for the answer to another.
 """
@@ -197,10 +199,11 @@ class Conversation:
             if answer.ok:
                 return self._typed(verb, answer)
             failure = self._refusal(verb, answer)
-            if answer.code in ("stale", "reused") or (answer.code == "mac" and self._nonce_changed(nonce)):
-                self.greet_again()
-                continue
-            raise failure
+            if answer.code not in ("stale", "reused", "mac"):
+                raise failure
+            self.greet_again()
+            if answer.code == "mac" and self.greeting.nonce == nonce:
+                raise failure
         raise _as_communication_error(failure, verb)
 
     # --- what must not happen twice
@@ -227,17 +230,18 @@ class Conversation:
                 continue
             if answer.ok:
                 return self._typed(verb, answer)
-            once = times == 1 and not sent_before
-            if answer.code in ("stale", "reused") or (answer.code == "mac" and self._nonce_changed(nonce)):
-                self.greet_again()
-                if not once:
-                    return self._ask(verb, id, find_out)
-                if self.greeting.boot != boot:
-                    raise self._restarted_before(verb)
-                id, nonce = self._new_id(verb), self.greeting.nonce
-                line = self._encode(verb, fields, id)
-                continue
-            raise self._refusal(verb, answer)
+            refusal = self._refusal(verb, answer)
+            if answer.code not in ("stale", "reused", "mac"):
+                raise refusal
+            self._recover_or_unknown(verb, id, refusal)
+            if answer.code == "mac" and self.greeting.nonce == nonce:
+                raise refusal
+            if times > 1 or sent_before:
+                return self._ask(verb, id, find_out)
+            if self.greeting.boot != boot:
+                raise self._restarted_before(verb)
+            id, nonce = self._new_id(verb), self.greeting.nonce
+            line = self._encode(verb, fields, id)
         raise self._unknown(verb, id)
 
     def _after_restart(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
@@ -254,7 +258,10 @@ class Conversation:
         """The pump used up the id; the answer is lost for good."""
         if find_out is None:
             raise self._unknown(verb, id)
-        answer = find_out(id)
+        try:
+            answer = find_out(id)
+        except CommunicationError as failure:
+            raise self._unknown(verb, id) from failure
         if answer is None:
             raise NotExecuted(f"the pump did not execute {verb}", self._state_text(), "nothing happened; try again")
         return answer
@@ -416,10 +423,6 @@ class Conversation:
         greeting = self.greeting
         key = self.key if greeting.locked else None
         return encode_request(verb, fields, id=id, key=key, nonce=greeting.nonce)
-
-    def _nonce_changed(self, nonce: str) -> bool:
-        self.greet_again()
-        return self.greeting.nonce != nonce
 
     def _greet(self) -> Greeting:
         """Ask who is there. Raises AnswerTimeout, Disconnected, LineError, CommunicationError."""

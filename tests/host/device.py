@@ -371,8 +371,8 @@ class Line:
         self._advance(self.pump.now_s + seconds)
 
     def later(self, delay_s: float, data: bytes) -> None:
-        """Bytes that reach the pump after a while."""
-        self._late.append((self.pump.now_s + delay_s, data))
+        """Bytes that reach the pump after a while. A line keeps its order: what is sent meanwhile arrives behind them."""
+        self._late.append((max([self.pump.now_s + delay_s, *(at for at, _ in self._late)]), data))
 
     def unplug(self, for_s: float | None = None) -> None:
         self.plugged = self.is_open = False
@@ -383,7 +383,10 @@ class Line:
         for line in data.splitlines(keepends=True):
             self.sent.append(line)
             for arriving in self.to_pump(self, line) if self.to_pump else [line]:
-                self.pump.take(arriving)
+                if self._late:
+                    self.later(0, arriving)
+                else:
+                    self.pump.take(arriving)
             self._collect()
         self._check()
 

@@ -320,7 +320,7 @@ def test_a_pump_that_is_taken_says_by_whom(pump, monkeypatch) -> None:
 def test_another_release_of_the_protocol_is_named(pump) -> None:
     line = Line(pump)
     pump.session._read = lambda verb, fields: [
-        ("protocol", 9), ("firmware", "9.0.0"), ("device", "a"), ("boot", 1), ("next_id", 1), ("locked", 0), ("nonce", "a"),
+        ("protocol", 9), ("firmware", "9"), ("device", "a"), ("boot", 1), ("next_id", 1), ("locked", 0), ("nonce", "a"),
     ]  # fmt: skip
     with pytest.raises(CommunicationError, match="protocol 9"):
         haipump.connect(line)

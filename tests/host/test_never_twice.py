@@ -62,10 +62,10 @@ def late(line, data):
     return []
 
 
-def twice_late(line, data):
+def again_late(line, data):
+    line.pump.take(data)
     line.later(1.5, data)
-    line.later(2.5, data)
-    return [data]
+    return []
 
 
 def unplug(line, data):
@@ -103,7 +103,7 @@ def arrive_then_restart_unplugged(line, data):
 
 
 TO_PUMP = [
-    lose, double, triple, garble, garble_id, truncate, lose_end, split, noise_before, late, twice_late, unplug,
+    lose, double, triple, garble, garble_id, truncate, lose_end, split, noise_before, late, again_late, unplug,
     arrive_then_unplug, restart, restart_then_arrive, arrive_then_restart, arrive_then_restart_unplugged,
 ]  # fmt: skip
 TO_HOST = [lose, double, triple, garble, garble_id, truncate, lose_end, split, noise_before]
