@@ -74,7 +74,7 @@ def show(
         if shown == limit:
             console.print(f"... more; see --limit, or start at --from {t_us / 1e6:.0f}", highlight=False)
             break
-        console.print(f"{clock_text(t_us)}  {text}", markup=False, highlight=False)
+        console.print(f"{clock_text(t_us)}  {text}", markup=False, highlight=False, soft_wrap=True)
         shown += 1
 
 
