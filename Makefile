@@ -38,7 +38,7 @@ pytest: $(DEV_STAMP) ## all tests, or a part: make pytest ARGS="tests/firmware -
 # Derandomised, so that the same commit always covers the same lines.
 coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, which must be 100 %
 	$(PYTEST_RUN) --hypothesis-profile coverage $(PURE:%=--cov=%) --cov-branch --cov-fail-under=100 \
-		--cov-report=term-missing:skip-covered tests/firmware
+		--cov-report=term-missing:skip-covered $(PURE:haipump_fw.%=tests/firmware/%)
 
 lint: types ## ruff (rules and format) and pyright
 	$(BIN)/ruff check .
