@@ -65,6 +65,11 @@ def farewell(console: Console, session: Session) -> None:
     """What the run came to."""
     core = session.core
     arrived = format_volume(round(core.plant.truth(core.now_us).arrived_nl))
+    if session.driver:
+        checks = [check.passed for check in session.driver.player.checks]
+        open_ = checks.count(None)
+        waiting = f", {open_} not decided" if open_ else ""
+        console.print(f"scenario: {checks.count(True)} of {len(checks)} checks passed{waiting}", highlight=False)
     console.print(f"ended after {format_time(core.now_us)} simulated; {arrived} arrived", highlight=False)
 
 

@@ -139,6 +139,7 @@ class Session:
     bridge: Bridge
     loop: Loop
     scenario: Scenario | None = None
+    driver: ScenarioDriver | None = None
     seed = 0
 
     @classmethod
@@ -174,7 +175,8 @@ class Session:
         self._stack.callback(server.close)
         self.loop.services.append(server)
         if self.scenario:
-            self._stack.callback(ScenarioDriver(self.scenario, self.pacer, tell).close)
+            self.driver = ScenarioDriver(self.scenario, self.pacer, tell)
+            self._stack.callback(self.driver.close)
         if setup.for_us is not None:
             self.pacer.at(setup.for_us, self.loop.stop)
 

@@ -1,14 +1,16 @@
 """What is typed, what is shown, and the exit codes: in process, with an echo core in front of the real plant."""
 
+import io
 import json
 import threading
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import haipump_emulator.scenario.rig as rig
-from haipump_emulator.cli import app
-from haipump_emulator.cli.session import Session, Setup
+from haipump_emulator.cli import app, screen
+from haipump_emulator.cli.session import Session, Setup, SetupError
 from haipump_emulator.control import ControlError
 from tests.emulator.cli.echo_emu import echo_core
 
@@ -17,18 +19,26 @@ SCENARIO = """
 name = "a test"
 duration = "10s"
 seed = 11
-speed = 5
+speed = 50
 
 [plant.syringe]
-initial_nl = 5_000_000
+initial_nl = "5mL"
 
 [[timeline]]
 at = "2s"
-do = "occlude"
+occlude = true
 
 [[timeline]]
 at = "3s"
-expect = "occluded = 1"
+expect = { truth = { occluded = [1, 1] } }
+
+[[timeline]]
+at = "3s"
+expect = { truth = { reservoir_nl = ["1mL", "2mL"] } }
+
+[[timeline]]
+at = "9s"
+expect = { pressure = ["0kPa", "20kPa"] }
 """
 
 
@@ -72,6 +82,51 @@ def test_the_syringe_is_the_plants(monkeypatch):
         assert session.core.seed == session.core.plant.seed == 3
     finally:
         session.close()
+
+
+def test_a_scenario_happens_at_its_times_and_tells_what_it_saw(tmp_path):
+    (tmp_path / "test.toml").write_text(SCENARIO)
+    done = invoke("run", "--tcp", "0", "--speed", "max", "--scenario", "test.toml", "--for", "5s")
+    assert done.exit_code == 0, done.output
+    assert "max, seed 11" in done.output
+    assert "pass 00:00:03  occluded" in done.output
+    assert "FAIL 00:00:03  reservoir_nl 1.000000 mL to 2.000000 mL: 5.000000 mL" in done.output
+    assert "scenario: 1 of 2 checks passed" in done.output
+    session = Session.make(Setup(tcp=0, scenario=tmp_path / "test.toml"))
+    try:
+        assert session.pacer.speed == 50
+        session.pacer.speed = None
+        while session.core.now_us < 11_000_000:
+            session.loop.turn()
+        assert session.driver is not None and session.driver.over
+        assert [check.passed for check in session.driver.player.checks] == [True, False, True]
+        assert session.core.plant.truth(session.core.now_us).occluded
+    finally:
+        session.close()
+    with pytest.raises(SetupError, match="the scenario says"):
+        Session.make(Setup(tcp=0, scenario=tmp_path / "test.toml", syringe_ml=10))
+
+
+def test_the_status_line(state_folder):
+    session = Session.make(Setup(tcp=0))
+    file = io.StringIO()
+    line = screen.StatusLine(Console(file=file, force_terminal=True, width=200), session)
+    try:
+        for data in (
+            b"#1 boot boot=1 reset=power sta",
+            b"te=self_test *0\n#2 tele uptime_s=1 state=infusing",
+            b" x=1\n",
+        ):
+            line.on_bytes(0, "out", data)
+        line.on_bytes(0, "in", b"#3 state state=forged\n")
+        line.serve()
+        session.pacer.pause()
+        assert line.text() == "00:00:00  paused  infusing  13.0 kPa  arrived 0 mL  no client"
+    finally:
+        line.close()
+        session.close()
+    assert "of 1x  infusing  13.0 kPa" in file.getvalue()
+    assert line not in session.core.listeners
 
 
 @pytest.mark.parametrize(
