@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from haipump.errors import UsageError
-from haipump.quantities import SECONDS_PER_DAY, format_volume, volume_nl
+from haipump.quantities import format_volume, volume_nl
 
 # pi to 18 decimals as an exact fraction: its error is below 3e-19, far below half a femtolitre of any syringe
 # (2e10 fL per microstep at most, times 3e-19, is 6e-9 fL), so the rounding below is the only one.
@@ -81,8 +81,3 @@ def find(size: str) -> Syringe:
             return syringe
     known = ", ".join(syringe.name for syringe in SYRINGES)
     raise UsageError(f"there is no {size} syringe in the table", next_step=f"use one of {known}, or give its --bore")
-
-
-def max_steps_rate_nl_per_day(fl_per_step: int, steps_per_s: int) -> int:
-    """The rate at so many steps per second, rounded down."""
-    return fl_per_step * steps_per_s * SECONDS_PER_DAY // 1_000_000

@@ -371,7 +371,7 @@ class Line:
         self._advance(self.pump.now_s + seconds)
 
     def later(self, delay_s: float, data: bytes) -> None:
-        """Bytes that reach the pump after a while. A line keeps its order: what is sent meanwhile arrives behind them."""
+        """Bytes that reach the pump after a while; in order, so what is sent meanwhile arrives behind them."""
         self._late.append((max([self.pump.now_s + delay_s, *(at for at, _ in self._late)]), data))
 
     def unplug(self, for_s: float | None = None) -> None:

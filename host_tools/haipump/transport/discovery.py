@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +27,10 @@ class PortInfo:
 
 
 def emulator_folder() -> Path:
-    """Where running emulators of this user keep their files (docs: `haipump-emu run --help`); it need not exist."""
-    named = os.environ.get("HAIPUMP_EMU_DIR")
-    if named:
-        return Path(named)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or tempfile.gettempdir()) / "haipump-emu"
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(runtime) / "haipump-emu" if runtime else Path(tempfile.gettempdir()) / f"haipump-emu-{os.getuid()}"
+    """Where running emulators of this user keep their files: `haipump/emulators` below $XDG_RUNTIME_DIR or
+    ~/.local/state. It need not exist."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "haipump" / "emulators"
 
 
 def find_ports(every: bool = False) -> list[PortInfo]:
