@@ -37,6 +37,7 @@ SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
 SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 PRESS_MIN_US = const(50_000)  # a second press of one button within this time is contact bounce
 WAKE_EARLY_US = const(100_000_000)
+HEAP_LOW_BYTES = const(30_000)
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -516,7 +517,7 @@ class App:
         session = self.session
         if full or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
             return 0
-        now = self.clock.tick
+        now = self.clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
         if self.delivery.moving():
             sleep = min(sleep, self.delivery.next_feed_us())
@@ -647,8 +648,8 @@ class App:
             self.alarms.unset("storage")
         elif self.machine.state != "self_test":
             self.raise_alarm("storage")
-        if self.delivery.motion_ahead_us() > TICK_MIN_US:
-            self.ports.system.collect()
+        if not self.delivery.moving() or self.ports.system.heap_free() < HEAP_LOW_BYTES:
+            self.ports.system.collect()  # at rest; in motion only ahead of need: a stop would have to wait for it
 
     def raise_alarm(self, name):
         """The condition of an alarm holds: stop first if its action says so, then tell."""

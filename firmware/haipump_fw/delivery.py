@@ -289,7 +289,7 @@ class Delivery:
         if not self._begun or self._dry:
             return WORD_MAX_US
         ahead = ticks_diff(self._last_tick, self._clock.tick)
-        return ahead - max(self._last_delay, min(_RESERVE_US, ahead // 2))
+        return ahead - max(self._last_delay, min(_RESERVE_US, ahead * 3 // 4))
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""

@@ -61,8 +61,9 @@ class DirectCore:
         self._boot_at_us = NEVER_US
         self._cause = contract.RESET_POWER
         self._powered = False
+        self.heap_free = costs.HEAP_BYTES
         self._switches = 0
-        self._out_from = 0
+        self._untold = bytearray()  # written in this pass
         self.power(True)
 
     # --- what a person or a host does
@@ -177,6 +178,16 @@ class DirectCore:
         """Time passes while the CPU is busy."""
         self.now_us += us
 
+    def allocate(self, count: int) -> None:
+        """The firmware's handling of text fills the chip's heap; when it is full the interpreter collects."""
+        self.heap_free -= count
+        if self.heap_free < 0:
+            self.collect()
+
+    def collect(self) -> None:
+        self.heap_free = costs.HEAP_BYTES
+        self.charge(costs.COLLECT_US)
+
     # --- pulses
 
     def emit(self) -> None:
@@ -210,6 +221,7 @@ class DirectCore:
 
     def _boot(self) -> None:
         self.boots += 1
+        self.heap_free = costs.HEAP_BYTES
         clock_start = self._ticks_start_us if self.boots == 1 else 0
         self._ports = contract.Ports(
             ports.Clock(self, clock_start),
@@ -253,12 +265,14 @@ class DirectCore:
 
     def put_out(self, byte: int) -> None:
         self.output.append(byte)
+        self._untold.append(byte)
 
     def _flush_output(self) -> None:
-        """Tell listeners what was written in this pass; readers may have taken bytes in the meantime."""
-        if len(self.output) > self._out_from and self.listeners:
-            self._tell_bytes("out", bytes(self.output[self._out_from :]))
-        self._out_from = len(self.output)
+        """Tell listeners what was written in this pass."""
+        if self._untold:
+            data = bytes(self._untold)
+            self._untold.clear()
+            self._tell_bytes("out", data)
 
     def tell(self, name: str, fields: dict[str, Any]) -> None:
         for listener in self.listeners:

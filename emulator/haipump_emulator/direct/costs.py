@@ -12,5 +12,7 @@ FLASH_READ_US_PER_64 = 8  # execute-in-place reads of 64 bytes into a buffer
 ADC_US = 13  # one reading
 ODOMETER_US = 28
 COLLECT_US = 15_000  # collection with some 80 kB live
+HEAP_BYTES = 100_000  # free after a collection
+ALLOCATED_PER_BYTE = 40  # what handling a console byte leaves on the heap: lines, answers, numbers
 PASS_US = 900  # one pass of the loop's own Python
 """`PASS_US` is an estimate from 2 ms of Python per busy tick; the chip issue measures it."""

@@ -206,6 +206,7 @@ class Console:
         buf[:count] = received[:count]
         del received[:count]
         self._core.charge(costs.CONSOLE_IN_US * count)
+        self._core.allocate(costs.ALLOCATED_PER_BYTE * count)
         return count
 
     def write_byte(self, byte: int) -> bool:
@@ -216,6 +217,7 @@ class Console:
             return False
         core.put_out(byte)
         core.charge(costs.CONSOLE_OUT_US)
+        core.allocate(costs.ALLOCATED_PER_BYTE)
         return True
 
 
@@ -275,10 +277,10 @@ class System:
         return self._random.randbytes(count)
 
     def collect(self) -> None:
-        self._core.charge(costs.COLLECT_US)
+        self._core.collect()
 
     def heap_free(self) -> int:
-        return 0  # CPython's heap says nothing about the Pico's
+        return self._core.heap_free
 
     def scratch(self, value: int | None = None) -> int:
         if value is not None:
