@@ -102,6 +102,7 @@ def test_round_trips_over_the_pty_at_1x(start, tmp_path):
     assert sorted(took)[50] < 0.005
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="the processor time of another process is read from /proc")
 def test_idle_costs_little(start):
     emulator = start("--tcp", "0")
     ticks = os.sysconf("SC_CLK_TCK")
@@ -110,8 +111,6 @@ def test_idle_costs_little(start):
         fields = Path(f"/proc/{emulator.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / ticks
 
-    if not os.path.isdir("/proc"):
-        pytest.skip("no /proc to read the processor time from")
     before, begin = cpu_s(), time.monotonic()
     control.call(emulator.record, "run_until", t_us=control.call(emulator.record, "status")["sim_us"] + 1_500_000)
     while not control.call(emulator.record, "status")["paused"]:
@@ -158,4 +157,19 @@ def test_ctl_from_another_process(start, tmp_path):
     assert control.call(emulator.record, "status")["sim_us"] == now_us + 7_200_000_000
     control.call(emulator.record, "quit")
     emulator.process.wait(timeout=30)
+    assert emulator.end() == 0
+
+
+def test_the_real_pump(start, tmp_path):
+    emulator = start("--pty", "pump", script=["-c", "from haipump_emulator.cli import main; main()"])
+    fd = os.open(tmp_path / "pump", os.O_RDWR | os.O_NOCTTY)
+    try:
+        assert b"protocol=" in ask(fd, b"\nhello\n", b"next_id=")
+        assert b"state=stopped" in ask(fd, b"status\n", b"reservoir_nl=")
+        assert b"ok state=stopped" in ask(fd, b"\n!\n", b"left_nl=")
+        control.call(emulator.record, "press", button="stop")
+        assert b"button" in ask(fd, b"\n", b"button=stop")
+    finally:
+        os.close(fd)
+    assert control.call(emulator.record, "truth")["commanded_steps"] == 0
     assert emulator.end() == 0
