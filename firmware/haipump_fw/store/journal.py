@@ -163,14 +163,15 @@ class Journal:
 
     def _drop_strays(self):
         """A sector that refuses to be erased keeps records of an earlier turn of the ring: they do not belong to us.
-        Backwards from the newest one, each sector walked past can hold 64 records and no more, and the first 63 of a
-        sector may have been damaged."""
+        Backwards from the newest one, each sector walked past can hold 64 records and no more, a blank one none, and
+        the first 63 of a sector may have been damaged."""
         above = self._base[self._sector]
         low = above - _SLOTS + 1
         index = self._sector
         for _ in range(self._sectors - 1):
             index = self._before(index)
-            low -= _SLOTS
+            if self._state[index] != _BLANK:
+                low -= _SLOTS
             base = self._base[index]
             if base and low <= base < above:
                 above = base
@@ -248,7 +249,7 @@ class Journal:
         self._kept_seq[place] = records.seq_of(record)
 
     def _stale(self, next_seq):
-        """The place kept whose statement is the oldest, if that has to be made again under number `next_seq`; else -1."""
+        """The place kept whose statement is the oldest, if it is to be made again under number `next_seq`; else -1."""
         oldest = -1
         limit = next_seq - _RESTATE_AFTER
         for place in range(_KEPT):

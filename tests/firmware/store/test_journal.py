@@ -76,6 +76,8 @@ def test_the_queue_is_bounded_and_says_so():
 def test_room_is_what_can_be_appended():
     new = opened(small_flash())
     put(new, "boot", 1, 0, 0, 0, 0)
+    put(new, "ids", 1)
+    put(new, "intent", 1, 4, 1, 1, 0, 0)
     for number in range(400):
         promised = new.room()
         assert promised == 0 or all(new.append("state", 1, number, 1, 2, 3) for _ in range(promised))
@@ -84,6 +86,21 @@ def test_room_is_what_can_be_appended():
         settle(new) if number % 5 == 0 else None
         refused = new.room() == 0
         assert (new.append("state", 1, number, 1, 2, 3) == 0) == refused
+
+
+def test_what_restates_never_overruns_the_queue():
+    for before in range(40, 80):
+        new = opened(small_flash())
+        put(new, "boot", 1, 0, 0, 0, 0)
+        put(new, "ids", 1)
+        put(new, "intent", 1, 4, 1, 1, 0, 0)
+        for _ in range(before):
+            put(new, "state", 1, 2, 3)
+        while new.append("state", 1, 0, 1, 2, 3):
+            assert new.pending <= journal.QUEUE_MAX
+        assert new.pending >= journal.QUEUE_MAX - 1 and new.room() == 0
+        settle(new)
+        everything(new)
 
 
 def test_a_value_that_does_not_fit_changes_nothing():
