@@ -6,12 +6,150 @@ it ships: no shortcut that a user does not have.
 """
 
 import argparse
+import functools
+import statistics
+import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 
-from tools import figures
+import haipump
+from haipump_emulator.direct import DirectCore
+from haipump_emulator.plant import Plant
+from haipump_emulator.plant.truth import Truth
+from tools import demo, figures, measure_exact, measure_faults, measure_stop
 from tools.gendocs import ROOT
 
 REGISTRY = figures.Registry()
+FORTNIGHT_S = 14 * 86_400
+ROUND_TRIPS = 300
+
+
+# --- how fast ---
+
+
+@functools.cache
+def _fortnight() -> tuple[float, Truth]:
+    """(times real time, plant's truth at the end) of 14 days of basal at 1.3 mL/day on the direct core."""
+    driver = measure_stop.Driver(DirectCore(Plant(seed=1), seed=1))
+    driver.load(size_ml=30, step_fl=231_147_588, bore_um=21_700)
+    driver.order("prepare_rate rate_nl_per_day=1300000")
+    core = driver.core
+    began = time.perf_counter()
+    core.run_until(core.now_us + FORTNIGHT_S * 1_000_000)
+    return FORTNIGHT_S / (time.perf_counter() - began), core.plant.truth(core.now_us)
+
+
+@REGISTRY.figure(
+    "direct_speed", "direct core, 14 days at 1.3 mL/day, supervised", "x real time", figures.AT_LEAST, 30_000
+)
+def direct_speed() -> float:
+    return _fortnight()[0]
+
+
+@functools.cache
+def _fresh_demo() -> tuple[float, float]:
+    """(seconds from an empty folder to the end of `make demo`, of these the 14 days)."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "haipump"
+        began = time.perf_counter()
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        subprocess.run(["make", "demo"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
+        took_s = time.perf_counter() - began
+        return took_s, float((clone / demo.WALL_FILE).read_text(encoding="utf-8"))
+
+
+@REGISTRY.figure("fresh_demo", "fresh clone to end of `make demo`", "s", figures.AT_MOST, 180)
+def fresh_demo() -> float:
+    return _fresh_demo()[0]
+
+
+@REGISTRY.figure("demo_fortnight", "of these, the 14 days", "s", figures.AT_MOST, 40)
+def demo_fortnight() -> float:
+    return _fresh_demo()[1]
+
+
+@REGISTRY.figure("round_trip", "library call over the pty at 1x, median", "ms", figures.AT_MOST, 5)
+def round_trip() -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        emulator = demo.start_emulator(Path(folder) / "pump", "1", Path(folder) / "log")
+        try:
+            with haipump.connect(str(Path(folder) / "pump")) as pump:
+                return statistics.median(_time_ms(pump) for _ in range(ROUND_TRIPS))
+        finally:
+            emulator.terminate()
+            emulator.wait(10)
+
+
+def _time_ms(pump: haipump.Pump) -> float:
+    began = time.perf_counter()
+    pump.status()
+    return (time.perf_counter() - began) * 1000
+
+
+# --- how exact ---
+
+
+@REGISTRY.figure("conservation", "plant: left - arrived - stored - leaked after 14 days", "nL", figures.AT_MOST, 1)
+def conservation() -> float:
+    truth = _fortnight()[1]
+    return abs(truth.pushed_nl - truth.arrived_nl - truth.stored_nl - truth.leaked_nl - truth.thermal_nl)
+
+
+@REGISTRY.figure(
+    "planned_fortnight",
+    "stepped - planned beyond 1 us of flow, worst instant of the demo's 14 days",
+    "microsteps",
+    bar=0.5,
+)
+def planned_fortnight() -> float:
+    return measure_exact.demo_fortnight().worst_steps
+
+
+@REGISTRY.figure(
+    "planned_random", "the same over 10,000 random programmes in one life", "microsteps", figures.AT_MOST, 0.5
+)
+def planned_random() -> float:
+    return measure_exact.random_programmes().worst_steps
+
+
+@REGISTRY.figure("order_error", "an order's stepped - ordered volume, worst of these 10,000", "microsteps", bar=1)
+def order_error() -> float:
+    return measure_exact.random_programmes().worst_order_steps
+
+
+@REGISTRY.figure("drift", "drift at the end of these 10,000", "microsteps", figures.AT_MOST, 0.5)
+def drift() -> float:
+    return measure_exact.random_programmes().drift_steps
+
+
+# --- how safe ---
+
+
+@REGISTRY.figure("stop_near", "stop or ! to EN off, up to 256 bytes ahead, worst", "ms simulated", figures.AT_MOST, 20)
+def stop_near() -> float:
+    return measure_stop.worst_near()[0]
+
+
+@REGISTRY.figure("stop_far", "the same behind full buffers", "ms simulated", figures.AT_MOST, 60)
+def stop_far() -> float:
+    return measure_stop.worst_far()[0]
+
+
+@REGISTRY.figure("stop_erase", "the same, when it hits a flash erase in slow basal", "ms simulated")
+def stop_erase() -> float:
+    return measure_stop.worst_in_erase()
+
+
+@REGISTRY.figure("serial_faults", "single serial faults tried", "faults", figures.AT_LEAST, 13_000)
+def serial_faults() -> float:
+    return measure_faults.all_single_faults().tried
+
+
+@REGISTRY.figure("wrong_executions", "of these, executed something that was not sent", "faults", figures.AT_MOST, 0)
+def wrong_executions() -> float:
+    return measure_faults.all_single_faults().wrong
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -31,21 +31,15 @@ class _Off:
             self.at_us = t_us
 
 
-class Bench:
-    """A pump with a 1 mL syringe, and a host that can only shout."""
+class Driver:
+    """A host that works in simulated time: asks, and gives orders, over the serial line."""
 
-    def __init__(self) -> None:
-        self.core = DirectCore(Plant(for_syringe(SIZE_ML), seed=1), seed=1)
-        self.off = _Off()
-        self.core.listeners.append(self.off)
+    def __init__(self, core: DirectCore) -> None:
+        self.core = core
         self.number = 1
-        self._order(
-            f"prepare_syringe reservoir_nl={SIZE_ML}000000 step_fl={STEP_FL} bore_um=4780 syringe_nl={SIZE_ML}000000"
-        )
-        self._order(f"prepare_settings prime_nl_per_day={TOP_NL_PER_DAY}")
-        self._order("prepare_limits reservoir_low_nl=1000 reservoir_empty_nl=0")
 
-    def _ask(self, text: str) -> str:
+    def ask(self, text: str) -> str:
+        """The pump's bytes within 200 ms of a line with id and checksum."""
         line = f"@{self.number} {text}"
         self.number += 1
         self.core.output.clear()
@@ -53,20 +47,38 @@ class Bench:
         self.core.run_until(self.core.now_us + 200 * US_PER_MS)
         return self.core.output.decode()
 
-    def _order(self, text: str) -> None:
-        answer = self._ask(text)
-        token = answer.split("token=")[1].split()[0]
-        answer = self._ask(f"commit token={token}")
+    def order(self, text: str) -> None:
+        """Prepare and commit. RuntimeError when the pump refuses."""
+        answer = self.ask(text)
+        if "token=" in answer:
+            answer = self.ask(f"commit token={answer.split('token=')[1].split()[0]}")
         if " err " in answer:
             raise RuntimeError(answer)
+
+    def load(self, size_ml: int, step_fl: int, bore_um: int) -> None:
+        """Load a full syringe."""
+        volume = f"{size_ml}000000"
+        self.order(f"prepare_syringe reservoir_nl={volume} step_fl={step_fl} bore_um={bore_um} syringe_nl={volume}")
+
+
+class Bench(Driver):
+    """A pump with a 1 mL syringe, and a host that can only shout."""
+
+    def __init__(self) -> None:
+        super().__init__(DirectCore(Plant(for_syringe(SIZE_ML), seed=1), seed=1))
+        self.off = _Off()
+        self.core.listeners.append(self.off)
+        self.load(SIZE_ML, STEP_FL, 4_780)
+        self.order(f"prepare_settings prime_nl_per_day={TOP_NL_PER_DAY}")
+        self.order("prepare_limits reservoir_low_nl=1000 reservoir_empty_nl=0")
 
     def move(self, what: str) -> None:
         """`basal`: 1.3 mL/day, asleep between steps; `fast`: priming at 2,000 steps/s."""
         if what == "basal":
-            self._order("prepare_rate rate_nl_per_day=1300000")
+            self.order("prepare_rate rate_nl_per_day=1300000")
             self.core.run_until(self.core.now_us + 60_000 * US_PER_MS)
         else:
-            self._order("prepare_prime volume_nl=400000 disconnected=1")
+            self.order("prepare_prime volume_nl=400000 disconnected=1")
             self.core.run_until(self.core.now_us + 2_000 * US_PER_MS)
 
     def time_ms(self, ahead: bytes, stop: bytes, wait_us: int) -> float:
@@ -114,3 +126,27 @@ def worst_near() -> tuple[float, str]:
 def worst_far() -> tuple[float, str]:
     """Behind full buffers."""
     return worst(RECEIVE_BYTES - 6)
+
+
+def worst_in_erase() -> float:
+    """Milliseconds when the stop comes while the flash erases a sector (typical time; a few times a day, and only while
+    the next step is more than 400 ms away)."""
+    bench = Bench()
+    bench.move("basal")
+    core = bench.core
+    erases: list[int] = []
+    flash = core.flash_port
+    charge = flash.on_operation
+
+    def watch(kind: str, address: int, length: int) -> None:
+        if kind == "erase" and not erases:
+            erases.append(core.now_us)
+            core.send(b"\n!\n")
+        if charge is not None:
+            charge(kind, address, length)
+
+    flash.on_operation = watch
+    while not erases:
+        core.run_until(core.now_us + 60_000 * US_PER_MS)
+    core.run_until(core.now_us + 1_000 * US_PER_MS)
+    return (bench.off.at_us - erases[0]) / US_PER_MS

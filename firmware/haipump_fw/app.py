@@ -393,7 +393,7 @@ class App:
         self._check_tick = self.clock.tick
 
     def empty_at(self, now_us, *new):
-        """Uptime in seconds at which the reservoir will be empty with what is ordered, and `new` profiles; -1: never."""
+        """Uptime in seconds at which the reservoir is empty with what is ordered, and `new` profiles; -1: never."""
         left_q = self.reservoir_nl() * profiles.QUANTA_PER_NL
         low, high = 0, 1 << 29  # seconds: 17 years
         if self.delivery.planned_ahead_q(now_us, now_us + high * US_PER_S, *new) < left_q:

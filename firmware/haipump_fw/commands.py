@@ -15,14 +15,31 @@ from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import options, profiles
 from haipump_fw.core.machine import NotAllowed
 from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, STEP_PERIOD_MAX_US, US_PER_S, div_up
-from haipump_fw.delivery import BASAL, BOLUS, EXTENDED, HOME, JOG, KVO, PRIME, PROGRAMME, WITHDRAW, new_order, seconds_left
+from haipump_fw.delivery import (
+    BASAL,
+    BOLUS,
+    EXTENDED,
+    HOME,
+    JOG,
+    KVO,
+    PRIME,
+    PROGRAMME,
+    WITHDRAW,
+    new_order,
+    seconds_left,
+)
 from haipump_fw.proto import programme
 from haipump_fw.proto.frame import Refused
 from haipump_fw.proto.messages import RESULTS, SOURCES
 
 JUMP = const(10)  # a rate this many times higher or lower than the running one, or a bolus than the last, is a slip
 _RUNNING = RESULTS.index("running")
-_VARYING = ("empty_in_s", "reservoir_nl", "from_nl_per_day", "basal_nl_per_day")  # may differ between prepare and commit
+_VARYING = (
+    "empty_in_s",
+    "reservoir_nl",
+    "from_nl_per_day",
+    "basal_nl_per_day",
+)  # may differ between prepare and commit
 
 
 class Commands:
@@ -116,7 +133,9 @@ class Commands:
         if rate > highest:
             raise Refused("limit", [("limit", name), ("value", rate), ("minimum", lowest), ("maximum", highest)])
         if rate < lowest:
-            raise Refused("limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)])
+            raise Refused(
+                "limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)]
+            )
 
     def _check_speed(self, rate, others):
         """All sources together stay within the motor's speed."""
@@ -291,7 +310,9 @@ class Commands:
         if rate > highest or profile is None:
             raise Refused("limit", [("limit", name), ("value", rate), ("minimum", lowest), ("maximum", highest)])
         if rate < lowest:
-            raise Refused("limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)])
+            raise Refused(
+                "limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)]
+            )
         return profile, duration_s
 
     def _prepare_programme(self, fields, blob):
@@ -730,9 +751,7 @@ class Commands:
 
     def _values(self, *groups):
         return [
-            (row[options.NAME], self.app.values[row[options.NAME]])
-            for group in groups
-            for row in options.rows(group)
+            (row[options.NAME], self.app.values[row[options.NAME]]) for group in groups for row in options.rows(group)
         ]
 
     def _read_limits(self, fields):

@@ -48,7 +48,7 @@ class Storage:
         return taken
 
     def write(self, window_us):
-        """Bring all that waits to the flash, now; `window_us()` says how long the CPU may be gone. True when it is there."""
+        """Bring all that waits to the flash; `window_us()` says how long the CPU may be gone. True when it is there."""
         for _ in range(WRITE_MAX):
             window = window_us()
             if self.settings.saving:

@@ -27,7 +27,7 @@ SWITCHES = contract.IN_FRONT | contract.IN_BACK | contract.IN_CAPTURED | contrac
 
 
 class DirectCore:
-    """The firmware in process. `flash`: bytes of the partition from an earlier run; `ticks_start_us`: the chip's counter
+    """The firmware in process. `flash`: bytes of the partition from an earlier run; `ticks_start_us`: the tick counter
     at power-on (default: 65 s before its wrap).
 
     `listeners`: objects with any of `on_step(t_us, direction)`, `on_event(t_us, name, fields)`, `on_bytes(t_us,
@@ -123,7 +123,7 @@ class DirectCore:
     # --- time
 
     def run_until(self, t_us: int) -> None:
-        """Let simulated time pass until t_us. A pass of the loop that has begun is finished: it may end a little later."""
+        """Let simulated time pass until t_us. A pass of the loop that has begun is finished: it may end a bit later."""
         self._refresh_listeners()
         while self.now_us < t_us:
             if self.app is None:

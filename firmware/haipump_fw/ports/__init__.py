@@ -59,10 +59,10 @@ class Steps:
         """True when the machine has run out of words since `begin`: no pulse will come."""
 
     def halt(self):
-        """Stop at once and forget all words. Returns how many of them made no pulse. Safe at any time, also when idle."""
+        """Stop at once and forget all words. Returns how many of them made no pulse. Safe at any time."""
 
     def odometer(self):
-        """Signed count of edges seen at the STEP pad since power-up, modulo 2**29, by a counter that trusts no other code."""
+        """Signed count of edges at the STEP pad since power-up, modulo 2**29, by a counter that believes nobody."""
 
 
 class Motor:
@@ -94,7 +94,7 @@ class Inputs:
         """The IN_ bits, as the pins are now (contact bounce is the app's business). Allocates nothing."""
 
     def pressed(self):
-        """IN_ bits that became active since the last call, caught by interrupt: no press is missed between two polls."""
+        """IN_ bits that became active since the last call, caught by interrupt: no press is missed."""
 
 
 class Panel:
@@ -126,8 +126,8 @@ class Flash:
         """Fill `buf`."""
 
     def program(self, address, data):
-        """Program `data`, which must lie inside one page (it may start and end anywhere in it). About 1 ms, CPU stopped.
-        Raises OSError when it failed."""
+        """Program `data`, which must lie inside one page (it may start and end anywhere in it). About 1 ms, with the
+        CPU stopped. Raises OSError when it failed."""
 
     def erase(self, address):
         """Erase the sector that starts at `address`: 45 ms typical, up to 400 ms, CPU stopped. Raises OSError."""
@@ -147,8 +147,8 @@ class System:
     app_hash = "0"  # hex: SHA-256 over the shipped files
 
     def reset(self, cause):
-        """Reset the chip; `cause` (RESET_REQUEST, RESET_FAULT) is what `reset_cause` says afterwards. Does not return on
-        the board; the `direct` core raises."""
+        """Reset the chip; `cause` (RESET_REQUEST, RESET_FAULT) is what `reset_cause` says afterwards. Does not return:
+        the `direct` core raises."""
 
     def reset_cause(self):
         """Why the chip came up: one of RESET_."""
