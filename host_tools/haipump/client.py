@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
-from haipump import answers, syringes
+from haipump import answers, records, syringes
 from haipump import quantities as q
 from haipump.conversation import PATIENCE_S, Conversation, Fields, Greeting
 from haipump.errors import (
@@ -40,6 +40,7 @@ _T = TypeVar("_T")
 STANDING = ("stopped", "alarm", "fault", "refill", "service", "self_test")  # states in which the motor is off or waits
 STOP_TRIES_MAX = 5
 JOURNAL_PAGE = 2  # records in one answer
+LOOK_BACK_MAX = 100  # journal records in which an order is looked for whose answer was lost
 SETTING_NAMES = tuple(MESSAGES["prepare_settings"].request)
 # What the answer must say when a field was left out of the question.
 _LEFT_OUT: Mapping[str, Mapping[str, Value]] = {
@@ -205,11 +206,21 @@ class Pump:
             now = self._ask(reader[plan.verb])
             same = all(now[name] == value for name, value in plan.asked.items() if name in now)
         else:
-            try:
-                same = self.order(id).order == id
-            except Refused:
-                return None  # an order is recorded before it starts: not recorded, not started
+            same = self._was_begun(id)
         return {"state": self.status().state, "order": id} if same else None
+
+    def _was_begun(self, id: int) -> bool:
+        """Whether the pump began an order, also when it has restarted since. An order is recorded before it starts: not
+        recorded, not started."""
+        try:
+            return self.order(id).order == id
+        except Refused:
+            for record in self.journal_backwards(LOOK_BACK_MAX):
+                if record.name == records.UNREADABLE:
+                    raise CommunicationError("a journal record is damaged", "Unknown", "look at the totals") from None
+                if record.name == "intent" and record.fields["order"] == id:
+                    return True
+            return False
 
     def prepare_rate(
         self,
@@ -459,22 +470,33 @@ class Pump:
         """The journal's records in order, from number `first` (or the oldest) to the newest at the time of asking. A
         download goes on where it broke off by asking from the next number."""
         page = self.journal_page(0 if first is None else first)
-        seq = max(page.first, first or 0)
         newest = page.last
+        seq = max(page.first, first or 0)
         while seq <= newest:
-            if page.seq != seq or not page.data:
+            if page.seq != seq:
                 page = self.journal_page(seq)
-            raw = binascii.a2b_base64(page.data)
-            if page.count < 1 or not raw or len(raw) % page.count:
-                if page.first > seq:
-                    seq = page.first  # overwritten meanwhile
-                    continue
-                return
-            size = len(raw) // page.count
-            for index in range(page.count):
-                yield answers.RawRecord(page.seq + index, raw[index * size : (index + 1) * size])
-            seq = page.seq + page.count
-            newest = max(newest, page.last)
+            yield from self._records(page)
+            # Without any, the record is damaged, and left out. The pump may have overwritten its oldest records
+            # meanwhile: then it answers from the oldest it has.
+            seq = max(page.seq, seq) + max(page.count, 1)
+
+    def journal_backwards(self, most: int) -> Iterator[records.Record]:
+        """The journal's records taken apart, the newest first, at most so many; damaged ones as `unreadable`."""
+        page = self.journal_page(0, 1)
+        oldest = max(page.first, page.last - most + 1, 1)
+        for wanted in range(page.last, oldest - 1, -1):
+            found = self._records(self.journal_page(wanted, 1))
+            yield records.decode(found[0].data) if found else records.unreadable(wanted)
+
+    @staticmethod
+    def _records(page: answers.JournalPage) -> list[answers.RawRecord]:
+        raw = binascii.a2b_base64(page.data)
+        if len(raw) != page.count * records.SIZE:
+            raise CommunicationError("a page of the journal came damaged", "Unchanged by this", "download it again")
+        return [
+            answers.RawRecord(page.seq + at, raw[at * records.SIZE : (at + 1) * records.SIZE])
+            for at in range(page.count)
+        ]
 
     def _ask(self, verb: str, **fields: Value | None) -> Fields:
         return self.conversation.request(verb, fields)

@@ -404,7 +404,7 @@ class Conversation:
     def _refusal(self, verb: str, answer: Answer) -> Refused:
         fields = typed_error(answer)
         code = answer.code
-        what = f"the pump refused {texts.VERBS[verb].name}: {texts.refusal_sentence(code, fields)}"
+        what = f"the pump refused {texts.VERBS[verb].name}: {texts.refusal_sentence(code, fields, verb)}"
         return Refused(
             what, texts.state_sentence(str(fields.get("state", ""))), texts.next_step(code, fields), code, fields
         )

@@ -6,6 +6,8 @@ would), `Line` (a Transport in virtual time with faults). It does not model mech
 
 from __future__ import annotations
 
+import struct
+from binascii import crc32
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,11 +15,13 @@ from haipump.errors import PortMissing
 from haipump.protocol.schema import MESSAGES
 from haipump.transport import Disconnected
 from haipump_fw.core.options import OPTIONS
+from haipump_fw.proto import messages
 from haipump_fw.proto.frame import Refused
+from haipump_fw.proto.messages import SOURCES
 from haipump_fw.proto.session import Session
 
 RESERVE = 64
-RECORDS = [bytes([kind]) * 64 for kind in range(7)]
+FIRST_RECORD = 2  # older ones have been overwritten
 
 
 @dataclass
@@ -118,7 +122,7 @@ class FakeApp:
     def read_order(self, fields):
         id = fields.get("id", max(self.pump.orders, default=0))
         order = self.pump.orders.get(id)
-        if order is None:
+        if order is None or (self.pump.forgets and order.result == "reset"):
             raise Refused("range", [("field", "id")])
         elapsed = int(self.pump.now_s - order.began_s)
         return {
@@ -156,10 +160,14 @@ class FakeApp:
         return {name: self.pump.settings[name] for name in MESSAGES["calibration"].answer}
 
     def read_log(self, fields):
-        first, seq = 2, fields["seq"]
-        seq = max(seq, first)
-        found = RECORDS[seq : seq + fields.get("count", 1)]
-        values = {"seq": seq, "count": len(found), "first": first, "last": len(RECORDS) - 1}
+        first, journal = FIRST_RECORD, self.pump.journal
+        seq = max(fields["seq"], first)
+        found = []
+        for data in journal[seq : seq + fields.get("count", 1)]:
+            if not data:
+                break  # damaged
+            found.append(data)
+        values = {"seq": seq, "count": len(found), "first": first, "last": len(journal) - 1}
         return values | ({"data": b"".join(found)} if found else {})
 
     def read_telemetry(self, fields):
@@ -238,6 +246,8 @@ class FakeApp:
         if source == "basal" and planned:
             lasts = planned * 86_400 // self.basal
         self.pump.orders[id] = FakeOrder(id, source, planned, self.pump.now_s, lasts)
+        flags, rate_nl_per_day = 0, self.basal if source == "basal" else 0
+        self.pump.record("intent", id, SOURCES.index(source), planned, max(lasts, 0), flags, rate_nl_per_day)
         self.state = state
 
     def act(self, verb: str, fields: dict, order_id: int):
@@ -302,7 +312,16 @@ class FakePump:
         self.refuse: dict[str, tuple] = {}
         self.misread: dict[str, int] = {}
         self.device = "e66058388353"
+        self.forgets = False  # ended orders, over a restart; the journal does not
+        self.journal: list[bytes] = [b""] * FIRST_RECORD
         self.restart()
+
+    def record(self, name: str, *values: int) -> None:
+        """Append to the journal, in the layout that `store.records` documents."""
+        kind, _, form, _ = next(row for row in messages.RECORDS if row[1] == name)
+        data = struct.pack("<BBHII", kind, 1, self.boots, len(self.journal), int(self.now_s))
+        data = (data + struct.pack(form, *values)).ljust(60, b"\0")
+        self.journal.append(data + struct.pack("<I", crc32(data)))
 
     def restart(self) -> None:
         """Power off and on."""
@@ -310,6 +329,7 @@ class FakePump:
             if order.result == "running":
                 order.result = "reset"
         self.boots += 1
+        self.record("boot", self.boots, 0, 0, 0, 0)
         self.booted_s = self.now_s
         self.app = FakeApp(self)
         self.session = Session(

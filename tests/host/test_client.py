@@ -22,7 +22,7 @@ from haipump.errors import (
     WrongAnswer,
 )
 from haipump_fw.proto.frame import Refused as DeviceRefused
-from tests.host.device import RECORDS, FakePump, Line, once
+from tests.host.device import FakePump, Line, once
 
 
 def test_a_bolus_is_prepared_checked_committed_and_waited_for(client, pump) -> None:
@@ -212,12 +212,27 @@ def test_a_pump_that_counts_a_programme_otherwise_is_not_started(client, pump) -
     assert pump.orders_executed() == []
 
 
-def test_the_journal_is_paged_and_resumes(client) -> None:
+def test_the_journal_is_paged_and_resumes(client, pump) -> None:
+    for rate in range(1, 8):
+        client.rate(f"{rate} mL/day")
     records = list(client.journal())
-    assert [record.seq for record in records] == list(range(2, len(RECORDS)))
-    assert [record.data for record in records] == RECORDS[2:]
-    assert [record.seq for record in client.journal(first=5)] == [5, 6]
+    assert [record.seq for record in records] == list(range(2, 10))
+    assert [record.data for record in records] == pump.journal[2:]
+    assert [record.seq for record in client.journal(first=5)] == [5, 6, 7, 8, 9]
     assert list(client.journal(first=50)) == []
+    pump.journal[4] = b""  # damaged
+    assert [record.seq for record in client.journal()] == [2, 3, 5, 6, 7, 8, 9]
+    backwards = list(client.journal_backwards(7))
+    assert [record.seq for record in backwards] == [9, 8, 7, 6, 5, 4, 3]
+    assert [record.fields.get("rate_nl_per_day") for record in backwards[:2]] == [7_000_000, 6_000_000]
+    assert backwards[5].name == "unreadable"
+
+
+def test_a_damaged_record_is_no_record(client, pump) -> None:
+    client.rate("1 mL/day")
+    pump.journal[-1] = pump.journal[-1][:20] + b"x" + pump.journal[-1][21:]
+    with pytest.raises(CommunicationError, match="damaged"):
+        list(client.journal_backwards(1))
 
 
 def test_events_are_queued_counted_and_survive_a_gap(client, pump, line) -> None:

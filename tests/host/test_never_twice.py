@@ -126,6 +126,7 @@ ORDERS = {
 def attempt(order, verb: str, to_pump: Fault | None = None, to_host: Fault | None = None, locked: bool = False):
     """Carry out one order on a disturbed line. Returns (pump, times executed, the error or None)."""
     pump = FakePump()
+    pump.forgets = True
     line = Line(pump)
     key = None
     if locked:
@@ -208,6 +209,27 @@ def test_a_lost_answer_over_a_restart_is_found_out(client, line, pump) -> None:
     assert order.recovered
     assert pump.orders_executed() == ["prepare_bolus"]
     assert order.status().result == "reset"
+
+
+def test_an_order_that_the_pump_forgot_is_found_in_its_journal(client, line, pump) -> None:
+    pump.forgets = True
+    line.to_pump = once(arrive_then_restart, b"commit")
+    order = client.bolus("2 mL")
+    assert order.recovered
+    assert pump.orders_executed() == ["prepare_bolus"]
+
+
+def test_with_a_damaged_journal_nobody_knows(client, line, pump) -> None:
+    def arrive_restart_and_lose_a_record(line, data):
+        line.pump.take(data)
+        pump.journal[-1] = b""
+        line.pump.restart()
+        return []
+
+    pump.forgets = True
+    line.to_pump = once(arrive_restart_and_lose_a_record, b"commit")
+    with pytest.raises(OutcomeUnknown):
+        client.bolus("2 mL")
 
 
 def test_a_restart_before_the_order_is_proven_not_executed(client, line, pump) -> None:

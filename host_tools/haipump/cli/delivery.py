@@ -5,7 +5,6 @@ Owns: their options and what they show. Must not: know the wire.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -24,9 +23,10 @@ from haipump.orders import Order
 from haipump.programme import Programme, daily, load
 from haipump.protocol import help as texts
 from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
-from haipump_fw.proto.messages import RECORDS, SOURCES
+from haipump_fw.proto.messages import SOURCES
 
 PANEL = "Delivery"
+SETTING_VERBS = ("prepare_syringe", "prepare_limits", "prepare_calibration", "prepare_settings")  # begin nothing
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
 WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end, with a progress bar.")]
@@ -171,21 +171,11 @@ def start(cli: Cli, override: OverrideOption = False) -> None:
 
 def last_rate(pump: Pump) -> int | None:
     """The newest basal rate in the journal, in nL/day; one that had an end (a volume) does not count."""
-    kind, _, form, names = next(row for row in RECORDS if row[1] == "intent")
-    page = pump.journal_page(0)
-    # In steps backwards: the newest intents are near the end.
-    for begin in range(page.last, max(page.first, page.last - LOOK_BACK_MAX) - 1, -20):
-        found = None
-        for record in pump.journal(max(page.first, begin - 19)):
-            if record.seq > begin:
-                break
-            if record.data[0] != kind:
-                continue
-            intent = dict(zip(names.split(), struct.unpack_from(form, record.data, 12), strict=True))
-            if SOURCES[intent["source"]] == "basal" and intent["rate_nl_per_day"] and not intent["volume_nl"]:
-                found = int(intent["rate_nl_per_day"])
-        if found is not None:
-            return found
+    for record in pump.journal_backwards(LOOK_BACK_MAX):
+        if record.name != "intent" or SOURCES[record.fields["source"]] != "basal":
+            continue
+        if record.fields["rate_nl_per_day"] and not record.fields["volume_nl"]:
+            return record.fields["rate_nl_per_day"]
     return None
 
 
@@ -232,7 +222,8 @@ def finish(cli: Cli, pump: Pump, order: Order, wait: bool) -> None:
         values["result"] = asdict(waited(cli, order))
     status = pump.status()
     cli.result(values | {"status": asdict(status)})
-    number = f"Order {order.id} has begun." if order.id else "Done."
+    begun = order.plan is not None and order.plan.verb not in SETTING_VERBS
+    number = f"Order {order.id} has begun." if begun else "Done."
     if order.recovered:
         cli.say("[yellow]The answer was lost on the way; the pump was asked, and has taken the order once.[/]")
     if not wait:

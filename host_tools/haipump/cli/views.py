@@ -122,7 +122,9 @@ def empty_in(value_s: int) -> str:
 
 
 def state_text(state: str) -> Text:
-    return Text(f" {state.replace('_', ' ')} ", style=STATE_STYLES.get(state, "bold"))
+    style = STATE_STYLES.get(state, "bold")
+    words = state.replace("_", " ")
+    return Text(f" {words} " if " on " in style else words, style=style)
 
 
 def gauge(value: int, full: int, width: int = 24, style: str = "green") -> Text:
@@ -158,9 +160,9 @@ def status_view(
     else:
         reservoir.append("no syringe is loaded", style="yellow")
     table.add_row("In the syringe", reservoir)
-    if status.empty_in_s >= 0:
+    if status.empty_in_s >= 0 and status.flow_nl_per_day:
         table.add_row("Empty in", format_duration_short(status.empty_in_s))
-    table.add_row("Pressure", texts.quantity("pressure_pa", sensors.pressure_pa))
+    table.add_row("Pressure", f"{sensors.pressure_pa / 1000:.1f} kPa")
     parts: list[RenderableType] = [titled(f"[bold]haipump[/] at {port}", table, STATE_STYLES.get(status.state, "cyan"))]
     if alarms:
         parts.append(alarms_view(alarms))

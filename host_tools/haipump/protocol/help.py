@@ -9,6 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from haipump import quantities
+from haipump_fw.proto import messages
+
+ERRORS: Mapping[str, str] = dict(messages.ERRORS)
+
 
 @dataclass(frozen=True)
 class Verb:
@@ -307,21 +312,51 @@ def state_sentence(state: str) -> str:
     return f"The pump is {STATES.get(state, state)}" if state else ""
 
 
-def refusal_sentence(code: str, fields: Mapping[str, int | str]) -> str:
-    """Why, with the numbers that came with the refusal."""
-    from haipump.protocol.schema import ERRORS
+# Words of the pump for what limits a rate, where it is not a setting.
+_LIMITS: Mapping[str, str] = {
+    "motor": "the motor is not faster",
+    "step_period": "the motor makes no slower steps",
+    "start_steps_per_s": "faster than the motor starts and stops at once",
+}
 
+
+def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "") -> str:
+    """Why, with the numbers that came with the refusal in everyday units."""
     reason = ERRORS.get(code, f"error {code}")
-    known = ("code", "state", "what", "field", "minimum", "maximum", "next_id")
+    unit = _unit_name(code, fields, verb)
+    limit = str(fields.get("limit", ""))
+    facts = []
+    if limit:
+        facts.append(_LIMITS.get(limit) or FIELDS.get(limit, limit))
+    elif "field" in fields:
+        facts.append(str(fields["field"]))
     if isinstance(fields.get("what"), str):
-        reason += f" ({str(fields['what']).replace('_', ' ')})"
-    if "field" in fields:
-        reason += f": {fields['field']}"
+        facts.append(str(fields["what"]).replace("_", " "))
+    if "value" in fields:
+        facts.append(f"{quantity(unit, fields['value'])} asked")
+    if "before" in fields:
+        facts.append(f"{quantity(unit, fields['before'])} before")
     if "minimum" in fields and "maximum" in fields:
-        name = str(fields.get("field", fields.get("what", "")))
-        reason += f", from {quantity(name, fields['minimum'])} to {quantity(name, fields['maximum'])}"
-    rest = [f"{name.replace('_', ' ')} {quantity(name, value)}" for name, value in fields.items() if name not in known]
-    return reason + (f" ({', '.join(rest)})" if rest else "")
+        facts.append(f"possible are {quantity(unit, fields['minimum'])} to {quantity(unit, fields['maximum'])}")
+    elif "maximum" in fields:
+        facts.append(f"at most {quantity(unit, fields['maximum'])}")
+    known = ("code", "state", "what", "field", "limit", "value", "before", "minimum", "maximum", "next_id")
+    for name, value in fields.items():
+        if name not in known:
+            facts.append(f"{FIELDS.get(name, name)}: {quantity(name, value)}")
+    return reason + (": " + ", ".join(facts) if facts else "")
+
+
+def _unit_name(code: str, fields: Mapping[str, int | str], verb: str) -> str:
+    """A field name with the unit that `value`, `minimum` and `maximum` of a refusal have."""
+    limit = str(fields.get("limit", ""))
+    if limit in _LIMITS:
+        return "rate_nl_per_day"
+    if limit or "field" in fields:
+        return limit or str(fields["field"])
+    if code == "reservoir" or verb == "prepare_bolus":
+        return "volume_nl"
+    return "rate_nl_per_day" if code == "override" else ""
 
 
 def next_step(code: str, fields: Mapping[str, int | str]) -> str:
@@ -335,8 +370,6 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
 
 def quantity(name: str, value: int | str) -> str:
     """A field's value with the unit that its name ends with, in everyday units."""
-    from haipump import quantities
-
     if not isinstance(value, int):
         return str(value)
     for ending, write in (
