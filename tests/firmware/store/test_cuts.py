@@ -37,7 +37,7 @@ Life = tuple[bytes, dict[int, bytes]]  # what the flash holds, and all records e
 def an_order(journal: Journal, boot: int, order: int) -> None:
     """A bolus as the app books it; every third one stays without result."""
     put(journal, "intent", order, 4, 100_000, 60, 0, 0, boot=boot)
-    put(journal, "carry", order, order * 7, 0, -order, boot=boot)
+    put(journal, "carry", order, order * 7, 0, 0, order, -order, boot=boot)
     put(journal, "commit", 3, 4, order, order * 3, 0, 0, 5000, 0, boot=boot)
     if order % 3:
         put(journal, "result", order, 4, 1, 100_000, 100_000, 99_900, boot=boot)
@@ -103,6 +103,7 @@ def goes_on(flash: RamFlash, journal: Journal) -> None:
     again = opened(flash)
     assert again.last_seq == journal.last_seq > before and recovered(again) == known
     everything(again)
+    assert flash.overprograms == 0, "a place that was not blank was used again"
 
 
 @pytest.mark.parametrize("records", [0, 30, 52, 8 * 64 - 10, 11 * 64 + 52])
@@ -225,6 +226,29 @@ def test_settings_cut_anywhere(times):
             settings = Settings(flash, 0, 1)
             settings.load()
             assert not settings.damaged
+        except AssertionError as error:
+            raise AssertionError(f"saved {times} times; {name}") from error
+
+
+@pytest.mark.parametrize("times", range(1, 5))
+def test_settings_cut_after_a_program_that_failed(times):
+    """What failed leaves one copy torn: the other one must not be touched until that is mended."""
+
+    def job(flash: RamFlash) -> None:
+        fails = [True]
+
+        def first_program_fails(kind: str, address: int, _: int) -> None:
+            flash.break_sector(address // SECTOR, "program_wrong" if kind == "program" and fails else None)
+            if kind == "program":
+                fails.clear()
+
+        flash.on_operation = first_program_fails
+        change(flash, times + 1)
+
+    for flash, name in every_cut(saved(times), job):
+        flash.on_operation = None
+        try:
+            assert value_of(flash) in (times, times + 1)
         except AssertionError as error:
             raise AssertionError(f"saved {times} times; {name}") from error
 
