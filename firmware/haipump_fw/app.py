@@ -133,11 +133,15 @@ class App:
             ledger.confirmed_base_nl = commit.values["confirmed_nl"]
             ledger.reservoir_base_nl = commit.values["reservoir_nl"]
             ledger.primed_nl = storage.last("carry", "primed_nl", 0)
+            ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
+            ledger.unsure_nl = storage.last("carry", "unsure_nl", 0)  # of earlier power losses with this syringe
+            ledger.orders = storage.last("carry", "orders", 0)
+            ledger.lost_steps = storage.last("carry", "lost_steps", 0)
             if not running:
                 self.delivery.planner.restore(storage.last("carry", "phase_quanta", 0))
         open_orders = storage.known["intents"]
         if running or open_orders:
-            ledger.unsure_nl = COMMIT_NL
+            ledger.unsure_nl += COMMIT_NL
             ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
         cause = self.reset_cause
         storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
@@ -362,7 +366,8 @@ class App:
         return self._missing_steps + (0 if self.delivery.move is not None else self.unseen_steps())
 
     def forget_unseen(self):
-        """A new syringe: its totals start anew."""
+        """A new syringe: its totals start anew, those of the pump's life go on."""
+        self.ledger.lost_steps += self.unseen_total()
         self._missing_steps = 0
 
     # --- what follows from a change
@@ -440,8 +445,15 @@ class App:
             ledger.reservoir_nl(net_steps),
         )
         if self.machine.state not in RUNNING:
-            planner = self.delivery.planner
-            self.storage.record("carry", planner.carry_q, ledger.steps, ledger.primed_nl, net_steps)
+            self.storage.record(
+                "carry",
+                self.delivery.planner.carry_q,
+                ledger.primed_nl,
+                ledger.withdrawn_nl,
+                ledger.unsure_nl,
+                ledger.orders,
+                ledger.lost_steps + self.unseen_total(),
+            )
         self._commit_at_s = self.clock.s + COMMIT_EARLY_S
         self._commit_steps = net_steps + COMMIT_EARLY_NL * FL_PER_NL // ledger.step_fl
 

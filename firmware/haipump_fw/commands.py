@@ -687,7 +687,7 @@ class Commands:
             ("stepped_nl", total),
             ("stepped_min_nl", total),
             ("stepped_max_nl", total + app.ledger.unsure_nl),
-            ("lost_steps", app.unseen_total()),
+            ("lost_steps", app.ledger.lost_steps + app.unseen_total()),
             ("orders", app.ledger.orders),
             ("boots", app.storage.boot),
         ]

@@ -221,5 +221,5 @@ RECORDS = (
     (8, "syringe", "<IQII", "reservoir_nl step_fl bore_um syringe_nl"),
     (9, "state", "<BBB", "state was why"),
     (10, "reset", "<BI", "reason detail"),
-    (11, "carry", "<qQQq", "phase_quanta life_steps primed_nl position_steps"),
+    (11, "carry", "<qIIIIi", "phase_quanta primed_nl withdrawn_nl unsure_nl orders lost_steps"),
 )
