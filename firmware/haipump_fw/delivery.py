@@ -94,12 +94,17 @@ class Delivery:
         self._turn(-1 if order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0) else 1)
         self.motor.enable(True)
         order.begun_us = t_us
-        first_us = t_us + self.takeup * self._takeup_us
+        first_us = self._plan_from(t_us)
         order.start(first_us, *new)
         if order.source == EXTENDED and self.bolus is not None:
             order.hold(t_us)
         self.planner.add(order)
         self.replan(t_us, first_us)
+
+    def _plan_from(self, t_us):
+        """When the plan begins that is ordered at t_us: after the take-up, and one of its steps later, so that the first
+        step of the plan cannot fall on the last one of the take-up."""
+        return t_us + (self.takeup + 1) * self._takeup_us if self.takeup else t_us
 
     def _turn(self, direction):
         if direction != self.direction:
@@ -145,7 +150,7 @@ class Delivery:
 
     def _go_on(self, order, t_us):
         """Release a held order; one that slowed down, or has to speed up, gets new profiles for its exact remainder."""
-        t_us += self.takeup * self._takeup_us
+        t_us = self._plan_from(t_us)
         if not order.coasting:
             order.release(t_us)
             return
@@ -176,7 +181,7 @@ class Delivery:
         for order in self.planner.orders:
             if order is not self.extended or self.bolus is None:
                 self._go_on(order, t_us)
-        self.replan(t_us, t_us + self.takeup * self._takeup_us)
+        self.replan(t_us, self._plan_from(t_us))
 
     def stop(self, t_us):
         """Motor off at once. Returns the orders that were running, settled."""
@@ -269,6 +274,8 @@ class Delivery:
         delay = self.planner.next_delay()
         if delay >= 0:
             self._words += 1
+            if self._words == 1 and self._takeup_words:
+                delay += self._takeup_us  # see _plan_from
         return delay
 
     def period_us(self):

@@ -47,7 +47,8 @@ class Steps:
         """Words that the interrupt keeps in the FIFO, 1 to 8."""
 
     def begin(self, direction, delay_us):
-        """From idle: set DIR to `direction` and queue the first pulse `delay_us` after now."""
+        """From idle: set DIR to `direction` and queue the first pulse `delay_us` (1 or more) after now, at the earliest
+        when the call is over."""
 
     def put(self, delay_us):
         """Queue one pulse `delay_us` after the last queued one. False (and nothing queued) when the ring is full."""

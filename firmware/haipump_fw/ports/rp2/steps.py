@@ -128,11 +128,12 @@ class Steps:
         self._depth = fifo_depth
 
     def begin(self, direction, delay_us):
-        """From idle: set DIR to `direction` and queue the first pulse `delay_us` after now."""
+        """From idle: set DIR to `direction` and queue the first pulse `delay_us` after now, at the earliest when this
+        call is over: the pulse before is further away than any delay that is asked for here."""
         now = ticks_us()
         if self.queued():
             raise RuntimeError("begin while moving")  # DIR must not change under a queued word
-        if not _DELAY_MIN_US <= delay_us <= _DELAY_MAX_US:
+        if not 0 < delay_us <= _DELAY_MAX_US:
             raise ValueError("delay")
         self._dir.value(1 if direction > 0 else 0)
         left = delay_us - _BEGIN_CYCLES - ticks_diff(ticks_us(), now)
