@@ -1,0 +1,182 @@
+"""The library against the real firmware on the direct core, in virtual time."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+import haipump
+from haipump import programme
+from haipump.answers import RawRecord
+from haipump.cli.delivery import last_rate
+from haipump.errors import NotExecuted, OrderInterrupted, Refused
+from haipump.protocol.schema import MESSAGES
+from haipump.records import decode
+from haipump.transport import Disconnected
+from tests.host.direct_line import DirectLine
+
+STEP_NL = 232  # one microstep of the 30 mL syringe, rounded up
+
+
+@pytest.fixture
+def line() -> DirectLine:
+    return DirectLine()
+
+
+@pytest.fixture
+def client(line):
+    with haipump.connect(line) as connected:
+        yield connected
+
+
+@pytest.fixture
+def loaded(client):
+    client.syringe("30 mL", "30 mL")
+    return client
+
+
+def test_every_reading_fits_its_type(client) -> None:
+    for read in (
+        client.hello, client.info, client.status, client.sensors, client.totals, client.lifetime, client.limits,
+        client.calibration, client.settings, client.clock, client.alarms,
+    ):  # fmt: skip
+        read()
+    assert client.journal_page(1).first >= 1
+    assert len(client.settings()) == len(MESSAGES["prepare_settings"].request)
+
+
+def test_a_bolus_beside_a_rate_delivers_what_was_asked(loaded, line) -> None:
+    loaded.rate("1.3 mL/day")
+    status = loaded.bolus("0.1 mL", over="10 min").wait()
+    assert status.result == "complete"
+    assert abs(status.stepped_nl - 100_000) <= STEP_NL
+    line.sleep(3_600)
+    basal = Fraction(1_300_000, 86_400) * loaded.order(loaded.status().order).elapsed_s
+    assert abs(loaded.totals().stepped_nl - 100_000 - basal) <= 2 * STEP_NL
+    truth = line.core.plant.truth(line.core.now_us)
+    assert truth.commanded_steps * 231_147_588 // 10**6 == pytest.approx(loaded.totals().stepped_nl, abs=STEP_NL * 100)
+
+
+def test_a_programme_of_days(loaded, line) -> None:
+    made = programme.daily("1.3 mL/day", 3, "0.1 mL", at="8h", at_end="stop")
+    order = loaded.programme(made)
+    line.sleep(made.duration_s - 60)
+    status = order.wait()
+    assert status.elapsed_s == made.duration_s
+    assert abs(status.stepped_nl - made.exact_volume_nl) <= STEP_NL
+
+
+def test_a_stop_in_a_bolus_is_confirmed_and_leaves_the_rest(loaded, line) -> None:
+    order = loaded.bolus("1 mL", over="10 min")
+    line.sleep(60)
+    assert loaded.stop().state == "stopped"
+    with pytest.raises(OrderInterrupted) as caught:
+        order.wait()
+    assert caught.value.stepped_nl == pytest.approx(100_000, abs=2_000)
+
+
+def test_pause_resume_cancel_and_events(loaded) -> None:
+    loaded.rate("1.3 mL/day")
+    assert loaded.pause().state == "paused"
+    assert loaded.resume().state == "infusing"
+    order = loaded.bolus("0.1 mL", over="1 h")
+    assert order.cancel().result == "stopped"
+    names = [event.name for event in loaded.events(timeout_s=0.1)]
+    assert "state" in names and "done" in names
+    loaded.telemetry(1)
+    tele = []
+    for event in loaded.events(timeout_s=5):
+        if event.name == "tele":
+            tele.append(event)
+        if len(tele) == 3:
+            break
+    assert [event.fields["uptime_s"] for event in tele] == sorted({event.fields["uptime_s"] for event in tele})
+    loaded.telemetry(0)
+
+
+def test_a_refill(loaded, line) -> None:
+    assert loaded.refill_begin() == "refill"
+    loaded.syringe("10 mL", "9 mL")
+    assert loaded.refill_end() == "stopped"
+    assert loaded.status().reservoir_nl == 9_000_000
+    assert loaded.calibration().syringe_nl == 10_000_000
+
+
+def test_refusals_carry_numbers(loaded) -> None:
+    with pytest.raises(Refused) as caught:
+        loaded.bolus("6 mL")
+    assert caught.value.code == "limit"
+    assert "at most 5 mL" in caught.value.what
+    loaded.rate("1.3 mL/day")
+    with pytest.raises(Refused) as caught:
+        loaded.rate("13 mL/day")
+    assert caught.value.code == "override"
+    assert "1.3 mL/day before" in caught.value.what
+    loaded.rate("13 mL/day", override=True)
+
+
+def test_limits_settings_and_calibration_are_changed_and_read_back(loaded) -> None:
+    loaded.set_limits(occlusion_pa=50_000)
+    assert loaded.limits().occlusion_pa == 50_000
+    loaded.set_settings(kvo_nl_per_day=300_000)
+    assert loaded.setting("kvo_nl_per_day").value == 300_000
+    loaded.calibrate(backlash_steps=10)
+    assert loaded.calibration().backlash_steps == 10
+
+
+def test_the_journal_tells_orders_and_the_last_rate(loaded) -> None:
+    order = loaded.rate("1.3 mL/day")
+    loaded.stop()
+    records = [decode(record.data) for record in loaded.journal()]
+    assert [record.seq for record in records] == list(range(records[0].seq, records[0].seq + len(records)))
+    assert any(record.name == "intent" and record.fields["order"] == order.id for record in records)
+    assert last_rate(loaded) == 1_300_000
+    assert all(isinstance(record, RawRecord) for record in loaded.journal())
+
+
+class PowerCutLine(DirectLine):
+    """Cuts the power so long after a line with `verb` has begun to arrive; the answer never gets out."""
+
+    verb = b""
+    after_us = 0
+
+    def write(self, data: bytes) -> None:
+        if self.verb and self.verb in data:
+            self.verb = b""
+            self.core.send(data)
+            self.core.run_until(self.core.now_us + self.after_us)
+            self.core.power(False)
+            self.core.run_until(self.core.now_us + 1_000_000)
+            del self.core.output[:]
+            self.core.power(True)
+            self.core.run_until(self.core.now_us + 1_000_000)
+            raise Disconnected("the power was cut")
+        super().write(data)
+
+
+@pytest.mark.parametrize("after_us", [0, 1_000, 5_000, 6_000, 8_000, 10_000, 20_000, 50_000])
+def test_a_power_cut_between_order_and_answer(after_us: int) -> None:
+    line = PowerCutLine()
+    with haipump.connect(line) as client:
+        client.syringe("30 mL", "30 mL")
+        steps: list[int] = []
+
+        class Listener:
+            def on_step(self, t_us: int, direction: int) -> None:
+                steps.append(t_us)
+
+        line.core.listeners.append(Listener())
+        line.verb, line.after_us = b" commit ", after_us
+        plan = client.prepare_bolus("2 mL")
+        try:
+            order = client.commit(plan)
+            begun = True
+            assert order.recovered
+        except NotExecuted:
+            begun = False
+            assert not steps, "it moved, and was reported not executed"
+        line.sleep(60)
+        intents = [r for r in map(lambda raw: decode(raw.data), client.journal()) if r.name == "intent"]
+        assert len(intents) == begun
+        assert client.status().state == "stopped"
