@@ -204,7 +204,7 @@ class Commands:
             raise Refused("field", [("field", "ramp_s"), ("what", "not_with_vtbi")])
         if ramp_s:
             self._check_gentle(max(rate, present))
-            profile = profiles.Ramp(present, rate, ramp_s)
+            profile = profiles.Ramp(present, rate, ramp_s, limits.step_q)
         elif vtbi_nl:
             profile = profiles.volume_at_rate(profiles.quanta(vtbi_nl), rate, limits, speed)
         else:
@@ -326,7 +326,7 @@ class Commands:
         first = rates[0][1] if rates else 0
         if first:
             self._check_jump(first, present, fields)
-        flow = profiles.Periodic(rates, plan.period_s, plan.repeats)
+        flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.app.delivery.limits.step_q)
         pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
         volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL
 
@@ -513,7 +513,6 @@ class Commands:
         was = app.values["step_fl"]
         if not app.storage.save(changes, app.window_us, key):
             raise Refused("storage", [("what", app.storage.problem or "settings")])
-        app.storage.problem = None
         app.values = app.storage.settings.values
         app.storage.record("settings", app.storage.settings.generation, len(changes))
         app.delivery.account()

@@ -60,7 +60,9 @@ class Storage:
                 break
         if self.journal.failed or self.settings.failed:
             self.problem = "journal" if self.journal.failed else "settings"
-        return not self.journal.pending and not self.settings.saving and self.problem is None
+        # What was wrong before ("settings" at boot) must not keep ids and new settings from being stored: they repair it.
+        sound = not (self.journal.foreign or self.journal.failed or self.settings.failed)
+        return sound and not self.journal.pending and not self.settings.saving
 
     def work(self, window_us):
         """At most one flash operation that fits into the window; `busy` falls when nothing is left to do."""
@@ -87,7 +89,10 @@ class Storage:
     def save(self, changes, window_us, key=None):
         """Change settings; True when they are on the flash."""
         self.busy = True
-        return self.settings.save(changes, key) > 0 and self.write(window_us)
+        saved = self.settings.save(changes, key) > 0 and self.write(window_us)
+        if saved and self.problem == "settings":
+            self.problem = None  # both copies are sound again
+        return saved
 
 
 def window_of(delivery):
