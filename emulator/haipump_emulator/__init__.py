@@ -1,1 +1,1 @@
-"""The emulator of the pump: simulated mechanics, cores that run the firmware in front of them, and how to reach them."""
+"""The emulator of the pump: simulated mechanics, the cores that run the firmware on them, how to reach them."""

@@ -81,7 +81,7 @@ class Pacer:
         self._rebase()
 
     def run_until(self, t_us: int) -> None:
-        """Go on and pause at simulated time `t_us`, or where the core can stop after it (the firmware finishes a pass of
+        """Go on and pause at simulated time `t_us`, or where the core can stop then (the firmware finishes a pass of
         its loop). Raises ValueError when that is over."""
         if t_us < self.core.now_us:
             raise ValueError("that time is over")
