@@ -20,7 +20,19 @@ from haipump_fw.core.machine import Machine
 from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
 from haipump_fw.core.supervision import Supervision
 from haipump_fw.core.units import FL_PER_NL, US_PER_S
-from haipump_fw.delivery import BOLUS, DOSE, EXTENDED, HOME, KVO, PRIME, PROGRAMME, WITHDRAW, Delivery, new_order
+from haipump_fw.delivery import (
+    BOLUS,
+    DOSE,
+    EXTENDED,
+    HOME,
+    KVO,
+    PRIME,
+    PROGRAMME,
+    WITHDRAW,
+    Delivery,
+    end_rate,
+    new_order,
+)
 from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES
 from haipump_fw.proto.session import Session
 from haipump_fw.selftest import failures
@@ -47,6 +59,16 @@ _REPLACED = RESULTS.index("replaced")
 _ALARM = RESULTS.index("alarm")
 _RESET = RESULTS.index("reset")
 _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
+
+
+def _planned(plans, t_us):
+    """Quanta that `plans` plan up to t_us: each is (profiles, elapsed us, moment at which it goes on from there)."""
+    total = 0
+    for group, elapsed_us, from_us in plans:
+        if t_us > from_us:
+            for profile in group:
+                total += profiles.planned(profile, elapsed_us + t_us - from_us) - profiles.planned(profile, elapsed_us)
+    return total
 
 
 class Finished:
@@ -299,21 +321,20 @@ class App:
         """Orders whose plan is complete."""
         t_us = self.now_us()
         for order in self.delivery.ended(t_us):
-            rate = order.rate or order.rate_nl_per_day(order.end_us - 1)
-            self._end(order, _COMPLETE, t_us)
+            kvo = self._kvo_after(order)
+            self._end(order, _STOPPED if order.cancelled else _COMPLETE, t_us)
             if order.source in (BOLUS, EXTENDED):
                 self.fire("bolus_over", "complete")
             elif order.source in DOSE:
-                self._infusion_over(rate)
+                self._infusion_over(kvo)
             else:
                 self.fire("motion_over", "complete")
         self.changed()
 
-    def _infusion_over(self, rate):
+    def _infusion_over(self, kvo):
         self.alarms.set("infusion_complete", self.clock.s)
         self.alarms.unset("infusion_complete")
-        kvo = min(self.values["kvo_nl_per_day"], rate)
-        if self.at_end == "kvo" and kvo > 0:
+        if kvo:
             order = new_order(0, KVO, 0, kvo)
             self.delivery.start(self.now_us(), order, profiles.rate(kvo, self.delivery.limits))
         else:
@@ -344,10 +365,13 @@ class App:
         self.changed()
 
     def cancel_bolus(self, why):
-        """End the immediate bolus, or else the extended one."""
+        """End the immediate bolus, or else the extended one; a fast one slows down first, and is over then."""
         self.machine.check("cancel_bolus")
-        self._end(self.delivery.bolus or self.delivery.extended, _STOPPED, self.now_us())
-        self.fire("cancel_bolus", why)
+        t_us = self.now_us()
+        order = self.delivery.bolus or self.delivery.extended
+        if self.delivery.cancel(order, t_us):
+            self._end(order, _STOPPED, t_us)
+            self.fire("cancel_bolus", why)
         self.changed()
 
     def main_order(self):
@@ -397,19 +421,68 @@ class App:
         self.empty_at_s = self.empty_at(now_us)
         self._check_tick = self.clock.tick
 
-    def empty_at(self, now_us, *new):
-        """Uptime in seconds at which the reservoir is empty with what is ordered, and `new` profiles; -1: never."""
-        left_q = self.reservoir_nl() * profiles.QUANTA_PER_NL
+    def empty_at(self, now_us, basal=None, bolus=None, extended=None):
+        """Uptime in seconds at which the reservoir will be down to where the pump stops as empty; -1: never.
+
+        To be tried instead of what runs: `basal` (profiles, and the nL/day that follow them), `bolus` and `extended`
+        (one profile each).
+        """
+        left_q = (self.reservoir_nl() - self.values["reservoir_empty_nl"]) * profiles.QUANTA_PER_NL
+        plans = self._plans(now_us, basal, bolus, extended)
         low, high = 0, 1 << 29  # seconds: 17 years
-        if self.delivery.planned_ahead_q(now_us, now_us + high * US_PER_S, *new) < left_q:
+        if _planned(plans, now_us + high * US_PER_S) < left_q:
             return -1
         while low < high:
             middle = (low + high) // 2
-            if self.delivery.planned_ahead_q(now_us, now_us + middle * US_PER_S, *new) < left_q:
+            if _planned(plans, now_us + middle * US_PER_S) < left_q:
                 low = middle + 1
             else:
                 high = middle
         return now_us // US_PER_S + low
+
+    def _plans(self, now_us, basal, bolus, extended):
+        """What will flow from now on, as `_planned` wants it: (profiles, elapsed us, uptime of that)."""
+        delivery = self.delivery
+        plans = []
+        if basal is not None:
+            flow, kvo = basal
+            plans.append((flow, 0, now_us))
+            end_us = now_us + flow[0].total_us if flow[0].total_us >= 0 else -1
+            if kvo and end_us >= 0:
+                plans.append(((profiles.rate(kvo, delivery.limits),), 0, end_us))
+        for order in delivery.planner.orders:
+            if basal is not None and order is delivery.basal:
+                continue
+            if order.held_us < 0 and not (order is delivery.extended and bolus is not None):
+                plans.append((order.profiles, order.elapsed_us(now_us), max(now_us, order.start_us)))
+            kvo = self._kvo_after(order)
+            if kvo:
+                plans.append(((profiles.rate(kvo, delivery.limits),), 0, order.end_us))
+        # an immediate bolus holds the extended one
+        free_us = now_us
+        if bolus is not None:
+            plans.append(((bolus,), 0, now_us))
+            free_us = now_us + bolus.total_us
+        elif delivery.bolus is not None:
+            free_us = delivery.bolus.end_us
+        waiting = delivery.extended
+        if waiting is not None and free_us > now_us and not waiting.coasting:
+            plans.append((waiting.profiles, waiting.elapsed_us(now_us), free_us))
+        if extended is not None and free_us >= 0:
+            plans.append(((extended,), 0, free_us))
+        return plans
+
+    def kvo_after(self, at_end, rate):
+        """Rate in nL/day that follows an order which ends at `rate`, 0 for none."""
+        return min(self.values["kvo_nl_per_day"], rate) if at_end == "kvo" else 0
+
+    def _kvo_after(self, order):
+        """The same for a running order; only those of the basal place have a successor."""
+        if order is not self.delivery.basal or order.source == KVO or order.end_us < 0:
+            return 0
+        if order.rate:
+            return self.kvo_after(self.at_end, order.rate)
+        return self.kvo_after(self.at_end, end_rate(order.profiles[0], order.elapsed_us(order.end_us)))
 
     def reservoir_nl(self):
         self.delivery.account()
@@ -484,6 +557,8 @@ class App:
             self._signal(now)
         if self.storage.busy:
             self.storage.work(self.window_us())
+            if self.values is not self.storage.settings.values:
+                self.refresh()  # a save that had to wait for its window
         if not full:
             self.session.work()
             self._speak()
@@ -548,7 +623,7 @@ class App:
         if self.delivery.ended(t_us):
             self._finish()
         else:
-            self.delivery.replan(t_us, t_us)
+            self.delivery.replan(t_us)
             self.changed()
 
     # --- inputs
@@ -630,7 +705,11 @@ class App:
                 self._check_volume(delivery.net_steps)
             step_us = delivery.period_us()
             self._checked_period_us = step_us
-            period = TICK_MAX_US if step_us > TICK_MAX_US // TICK_STEPS else max(TICK_MIN_US, step_us * TICK_STEPS)
+            steps = TICK_STEPS
+            for limit in (self._low_steps, self._empty_steps):  # look when one of them is reached, not later
+                if 0 < limit - delivery.net_steps < steps:
+                    steps = limit - delivery.net_steps
+            period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
         if supervision.pressure_fell():
             self.alarms.unset("occlusion")
         if state == "paused" and self.clock.s - self._paused_at_s >= self.values["pause_max_s"]:

@@ -25,6 +25,7 @@ from haipump_fw.delivery import (
     PRIME,
     PROGRAMME,
     WITHDRAW,
+    end_rate,
     new_order,
     seconds_left,
 )
@@ -155,10 +156,10 @@ class Commands:
         if volume_nl > reservoir_nl:
             raise Refused("reservoir", [("value", volume_nl), ("reservoir_nl", reservoir_nl)])
 
-    def _supply(self, *new):
+    def _supply(self, basal=None, bolus=None, extended=None):
+        """Time to empty with these started, see `App.empty_at`."""
         app = self.app
-        app.now_us()
-        empty_s = app.empty_at(app.clock.now_us(), *new)
+        empty_s = app.empty_at(app.now_us(), basal, bolus, extended)
         return [
             ("empty_in_s", -1 if empty_s < 0 else max(0, empty_s - app.clock.s)),
             ("reservoir_nl", app.reservoir_nl()),
@@ -221,19 +222,7 @@ class Commands:
             ("at_end", at_end),
             ("from_nl_per_day", present),
         ]
-        return pairs + self._supply_instead(basal, profile), execute
-
-    def _supply_instead(self, basal, *new):
-        """Time to empty with `new` in place of the running basal."""
-        orders = self.app.delivery.planner.orders
-        if basal is None:
-            return self._supply(*new)
-        at = orders.index(basal)
-        del orders[at]
-        try:
-            return self._supply(*new)
-        finally:
-            orders.insert(at, basal)
+        return pairs + self._supply(((profile,), app.kvo_after(at_end, rate))), execute
 
     def _check_gentle(self, rate):
         """Ramps and programmes run only as fast as the motor starts and stops at once."""
@@ -256,7 +245,7 @@ class Commands:
         def execute(number):
             self._begin(new_order(number, KVO, 0, rate), "start_kvo", 0, profile)
 
-        return [("rate_nl_per_day", rate)] + self._supply_instead(basal, profile), execute
+        return [("rate_nl_per_day", rate)] + self._supply(((profile,), 0)), execute
 
     def _prepare_bolus(self, fields):
         self._ready("start_bolus")
@@ -293,7 +282,7 @@ class Commands:
             ("extended", extended),
             ("basal_nl_per_day", basal),
         ]
-        return pairs + self._supply(profile), execute
+        return pairs + (self._supply(extended=profile) if extended else self._supply(bolus=profile)), execute
 
     def _check_limit(self, name, value):
         maximum = self.app.values[name]
@@ -344,7 +333,8 @@ class Commands:
             ("duration_s", plan.period_s * plan.repeats),
             ("at_end", plan.at_end),
         ]
-        return pairs + self._supply_instead(basal, flow, pulses), execute
+        kvo = self.app.kvo_after(plan.at_end, end_rate(flow, flow.total_us))
+        return pairs + self._supply(((flow, pulses), kvo)), execute
 
     def _programme_items(self, plan):
         """(rate items, bolus items, highest sum of rates): every item checked against the limits."""
@@ -405,7 +395,7 @@ class Commands:
             self._begin(new_order(number, source, volume_nl, rate), event, 0, profile)
 
         pairs = [("volume_nl", volume_nl), ("duration_s", div_up(profile.total_us, US_PER_S))]
-        return pairs + self._supply(*([profile] if source == PRIME else [])), execute
+        return pairs + self._supply(bolus=profile if source == PRIME else None), execute
 
     def _travel(self, steps):
         """Profile of a move by so many steps (> 0) at jog speed, and its rate."""

@@ -10,7 +10,7 @@ from haipump_fw.const import const
 from haipump_fw.core import profiles
 from haipump_fw.core.clock import TICKS_MASK, ticks_diff
 from haipump_fw.core.dosing import WORD_MAX_US, Order, Planner
-from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_up
+from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_near, div_up
 
 BASAL, KVO, PROGRAMME, BOLUS, EXTENDED, PRIME, WITHDRAW, JOG, HOME = range(1, 10)  # messages.SOURCES
 DOSE = (BASAL, KVO, PROGRAMME, BOLUS, EXTENDED)
@@ -315,11 +315,6 @@ class Delivery:
         ends = [order.end_us for order in self.planner.orders if order.end_us >= 0]
         return min(ends) if ends else -1
 
-    def planned_ahead_q(self, t_us, later_us, *new):
-        """Quanta that the orders, and `new` profiles begun at t_us, plan from t_us to later_us."""
-        total = sum([order.planned_q(later_us) - order.planned_q(t_us) for order in self.planner.orders])
-        return total + sum([profiles.planned(profile, later_us - t_us) for profile in new])
-
     def ended(self, t_us):
         """Orders whose plan is complete at t_us."""
         return [order for order in self.planner.orders if 0 <= order.end_us <= t_us]
@@ -332,3 +327,9 @@ def new_order(number, source, volume_nl=0, rate=0):
 def seconds_left(order, t_us):
     """Whole seconds until the order is complete, rounded up; -1: endless or held."""
     return -1 if order.end_us < 0 else max(0, div_up(order.end_us - t_us, US_PER_S))
+
+
+def end_rate(flow, end_us):
+    """nL/day at which a profile reaches its end."""
+    _, num, den, _, _ = flow.at(end_us - 1)
+    return div_near(num, den)

@@ -60,7 +60,7 @@ class Storage:
                 break
         if self.journal.failed or self.settings.failed:
             self.problem = "journal" if self.journal.failed else "settings"
-        # What was wrong before ("settings" at boot) must not keep ids and new settings from being stored: they repair it.
+        # What was wrong before ("settings" at boot) must not keep ids and new settings from being stored.
         sound = not (self.journal.foreign or self.journal.failed or self.settings.failed)
         return sound and not self.journal.pending and not self.settings.saving
 
