@@ -19,6 +19,10 @@ _FIFO_US = const(25_000)
 _RING_US = const(40_000)
 _RING_MAX = const(64)
 _FIFO_MAX = const(8)
+# A gap does not count as motion: behind a word that is further away than this, only that and one more are queued.
+_AHEAD_US = const(65_000)  # FIFO and ring together
+WORD_MIN_US = const(250)  # what `Steps.put` takes
+_PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
 _RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
 
 
@@ -35,11 +39,13 @@ class Delivery:
         self.extended = None
         self.move = None  # prime, withdraw, jog, home
         self.direction = 1
+        self.paused = False
         self.uncertain = True  # the motor was off: position known to half a full step only
         self.changed = True  # ends and wake-ups have to be looked up again
         self.late = False  # words ran out though steps were due: the app makes it an alarm
-        self.net_steps = 0  # signed, all steps made but take-up, up to the last `account`
-        self.takeup = 0  # backlash steps to go before the first forward step counts
+        self.net_steps = 0  # signed, all steps made but take-up (of either direction), up to the last `account`
+        self.slack = 0  # steps that the nut has to go forward before it pushes; up to the backlash
+        self.takeup = 0  # backlash steps to go in this direction before a step counts
         self.expected = 0  # signed, all steps made incl. take-up: what odometer and encoder should show
         self._takeup_words = 0
         self._words = 0  # planner words since `begin`
@@ -49,6 +55,8 @@ class Delivery:
         self._fifo = 0
         self._last_tick = 0  # when the last queued pulse comes
         self._last_delay = 0
+        self._debt_us = 0  # how much later than planned the queued words are
+        self.backlash = 0
         self.configure(values)
 
     def configure(self, values):
@@ -61,6 +69,9 @@ class Delivery:
             values["accel_steps_per_s2"],
             values["max_steps_per_s"],
         )
+        # a nut that stood at the far side of its play stands there with the new play too
+        if self.slack == self.backlash > 0 or self.slack > values["backlash_steps"]:
+            self.slack = values["backlash_steps"]
         self.backlash = values["backlash_steps"]
         self._takeup_us = US_PER_S // min(values["start_steps_per_s"], 1000)
 
@@ -81,36 +92,35 @@ class Delivery:
 
     def start(self, t_us, order, *new):
         """Begin an order in its place; a former one in the same place has been ended by the caller."""
+        self._halt(t_us)
         if order.source in (BASAL, KVO, PROGRAMME):
             self.basal = order
         elif order.source == BOLUS:
             self.bolus = order
             if self.extended is not None:
-                self._hold(self.extended, t_us)
+                self._hold(self.extended, t_us, self.limits)
         elif order.source == EXTENDED:
             self.extended = order
         else:
             self.move = order
-        self._turn(-1 if order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0) else 1)
+        back = order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0)
+        self.direction = -1 if back else 1
+        self._set_takeup()
         self.motor.enable(True)
         order.begun_us = t_us
-        first_us = self._plan_from(t_us)
-        order.start(first_us, *new)
+        order.start(self._plan_from(t_us), *new)
         if order.source == EXTENDED and self.bolus is not None:
             order.hold(t_us)
         self.planner.add(order)
-        self.replan(t_us, first_us)
+        self.replan(t_us)
 
     def _plan_from(self, t_us):
         """When the plan begins that is ordered at t_us: after the take-up, and one of its steps later, so that the first
         step of the plan cannot fall on the last one of the take-up."""
         return t_us + (self.takeup + 1) * self._takeup_us if self.takeup else t_us
 
-    def _turn(self, direction):
-        if direction != self.direction:
-            if direction > 0:
-                self.takeup = self.backlash
-            self.direction = direction
+    def _set_takeup(self):
+        self.takeup = self.slack if self.direction > 0 else self.backlash - self.slack
 
     def end(self, order, t_us):
         """Take an order out. Its steps are settled; what it left over is carried."""
@@ -120,68 +130,92 @@ class Delivery:
             self.basal = None
         elif order is self.bolus:
             self.bolus = None
-            if self.extended is not None:
+            if self.extended is not None and not self.paused:
                 self._go_on(self.extended, t_us)
         elif order is self.extended:
             self.extended = None
         else:
             self.move = None
-        self.replan(t_us, t_us)
+        self.replan(t_us)
+
+    def cancel(self, order, t_us):
+        """End an order before its time. A fast one slows down first and ends by itself, its volume cut to what it then
+        has planned; True when it is over now."""
+        speed = self.speed_of(order, t_us)
+        if speed <= self.limits.start or order.held_us >= 0:
+            return True
+        if not order.cancelled:
+            order.cancelled = True
+            order.coasting = False
+            self._halt(t_us)
+            order.fold(t_us)
+            order.start(t_us, profiles.coast(self.limits, speed))
+            self.replan(t_us)
+        return False
 
     def speed_of(self, order, t_us):
         """Steps/s of an order now, rounded up."""
         return self.limits.speed(order.rate_nl_per_day(t_us), 1)
 
-    def _hold(self, order, t_us):
-        """Hold an order; a fast one slows down first."""
-        if order.held_us >= 0 or order.coasting:
+    def _hold(self, order, t_us, limits):
+        """Hold an order; one that is too fast for that slows down first."""
+        if order.held_us >= 0 or order.coasting or order.cancelled:
             return
         speed = self.speed_of(order, t_us)
-        order.rest_us = order.end_us - t_us if order.end_us >= 0 else 0
-        if speed > self.limits.start:
+        if speed > limits.start and order.pace():
+            order.coast_limits = limits
             order.fold(t_us)
-            slow = profiles.coast(self.limits, speed)
-            order.rest_us -= slow.total_us
-            order.start(t_us, slow)
+            order.start(t_us, profiles.coast(limits, speed))
             order.end_us = -1
             order.coasting = True
         else:
             order.hold(t_us)
 
     def _go_on(self, order, t_us):
-        """Release a held order; one that slowed down, or has to speed up, gets new profiles for its exact remainder."""
-        t_us = self._plan_from(t_us)
+        """Release a held order; one that slowed down speeds up again to the rate that it had, for its exact remainder."""
         if not order.coasting:
-            order.release(t_us)
+            if order.held_us >= 0:
+                order.release(self._plan_from(t_us))
             return
+        limits = order.coast_limits
+        speed = self.speed_of(order, t_us)
         order.fold(t_us)
         order.coasting = False
-        rest_q = order.volume_q - order.settled_q
-        if not order.volume_q:
-            new = profiles.rate(order.rate, self.limits)
-        elif order.rate:
-            new = profiles.volume_at_rate(rest_q, order.rate, self.limits)
+        if order.volume_q:
+            new = profiles.volume_at_rate(order.volume_q - order.settled_q, order.rate or order.fastest, limits, speed)
         else:
-            new = profiles.square(rest_q, max(order.rest_us, 1), self.limits)
-            if new is None:
-                new = profiles.volume_at_rate(rest_q, self.limits.maximum * self.limits.step_q // US_PER_S, self.limits)
-        order.start(t_us, new)
+            new = profiles.rate(order.rate, limits, speed)
+        order.start(self._plan_from(t_us), new)
 
     def pause(self, t_us):
         """Hold all orders; the motor keeps its torque."""
         self._halt(t_us)
+        self.paused = True
+        speeds = []
+        sudden = total = 0  # steps/s: of orders that can only stop at once (ramps, programmes), and of the others
         for order in self.planner.orders:
-            self._hold(order, t_us)
-        self.replan(t_us, t_us)
+            speed = 0 if order.held_us >= 0 or order.coasting or order.cancelled else self.speed_of(order, t_us)
+            speeds.append(speed)
+            if order.pace():
+                total += speed
+            else:
+                sudden += speed
+        for order, speed in zip(self.planner.orders, speeds):
+            limits = self.limits
+            if sudden + total > limits.start and speed and order.pace():
+                limits = limits.share(speed, total, limits.start - sudden)
+            self._hold(order, t_us, limits)
+        self.replan(t_us)
 
     def resume(self, t_us):
         """Go on with the exact remainder of every order; an extended bolus still waits for an immediate one."""
         self._halt(t_us)
+        self.paused = False
         self.motor.enable(True)
         for order in self.planner.orders:
             if order is not self.extended or self.bolus is None:
                 self._go_on(order, t_us)
-        self.replan(t_us, self._plan_from(t_us))
+        self.replan(t_us)
 
     def stop(self, t_us):
         """Motor off at once. Returns the orders that were running, settled."""
@@ -192,6 +226,7 @@ class Delivery:
         for order in ended:
             self.planner.end(order, t_us, 0)
         self.basal = self.bolus = self.extended = self.move = None
+        self.paused = False
         self.changed = True
         return ended
 
@@ -206,10 +241,11 @@ class Delivery:
         """Take back all words; books are exact afterwards, the plan starts at t_us."""
         undone = self.steps.halt()
         planned = min(undone, self._words)
-        self.takeup += undone - planned
         self._account(undone)
+        self._set_takeup()
         self.planner.rebase(t_us, planned)
         self._begun = self._dry = False
+        self._debt_us = 0
         self._takeup_words = self._words = self._booked_words = 0
 
     def _account(self, undone):
@@ -218,6 +254,7 @@ class Delivery:
         if made:
             takeup = min(made, max(0, self._takeup_words - self._booked_words))
             self._booked_words += made
+            self.slack += -takeup if self.direction > 0 else takeup
             self.expected += self.direction * made
             self.net_steps += self.direction * (made - takeup)
 
@@ -231,10 +268,10 @@ class Delivery:
         self.account()
         self.planner.settle(t_us, min(self.steps.queued(), self._words) if self._begun else 0)
 
-    def replan(self, t_us, first_us):
-        """Start the schedule anew: take-up from t_us, the plan from first_us."""
+    def replan(self, t_us):
+        """Start the schedule anew: take-up from t_us, the plan behind it."""
         self._halt(t_us)
-        self.planner.rebase(first_us, 0)
+        self.planner.rebase(self._plan_from(t_us), 0)
         self.changed = True
         self.feed(t_us)
 
@@ -247,24 +284,46 @@ class Delivery:
                 self.late = True
             self.account()
             self._begun = False
-        if not self._begun and t_us < 0:
+        if self._dry or (not self._begun and t_us < 0):
             return
-        while queued < self._ahead():
+        while queued < self._ahead(queued):
             delay = self._next()
             if delay < 0:
                 self._dry = True
                 self.changed = True
                 return
             if self._begun:
+                delay = self._word(delay)
                 if not steps.put(delay):
                     self.late = True
                 self._last_tick = (self._last_tick + delay) & TICKS_MASK
             else:
-                self._begun = True
-                steps.begin(self.direction, delay)
-                self._last_tick = (self._clock.tick + delay) & TICKS_MASK
+                delay = self._begin(delay, t_us)
             self._last_delay = delay
             queued += 1
+
+    def _begin(self, delay, t_us):
+        """The first word: `delay` counts from t_us, the port counts from now."""
+        self._begun = True
+        self._clock.update()
+        left = delay - (self._clock.now_us() - t_us)
+        if left < 1:
+            self._debt_us = 1 - left
+            left = 1
+        self.steps.begin(self.direction, left)
+        self._last_tick = (self._clock.tick + left) & TICKS_MASK
+        return left
+
+    def _word(self, delay):
+        """A following word: not shorter than the port takes, and a little shorter while there is lost time to make up."""
+        word = max(delay, WORD_MIN_US)
+        debt = self._debt_us + word - delay
+        if debt:
+            cut = min(debt, word >> _PAY_BACK, word - WORD_MIN_US)
+            word -= cut
+            debt -= cut
+        self._debt_us = debt
+        return word
 
     def _next(self):
         if self.takeup:
@@ -282,13 +341,16 @@ class Delivery:
         """Time between the steps that are being queued."""
         return self._takeup_us if self.takeup else self.planner.period_us
 
-    def _ahead(self):
+    def _ahead(self, queued):
         """Words that may be under way: the one being counted down, the FIFO and the ring."""
         period = max(1, self.period_us())
         fifo = min(_FIFO_MAX, max(1, _FIFO_US // period))
-        if fifo != self._fifo:
+        # A FIFO grows at once, and shrinks when the words that needed it are gone.
+        if fifo > self._fifo or (fifo < self._fifo and queued <= 1 + fifo):
             self._fifo = fifo
             self.steps.configure(fifo)
+        if queued > 1 and ticks_diff(self._last_tick, self._clock.tick) > _AHEAD_US:
+            return queued
         return 1 + fifo + min(_RING_MAX, _RING_US // period)
 
     def next_feed_us(self):

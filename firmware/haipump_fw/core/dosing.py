@@ -26,8 +26,8 @@ class Order:
     """One order as it is delivered: its profiles on the time line, and the steps booked to it.
 
     `number` is the id of the commit, `source` an index into `messages.SOURCES`, `volume_q` its whole volume in quanta (0:
-    endless), `rate` the ordered rate in nL/day (0: the volume has a time instead). `settled_q` is what earlier, replaced
-    profiles of this order planned.
+    endless), `rate` the ordered rate in nL/day (0: the volume has a time instead), `fastest` the highest rate of its first
+    profile. `settled_q` is what earlier, replaced profiles of this order planned.
     """
 
     def __init__(self, number, source, volume_q=0, rate=0):
@@ -35,8 +35,10 @@ class Order:
         self.source = source
         self.volume_q = volume_q
         self.rate = rate
+        self.fastest = 0
         self.coasting = False  # held, but the motor still has to slow down
-        self.rest_us = 0  # time left for the volume, known while held
+        self.coast_limits = None  # ... within these
+        self.cancelled = False  # slows down and is over then
         self.settled_q = 0
         self.booked = 0
         self.begun_us = 0
@@ -50,7 +52,13 @@ class Order:
         self.profiles = profiles
         self.start_us = t_us
         self.held_us = -1
+        self.fastest = self.fastest or self.pace()
         self._set_end()
+
+    def pace(self):
+        """Highest rate of an order that can slow down and speed up again; 0 for a ramp or a programme, whose flow is not
+        told by volume and rate alone (they run no faster than the motor starts and stops at once)."""
+        return self.profiles[0].top() if len(self.profiles) == 1 else 0
 
     def _set_end(self):
         total_us = max([p.total_us if p.total_us >= 0 else 1 << 62 for p in self.profiles])
@@ -227,7 +235,7 @@ class Planner:
         self._left -= 1
         self._made += 1
         self.queued += 1
-        return delay if delay > 0 else 1
+        return delay
 
     def rebase(self, t_us, undone):
         """The motor was halted at t_us with `undone` of the handed-out steps not made; plan anew from here."""
@@ -266,6 +274,10 @@ class Planner:
             self._share(t_us, -moved)
         else:
             self.carry_q += rest
+            if abs(self.carry_q) > self.step_q:
+                # Steps that a fault kept from being made: they are not made up for by the next order.
+                self._balance_q -= self.carry_q
+                self.carry_q = 0
 
     def settle(self, t_us, in_flight):
         """Book the steps made since the last settlement to those orders that are owed most; `in_flight` steps are handed

@@ -10,10 +10,12 @@ All numbers are whole; big integers are fine here, this runs per order and per p
 """
 
 from haipump_fw.const import const
-from haipump_fw.core.units import QUANTA_PER_NL, SECONDS_PER_DAY, US_PER_S, div_up
+from haipump_fw.core.units import QUANTA_PER_NL, SECONDS_PER_DAY, US_PER_S, div_up, root_down
 
 STAIR_US = const(20_000)  # length of one stair of an acceleration ramp
-RAMP_STAIRS_MAX = const(4096)  # a rate ramp is stairs this fine: its volume is exact at the end of each
+# A rate ramp is made of stairs so fine that they leave the straight line by at most this part of a microstep (where
+# they would have to be shorter than STAIR_US: by slope * STAIR_US**2 / 8).
+_RAMP_PART = const(10_000)
 NEVER = const(-1)
 
 
@@ -26,6 +28,12 @@ class Limits:
         self.accel = accel_steps_per_s2
         self.maximum = max_steps_per_s
         self.rise = max(1, accel_steps_per_s2 * STAIR_US // US_PER_S)  # steps/s gained on each stair
+
+    def share(self, speed, total, start):
+        """For one of several orders that slow down or go on together: its part, by speed, of `start` and acceleration."""
+        limits = Limits(self.step_q, max(1, start * speed // total), self.accel, self.maximum)
+        limits.rise = max(1, self.rise * speed // total)
+        return limits
 
     def speed(self, num, den):
         """Steps/s of a rate in quanta/us, rounded up."""
@@ -59,6 +67,15 @@ class Pieces:
         self.total_us = NEVER
         return self
 
+    def top(self):
+        """The highest rate in it, rounded down to nL/day."""
+        return max([0] + [num // den for _, _, num, den, _ in self._pieces])
+
+    def follow(self, other):
+        """Append all (finite) pieces of another one."""
+        for start, _, volume, _, end in other._pieces:
+            self.add(volume, end - start)
+
     def at(self, t_us):
         pieces = self._pieces
         i = self._last if self._last < len(pieces) and pieces[self._last][0] <= t_us else 0
@@ -74,17 +91,23 @@ class Pieces:
 class Ramp:
     """From one rate to another, linear in time, then that rate for ever.
 
-    Stairs of at least 20 ms, at most RAMP_STAIRS_MAX of them; each carries exactly what the straight line carries there.
+    Stairs of at least 20 ms; each carries exactly what the straight line carries there, so that at its ends the volume
+    is exact, and in between off by at most slope * stair**2 / 8.
     """
 
     total_us = NEVER
     total_q = 0
 
-    def __init__(self, from_nl_per_day, to_nl_per_day, duration_s):
+    def __init__(self, from_nl_per_day, to_nl_per_day, duration_s, step_q):
         self._from = from_nl_per_day
         self._to = to_nl_per_day
         self._us = duration_s * US_PER_S
-        self._stair_us = max(STAIR_US, div_up(self._us, RAMP_STAIRS_MAX))
+        change = max(1, abs(to_nl_per_day - from_nl_per_day))
+        self._stair_us = max(STAIR_US, root_down(8 * step_q * self._us // (_RAMP_PART * change)))
+
+    def top(self):
+        """0: not made of pieces, see Order.pace."""
+        return 0
 
     def line_q(self, t_us):
         """Quanta under the straight line up to t_us (at most the ramp's end), rounded down."""
@@ -105,7 +128,7 @@ class Periodic:
     `items` are (at_s, to_nl_per_day, duration_s), sorted; duration 0 is a jump.
     """
 
-    def __init__(self, items, period_s, repeats):
+    def __init__(self, items, period_s, repeats, step_q):
         self._period_us = period_s * US_PER_S
         self.total_us = self._period_us * repeats
         self._pieces = []  # (start_us, whole, profile) within a period
@@ -116,7 +139,7 @@ class Periodic:
             self._pieces.append((at_us, whole, profile))
             whole += planned(profile, start - at_us)
             at_us = start
-            profile = Ramp(rate, to, duration_s) if duration_s else Pieces().add_endless(to, 1)
+            profile = Ramp(rate, to, duration_s, step_q) if duration_s else Pieces().add_endless(to, 1)
             rate = to
         self._pieces.append((at_us, whole, profile))
         self._period_q = whole + planned(profile, self._period_us - at_us)
@@ -221,8 +244,7 @@ def volume_at_rate(volume_q, rate_nl_per_day, limits, from_steps_per_s=0):
     cruise = volume_q - profile.total_q - down.total_q
     if cruise > 0:
         profile.add(cruise, div_up(cruise, rate_nl_per_day))
-    for _, _, volume, duration, _ in down._pieces:
-        profile.add(volume, duration)
+    profile.follow(down)
     return profile
 
 

@@ -27,3 +27,13 @@ def div_up(numerator, denominator):
 def div_near(numerator, denominator):
     """Quotient rounded half up; denominator > 0."""
     return (2 * numerator + denominator) // (2 * denominator)
+
+
+def root_down(number):
+    """Largest whole number whose square is at most `number` (>= 0)."""
+    root = number
+    better = (number + 1) // 2
+    while better < root:
+        root = better
+        better = (root + number // root) // 2
+    return root
