@@ -124,7 +124,9 @@ def programmes(draw) -> tuple[int, int, str, list[Item]]:
             max_size=6,
         )
     )
-    items = [Item(i.at_s, i.kind, i.value, 0 if i.kind == "rate" else max(i.over_s, i.kind == "ramp")) for i in items]
+    items = [
+        Item(i.at_s, i.kind, i.value, 0 if i.kind == "rate" else max(i.over_s, int(i.kind == "ramp"))) for i in items
+    ]
     return period_s, draw(st.integers(1, 2_000)), draw(st.sampled_from(["stop", "kvo"])), items
 
 
@@ -153,7 +155,7 @@ def test_the_volume_is_the_sum_over_every_second(parts, scale: int) -> None:
     """A second way to the same number: the rate of every second, added up (ramps at their middle)."""
     period_s, _, at_end, items = parts
     period_s = max(1, period_s // 400)
-    items = [Item(i.at_s // 400, i.kind, i.value, max(i.over_s // 400, i.kind == "ramp")) for i in items]
+    items = [Item(i.at_s // 400, i.kind, i.value, max(i.over_s // 400, int(i.kind == "ramp"))) for i in items]
     items = [Item(i.at_s, i.kind, i.value, 0) if i.kind == "rate" else i for i in items]
     try:
         made = programme(period_s, scale, at_end, items)

@@ -113,12 +113,15 @@ def plan_value(name: str, value: int | str) -> str:
     if name == "at_end":
         return _END_WORDS.get(str(value), str(value))
     if name == "empty_in_s":
-        return empty_in(int(value))
+        return empty_in(int(value), True)
     return texts.quantity(name, value)
 
 
-def empty_in(value_s: int) -> str:
-    return "nothing flows" if value_s < 0 else format_duration_short(value_s)
+def empty_in(value_s: int, flows: bool) -> str:
+    """The time until the syringe is empty; -1 has two reasons."""
+    if value_s >= 0:
+        return format_duration_short(value_s)
+    return "not before it ends" if flows else "nothing flows"
 
 
 def state_text(state: str) -> Text:
@@ -160,8 +163,8 @@ def status_view(
     else:
         reservoir.append("no syringe is loaded", style="yellow")
     table.add_row("In the syringe", reservoir)
-    if status.empty_in_s >= 0 and status.flow_nl_per_day:
-        table.add_row("Empty in", format_duration_short(status.empty_in_s))
+    if status.flow_nl_per_day:
+        table.add_row("Empty in", empty_in(status.empty_in_s, True))
     table.add_row("Pressure", f"{sensors.pressure_pa / 1000:.1f} kPa")
     parts: list[RenderableType] = [titled(f"[bold]haipump[/] at {port}", table, STATE_STYLES.get(status.state, "cyan"))]
     if alarms:

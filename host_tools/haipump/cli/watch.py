@@ -134,7 +134,7 @@ class Screen:
             table.add_row("Bolus left", format_volume(int(tele["bolus_left_nl"])))
         table.add_row("Delivered", self._delivered(tele))
         table.add_row("In the syringe", self._reservoir(int(tele["reservoir_nl"])))
-        table.add_row("Empty in", views.empty_in(int(tele["empty_in_s"])))
+        table.add_row("Empty in", views.empty_in(int(tele["empty_in_s"]), bool(tele["flow_nl_per_day"])))
         if "pressure_pa" in tele:
             table.add_row("Pressure", self._pressure(int(tele["pressure_pa"])))
         uptime = f"up {format_duration_short(int(tele['uptime_s']))}" if "uptime_s" in tele else "waiting for values"
