@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import haipump
-from haipump.errors import AnswerTimeout, HaipumpError, LinkLost, NotExecuted, OutcomeUnknown, Refused
+from haipump.conversation import Conversation
+from haipump.errors import (
+    AnswerTimeout,
+    CommunicationError,
+    HaipumpError,
+    LinkLost,
+    NotExecuted,
+    OutcomeUnknown,
+    Refused,
+)
 from haipump_fw.proto.frame import Refused as DeviceRefused
 from tests.host.device import FakePump, Fault, Line, once
 
@@ -327,3 +336,55 @@ def test_a_busy_pump_is_asked_again(client, pump, monkeypatch) -> None:
         client.pause()
     client.pause()
     assert calls == ["pause", "pause"]
+
+
+def test_a_pump_whose_queue_is_full_is_asked_again(client, line, pump) -> None:
+    def full(line, data):
+        pump.session._waiting += [b"status"] * 4
+        return [data]
+
+    line.to_pump = once(full, b" pause")
+    client.pause()
+    assert pump.orders_executed() == ["pause"]
+    assert len([sent for sent in line.sent if b" pause" in sent]) == 2
+
+
+def test_a_stop_goes_out_over_an_unplugged_port(client, line, pump) -> None:
+    client.rate("1.3 mL/day")
+    line.to_pump = once(unplug, b"!")
+    assert client.stop().state == "stopped"
+    line.unplug()
+    with pytest.raises(LinkLost):
+        client.stop()
+
+
+def test_events_go_on_over_an_unplugged_port(client, line, pump) -> None:
+    line.unplug(for_s=1)
+    pump.session.event("button", [("button", "stop")])
+    line.later(2, b"")
+    assert list(client.events(timeout_s=3)) is not None
+    pump.session.event("button", [("button", "start")])
+    assert [event.fields["button"] for event in client.events(timeout_s=1)][-1] == "start"
+
+
+def test_a_restart_noticed_between_two_orders_leads_to_fresh_ids(client, line, pump) -> None:
+    client.rate("1 mL/day")
+    pump.restart()
+    assert [event.name for event in client.events(timeout_s=1)][-1] == "boot"
+    client.rate("2 mL/day")
+    assert pump.orders_executed() == ["prepare_rate", "prepare_rate"]
+    assert pump.executed[-1][1] > 60  # ids go on above what was reserved
+
+
+@pytest.mark.parametrize("verb", [b" status", b" commit"])
+def test_a_port_that_breaks_every_time_is_given_up(client, line, pump, verb: bytes) -> None:
+    line.to_pump = lambda line, data: unplug(line, data) if verb in data else [data]
+    with pytest.raises((LinkLost, OutcomeUnknown)) as caught:
+        client.status() if verb == b" status" else client.bolus("2 mL")
+    assert caught.value.next_step
+    assert pump.orders_executed() == []
+
+
+def test_without_a_connection_there_is_nobody_to_ask(pump) -> None:
+    with pytest.raises(CommunicationError):
+        haipump.Pump(Conversation(Line(pump))).status()
