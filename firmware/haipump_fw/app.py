@@ -109,6 +109,10 @@ class App:
         self.temperature_mc = 0
         self.inputs = 0
         self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
+        # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
+        # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
+        # until one of the two has been done: a jumper that was forgotten must not leave the pump open for good.
+        self.recovering = self.was_serviced and bool(self.values["locked"])
         self.reset_cause = ports.system.reset_cause()
         self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
         self._low_steps = self._empty_steps = self._commit_steps = 0
@@ -134,7 +138,7 @@ class App:
             self.storage.next_id,
             nonce,
             self.storage.settings.key,
-            bool(self.values["locked"]),
+            bool(self.values["locked"]) and not self.recovering,
         )
         self._restore()
         self._power_on()
@@ -564,8 +568,9 @@ class App:
             self._speak()
         if self.telemetry_ms and ticks_diff(self._telemetry_tick, now) <= 0:
             self._telemetry(now)
-        if self.leave_for_service and self.session.peek_byte() < 0 and not self.storage.journal.pending:
-            self.ports.system.enter_service()
+        if self.leave_for_service and not self.storage.journal.pending:
+            if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
+                self.ports.system.enter_service()
         self.ports.watchdog.feed()
         return self._sleep_us(full)
 
@@ -612,7 +617,7 @@ class App:
             sleep = min(sleep, ticks_diff(self._signal_tick, now))
         if self.telemetry_ms:
             sleep = min(sleep, ticks_diff(self._telemetry_tick, now))
-        if self._muted:
+        if self._muted or self.leave_for_service:
             sleep = min(sleep, SPEAK_RETRY_US)
         if self._due_us >= 0:
             sleep = min(sleep, self._due_us - self.clock.now_us())

@@ -72,6 +72,7 @@ class Commands:
         return getattr(self, "_read_" + verb)(fields)
 
     def prepare(self, verb, fields, blob):
+        self._check_recovered(verb)
         pairs, _ = self._prepared(verb, fields, blob)
         return pairs, (verb, fields, blob, pairs)
 
@@ -85,7 +86,13 @@ class Commands:
         return [("state", self.app.machine.state), ("order", order_id)]
 
     def act(self, verb, fields, order_id):
+        self._check_recovered(verb)
         return self._allowed(lambda: getattr(self, "_act_" + verb)(fields))
+
+    def _check_recovered(self, verb):
+        """After a start with the service jumper closed a locked pump takes a new key, or unlock, and nothing else."""
+        if self.app.recovering and verb not in ("set_key", "unlock"):
+            raise Refused("locked", [("what", "set_key_or_unlock_first")])
 
     def _prepared(self, verb, fields, blob):
         handler = getattr(self, "_" + verb)
@@ -570,9 +577,11 @@ class Commands:
         if not app.was_serviced or app.machine.state != "stopped":
             raise Refused("key")
         key = binascii.unhexlify(fields["key"])
+        if app.values["locked"] and not any(key):
+            raise Refused("key", [("what", "zeros_delete_it_unlock_first")])
         self._save({}, key)
         app.session.key = app.storage.settings.key
-        return [("locked", app.values["locked"])]
+        return self._settle_lock()
 
     def _act_lock(self, fields):
         if self.app.session.key is None:
@@ -584,8 +593,13 @@ class Commands:
 
     def _set_locked(self, locked):
         self._save({"locked": locked})
-        self.app.session.locked = bool(locked)
-        return [("locked", locked)]
+        return self._settle_lock()
+
+    def _settle_lock(self):
+        app = self.app
+        app.recovering = False
+        app.session.locked = bool(app.values["locked"])
+        return [("locked", app.values["locked"])]
 
     # --- answers
 

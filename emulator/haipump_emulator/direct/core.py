@@ -17,6 +17,7 @@ from typing import Any
 
 from haipump_emulator.direct import costs, ports
 from haipump_emulator.direct.ports import NEVER_US, RECEIVE_BYTES, Reset
+from haipump_emulator.faults.flash import PowerCut
 from haipump_emulator.plant import Plant
 from haipump_fw import ports as contract
 from haipump_fw.app import App
@@ -165,6 +166,9 @@ class DirectCore:
         except Reset as reset:
             self._reset(reset.cause)
             return
+        except PowerCut:
+            self.power(False)
+            return
         finally:
             self._flush_output()
         if self.now_us >= self._ports.watchdog.bites_us:
@@ -175,8 +179,11 @@ class DirectCore:
             self._wake_us = self.now_us
 
     def charge(self, us: int) -> None:
-        """Time passes while the CPU is busy."""
+        """Time passes while the CPU is busy; a CPU that is busy for too long is reset."""
         self.now_us += us
+        if self.now_us >= self._ports.watchdog.bites_us:
+            self.now_us = self._ports.watchdog.bites_us
+            raise Reset(contract.RESET_WATCHDOG)
 
     def allocate(self, count: int) -> None:
         """The firmware's handling of text fills the chip's heap; when it is full the interpreter collects."""
@@ -243,6 +250,8 @@ class DirectCore:
             self._wake_us = self.now_us
         except Reset as reset:
             self._reset(reset.cause)
+        except PowerCut:
+            self.power(False)
         self._flush_output()
 
     def _go_down(self) -> None:

@@ -1,0 +1,173 @@
+"""Locked mode from end to end, recovery by the service jumper, and leaving for service."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any
+
+import pytest
+
+from haipump_fw.ports import IN_SERVICE
+from tests.firmware.app.bench import Pump, Refused, frame, pump
+
+KEY = bytes(range(1, 33))
+OTHER = bytes(range(33, 65))
+
+
+def with_jumper() -> Pump:
+    """Loaded, and started with the service jumper closed."""
+    found = pump()
+    found.core.press(IN_SERVICE, True)
+    found.power_cycle()
+    return found
+
+
+def locked() -> Pump:
+    """A pump with KEY, locked, started without the jumper."""
+    found = with_jumper()
+    found.act("set_key key=" + KEY.hex())
+    assert found.act("lock")["locked"] == 1
+    found.core.press(IN_SERVICE, False)
+    found.power_cycle()
+    return found
+
+
+def signed(of: Pump, text: str, key: bytes = KEY, nonce: str | None = None, number: int | None = None) -> bytes:
+    """A line with the code of the key, under the next id."""
+    nonce = nonce or of.answer(b"hello\n").split("nonce=")[1].split()[0]
+    if number is None:
+        number = of.next_id
+        of.next_id += 1
+    body = f"{nonce}|@{number} {text}".encode()
+    return frame(number, f"{text} mac={hmac.new(key, body, hashlib.sha256).hexdigest()[:16]}")
+
+
+def say(of: Pump, text: str, **more: Any) -> dict[str, Any]:
+    return Pump._checked(of.answer(signed(of, text, **more)))
+
+
+def refusal(call: Any, *args: Any, **more: Any) -> dict[str, Any]:
+    with pytest.raises(Refused) as caught:
+        call(*args, **more)
+    return caught.value.answer
+
+
+def test_a_key_only_with_the_jumper_at_power_up_and_only_stopped():
+    of = pump()
+    assert of.no("set_key key=" + KEY.hex())["code"] == "key"
+    of.core.press(IN_SERVICE, True)  # too late: it counts at power-up
+    assert of.no("set_key key=" + KEY.hex())["code"] == "key"
+    assert of.no("lock") | {"code": "key", "what": "no_key_set"} == of.no("lock")
+    of.power_cycle()
+    of.order("prepare_rate rate_nl_per_day=1300000")
+    assert of.no("set_key key=" + KEY.hex())["code"] == "key"
+    of.act("stop")
+    assert of.act("set_key key=" + KEY.hex())["locked"] == 0
+    assert of.no("set_key key=1234")["code"] == "field"
+
+
+def test_a_locked_pump_wants_the_code_for_all_but_reading_and_stop():
+    of = locked()
+    assert of.ask("hello")["locked"] == 1
+    for text in ("prepare_rate rate_nl_per_day=1300000", "pause", "unlock", "service", "ack"):
+        assert of.no(text)["code"] == "locked"
+        of.next_id -= 1  # its id was not used up
+    assert refusal(say, of, "unlock", key=OTHER)["code"] == "mac"
+    of.next_id -= 1
+    token = say(of, "prepare_rate rate_nl_per_day=1300000")["token"]
+    assert say(of, "commit token=" + token)["state"] == "infusing"
+    assert of.ask("status")["state"] == "infusing"
+    assert "state=stopped" in of.answer(b"stop\n")
+    assert not of.enabled
+    say(of, "unlock")
+    assert of.ask("hello")["locked"] == 0
+    of.order("prepare_rate rate_nl_per_day=1300000")
+
+
+def test_replays_are_refused_and_counted():
+    of = locked()
+    line = signed(of, "refill phase=begin")
+    assert "state=refill" in of.answer(line)
+    before = of.app.session.refused_macs
+    assert "state=refill" in of.answer(line)  # the very same line: its answer again, from memory
+    for _ in range(9):
+        say(of, "silence")
+    assert "code=stale" in of.answer(line)
+    assert of.app.session.refused_macs == before + 1
+    say(of, "refill phase=end")
+    of.power_cycle()  # another nonce: what was recorded before is worth nothing
+    old = of.app.session.refused_macs
+    assert "code=mac" in of.answer(line)
+    assert of.app.session.refused_macs == old + 1
+    assert of.state() == "stopped"
+
+
+def test_lock_and_key_survive_a_restart_and_change_nothing_else():
+    of = locked()
+    of.power_cycle()
+    assert of.ask("hello")["locked"] == 1
+    assert of.ask("calibration")["syringe_nl"] == 30_000_000
+    assert say(of, "silence")["seconds"] == 120
+
+
+def test_recovery_by_the_jumper():
+    """A lost key: with the jumper closed at power-up a new key, or unlock, is taken without a code, and nothing else."""
+    of = locked()
+    of.core.press(IN_SERVICE, True)
+    of.power_cycle()
+    assert of.ask("hello")["locked"] == 0
+    for text in (
+        "prepare_rate rate_nl_per_day=1300000",
+        "prepare_limits max_bolus_nl=1000000",
+        "pause",
+        "lock",
+        "service",
+    ):
+        assert of.no(text) | {"code": "locked", "what": "set_key_or_unlock_first"} == of.no(text)
+    assert of.no("set_key key=" + "0" * 64)["code"] == "key"
+    assert of.act("set_key key=" + OTHER.hex())["locked"] == 1
+    assert of.ask("hello")["locked"] == 1
+    assert refusal(say, of, "silence", key=KEY)["code"] == "mac"
+    of.next_id -= 1
+    assert say(of, "silence", key=OTHER)["seconds"] == 120
+    of.power_cycle()
+    assert of.act("unlock")["locked"] == 0
+    of.order("prepare_rate rate_nl_per_day=1300000")
+
+
+def test_forgotten_jumper_does_not_leave_a_locked_pump_open():
+    of = locked()
+    of.core.press(IN_SERVICE, True)
+    of.power_cycle()
+    of.core.press(IN_SERVICE, False)
+    of.power_cycle()
+    assert of.no("unlock")["code"] == "locked"
+
+
+def test_service_only_while_stopped_and_leaves_at_once():
+    of = pump()
+    of.order("prepare_rate rate_nl_per_day=1300000")
+    assert of.no("service")["code"] == "state"
+    of.act("stop")
+    assert of.act("service")["state"] == "service"
+    of.run(0.2)
+    assert [f for _, name, f in of.seen if name == "reset"] == [{"cause": "service"}]
+    assert of.core.app is None
+    of.run(60)
+    assert of.core.app is None  # nothing of ours runs until the power goes
+    of.core.power(False)
+    of.wake()
+    assert of.state() == "stopped"
+
+
+def test_service_does_not_wait_for_a_host_that_reads_nothing():
+    of = pump()
+    of.core.host_reads = False
+    of.send(b"info\n" * 3)
+    of.run(1)
+    of.send(b"info\n" * 3)
+    of.run(1)
+    of.send(frame(of.next_id, "service"))
+    of.run(2)
+    assert of.core.app is None
