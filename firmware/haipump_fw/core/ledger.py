@@ -8,7 +8,7 @@ that plus COMMIT_NL; `stepped_min` and `stepped_max` show both, limits use the l
 """
 
 from haipump_fw.const import const
-from haipump_fw.core.units import FL_PER_NL, QUANTA_PER_NL
+from haipump_fw.core.units import FL_PER_NL, QUANTA_PER_NL, div_up
 
 COMMIT_NL = const(100_000)  # a commit at least every 100 uL ...
 COMMIT_S = const(600)  # ... and every 10 minutes
@@ -72,7 +72,7 @@ class Ledger:
 
     def steps_until(self, left_nl):
         """Net steps at which the reservoir has fallen to `left_nl`."""
-        return self.net_base + (self.reservoir_base_nl - left_nl) * FL_PER_NL // self.step_fl
+        return self.net_base + div_up((self.reservoir_base_nl - left_nl) * FL_PER_NL, self.step_fl)
 
     def commanded_nl(self, running_q):
         return self.commanded_base_nl + (self.commanded_q + running_q) // QUANTA_PER_NL
