@@ -735,10 +735,10 @@ class App:
         self._slow_at_s = self.clock.s + SLOW_CHECK_S
         self.supply_mv = self.ports.sensors.supply_mv()
         self.temperature_mc = self.ports.sensors.temperature_mc()
-        reservoir_nl = self.reservoir_nl()
-        if reservoir_nl > self.values["reservoir_low_nl"]:
+        self.delivery.account()
+        if self.delivery.net_steps < self._low_steps:
             self.alarms.unset("reservoir_low")
-        if reservoir_nl > self.values["reservoir_empty_nl"]:
+        if self.delivery.net_steps < self._empty_steps:
             self.alarms.unset("reservoir_empty")
         if self.storage.problem is None:
             self.alarms.unset("storage")

@@ -112,7 +112,7 @@ def test_lock_and_key_survive_a_restart_and_change_nothing_else():
 
 
 def test_recovery_by_the_jumper():
-    """A lost key: with the jumper closed at power-up a new key, or unlock, is taken without a code, and nothing else."""
+    """A lost key: a start with the jumper closed takes a new key, or unlock, without a code, and nothing else."""
     of = locked()
     of.core.press(IN_SERVICE, True)
     of.power_cycle()
