@@ -1,24 +1,7 @@
 """Delivery programmes: the file that people write (TOML, quantities with units) and the text that goes to the pump.
 
 Owns: both formats and the checks that can name the place in the file. Must not: know what pump and syringe allow.
-
-    period = "1d"              # the pattern repeats after this time
-    repeats = 14
-    at_end = "stop"            # or "kvo"
-    rate = "1.3 mL/day"        # from the start of every period (may be left out: no flow until an item says otherwise)
-
-    [[item]]
-    at = "8h"                  # time since the start of the period
-    bolus = "0.1 mL"           # with `over = "10min"` spread evenly, else at the bolus rate of the settings
-
-    [[item]]
-    at = "20h"
-    ramp = "2 mL/day"          # from the rate in force, evenly over
-    over = "1h"
-
-    [[item]]
-    at = "22h"
-    rate = "1.3 mL/day"
+`EXAMPLE` is a file with all there is.
 """
 
 from __future__ import annotations
@@ -44,7 +27,28 @@ from haipump_fw.proto.messages import PROGRAMME_BYTES_MAX, PROGRAMME_ITEMS_MAX
 LENGTH_MAX_S = 3_650 * SECONDS_PER_DAY
 REPEATS_MAX = 1_000_000
 _KINDS = ("rate", "ramp", "bolus")  # also their order within one second
-_SHAPE = "see the example in `haipump program --help`"
+_SHAPE = "see the example: `haipump program --example`"
+EXAMPLE = """\
+# A programme for haipump: what the pump does by itself, counted from the start of each period.
+period = "1d"              # the pattern repeats after this time
+repeats = 14
+at_end = "stop"            # or "kvo": keep the vein open
+rate = "1.3 mL/day"        # from the start of every period; without it nothing flows until an item says so
+
+[[item]]
+at = "8h"                  # time since the start of the period
+bolus = "0.1 mL"           # with over: spread evenly; without: immediate, at the bolus rate of the settings
+over = "10min"
+
+[[item]]
+at = "20h"
+ramp = "2 mL/day"          # evenly, from the rate in force
+over = "1h"
+
+[[item]]
+at = "22h"
+rate = "1.3 mL/day"
+"""
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ def test_programmes(line, pump, tmp_path) -> None:
     assert "2.002 mL" in run(f"program {path} -y")
     assert "use one of both" in run(f"program {path} --days 3 -y", code=2).lower()
     assert "no programme" in run("program -y", code=2)
+    assert run("program --example") == haipump.programme.EXAMPLE
     path.write_text("period = 3\n")
     assert "p.toml" in run(f"program {path} -y", code=2).replace("\n", "")
 

@@ -67,6 +67,15 @@ def test_a_programme_of_days(loaded, line) -> None:
     assert abs(status.stepped_nl - made.exact_volume_nl) <= STEP_NL
 
 
+def test_the_firmware_counts_the_example_as_the_host_does(loaded, tmp_path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text(programme.EXAMPLE)
+    made = programme.load(path)
+    plan = loaded.prepare_programme(made)  # compares volume and shape itself
+    assert plan.values["items"] == 4
+    assert abs(plan.values["volume_nl"] - made.exact_volume_nl) <= 1
+
+
 def test_a_stop_in_a_bolus_is_confirmed_and_leaves_the_rest(loaded, line) -> None:
     order = loaded.bolus("1 mL", over="10 min")
     line.sleep(60)

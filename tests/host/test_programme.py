@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from haipump.errors import ProgrammeFileError
+from haipump.programme import EXAMPLE as SHIPPED
 from haipump.programme import Item, Programme, daily, load, programme
 from haipump_fw.proto import programme as firmware
 
@@ -54,6 +55,12 @@ def test_the_example(tmp_path) -> None:
     rate, ramped, high = Fraction(1_300_000, 24), Fraction(1_650_000, 24), Fraction(2_000_000, 24)
     assert made.exact_volume_nl == 14 * (20 * rate + ramped + high + 2 * rate + 120_000)
     assert made.duration_s == 14 * 86_400
+
+
+def test_the_shipped_example_is_a_programme(tmp_path) -> None:
+    made = load(write(tmp_path, SHIPPED))
+    assert {item.kind for item in made.items} == {"rate", "ramp", "bolus"}
+    assert firmware.parse(made.wire_text().encode()).repeats == 14
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from haipump.cli.frame import Cli, command
 from haipump.client import Pump
 from haipump.errors import EXIT_INTERRUPTED, UsageError
 from haipump.orders import Order
-from haipump.programme import Programme, daily, load
+from haipump.programme import EXAMPLE, Programme, daily, load
 from haipump.protocol import help as texts
 from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
 from haipump_fw.proto.messages import SOURCES
@@ -90,33 +90,21 @@ def program(
     daily_bolus: Annotated[str | None, typer.Option(help="... with this bolus every day ...")] = None,
     at: Annotated[str, typer.Option(help="... so long after each day's begin.")] = "0s",
     at_end: Annotated[str, typer.Option(help="What follows: stop or kvo (not for a file).")] = "stop",
+    example: Annotated[bool, typer.Option("--example", help="Print a programme file to start from.")] = False,
     override: OverrideOption = False,
     wait: WaitOption = False,
 ) -> None:
     """Runs a programme of rates, ramps and boluses, which the pump then follows by itself for weeks.
 
-    Without a file: haipump program --rate 1.3mL/day --days 14 --daily-bolus 0.1mL
+    From a file: haipump program plan.toml (make one with: haipump program --example > plan.toml)
 
-    A file says when what happens, counted from the begin of each period:
-
-    period = "1d"
-
-    repeats = 14
-
-    at_end = "stop"
-
-    rate = "1.3 mL/day"
-
-    [[item]]
-
-    at = "8h"
-
-    bolus = "0.1 mL"
-
-    over = "10min"
-
-    An item has `at` and one of `rate`, `ramp` (with `over`), `bolus` (with or without `over`).
+    Or a simple one: haipump program --rate 1.3mL/day --days 14 --daily-bolus 0.1mL
     """
+    if example:
+        cli.result({"example": EXAMPLE})
+        if not cli.json:
+            cli.out.file.write(EXAMPLE)
+        return
     if file is not None:
         if rate is not None or days is not None or daily_bolus is not None:
             raise UsageError("there is a file, and --rate, --days or --daily-bolus", next_step="use one of both")
