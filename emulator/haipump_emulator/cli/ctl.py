@@ -310,7 +310,7 @@ def jumper(ctx: typer.Context, switch: Switch) -> None:
 def power(
     ctx: typer.Context,
     action: PowerAction,
-    for_: Annotated[int, typer.Option("--for", help="With cycle: off so long.", **arguments.TIME)] = "1s",  # type: ignore
+    for_: Annotated[int, typer.Option("--for", help="Off so long.", **arguments.TIME)] = "1s",  # type: ignore
 ) -> None:
     """Cut the power, restore it, or both."""
     _do(ctx, f"power {action.value}", "power", action=action.value, for_us=for_)
