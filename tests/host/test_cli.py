@@ -297,6 +297,18 @@ def test_a_guided_refill(line, pump, person) -> None:
     assert pump.app.state == "stopped"
 
 
+@pytest.mark.parametrize("input", ["y\n\n30mL\n20mL\nn\n", "y\n\n30mL\n"])
+def test_a_refill_that_is_left_says_where_the_pump_is(line, pump, person, input: str) -> None:
+    text = " ".join(run("refill", input=input, code=6).split())
+    assert "waiting for the refill to end" in text and "refill --end" in text
+    assert pump.app.state == "refill"
+
+
+def test_an_aborted_question_is_a_no(line, pump, person) -> None:
+    assert "not confirmed" in run("bolus 0.1mL", input="", code=6)
+    assert pump.orders_executed() == []
+
+
 def test_a_refill_by_script(line, pump) -> None:
     assert "--syringe" in run("refill --yes --disconnected", code=2)
     done = run_json("refill --syringe 30mL --volume 25mL --disconnected --yes")

@@ -25,7 +25,7 @@ from rich.text import Text
 
 from haipump import answers
 from haipump.client import Pump, connect, key_bytes
-from haipump.errors import EXIT_INTERRUPTED, Declined, HaipumpError, SeveralPumps, UsageError
+from haipump.errors import EXIT_DECLINED, EXIT_INTERRUPTED, Declined, HaipumpError, SeveralPumps, UsageError
 from haipump.orders import Order
 from haipump.transport import find_ports
 
@@ -207,6 +207,9 @@ def reported(cli: Cli) -> Iterator[None]:
         else:
             stderr().print(error_text(error))
         raise typer.Exit(error.exit_code) from error
+    except (typer.Abort, EOFError):
+        stderr().print("[bold red]It was not confirmed.[/]\nNothing was started.")
+        raise typer.Exit(EXIT_DECLINED) from None
     except KeyboardInterrupt:
         if not cli.json:
             stderr().print("[dim]Interrupted. What the pump was told to do goes on; `haipump stop` stops it.[/]")

@@ -6,6 +6,7 @@ Owns: their options, the guided refill. Must not: let anything move without the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from haipump.cli.delivery import WaitOption, finish, waited
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
 from haipump.errors import Declined, QuantityError, UsageError
+from haipump.orders import Order
 from haipump.protocol import help as texts
 from haipump.quantities import format_volume
 
@@ -172,12 +174,20 @@ def refill(
         sure_disconnected(cli, disconnected)
         pump.refill_begin()
         cli.say("[bold blue]1[/] The refill has begun; the motor is off.")
-        _pull(cli, pump, pull)
-        cli.say("[bold blue]3[/] Change or fill the syringe, and see that the plunger is held.")
-        order = _load(cli, pump, size, volume, bore_um, table)
+        try:
+            _pull(cli, pump, pull)
+            cli.say("[bold blue]3[/] Change or fill the syringe, and see that the plunger is held.")
+            order = _load(cli, pump, size, volume, bore_um, table)
+        except (Declined, EOFError, typer.Abort) as left:
+            raise Declined(
+                "the refill was left in the middle",
+                texts.state_sentence(pump.status().state),
+                "go on with `haipump refill`, or end it with `haipump refill --end`",
+            ) from left
         state = pump.refill_end()
         status = pump.status()
-        cli.result({"state": state, "plan": dict(order.plan.values) if order.plan else {}, "status": status.__dict__})
+        plan = dict(order.plan.values) if order.plan else {}
+        cli.result({"state": state, "plan": plan, "status": asdict(status)})
         cli.say(
             f"[bold blue]5[/] [green]The refill is over.[/] {format_volume(status.reservoir_nl)} are in the syringe."
         )
@@ -205,7 +215,7 @@ def _pull(cli: Cli, pump: Pump, pull: str | None) -> None:
     waited(cli, cli.order(pump, prepare, views.plan_view, "Pull it back?"))
 
 
-def _load(cli: Cli, pump: Pump, size: str | None, volume: str | None, bore_um: int | None, table: str) -> Any:
+def _load(cli: Cli, pump: Pump, size: str | None, volume: str | None, bore_um: int | None, table: str) -> Order:
     """Step 4: what is in now."""
     present = pump.calibration().syringe_nl
     default = format_volume(present) if present else "30 mL"
