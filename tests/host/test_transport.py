@@ -170,12 +170,10 @@ def test_the_rule_names_the_board_and_keeps_modem_manager_away() -> None:
 
 
 @pytest.fixture
-def world(tmp_path, monkeypatch):
-    """No boards, no emulators; returns a function that adds an emulator's file."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+def world():
+    """No boards, no emulators (conftest sees to that); returns a function that adds an emulator's file."""
     folder = emulator_folder()
     folder.mkdir(parents=True)
-    monkeypatch.setattr(discovery.list_ports, "comports", lambda: [])
 
     def add(name: str, **facts) -> None:
         (folder / f"{name}.json").write_text(json.dumps({"name": name, "pid": os.getpid()} | facts))
