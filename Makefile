@@ -20,7 +20,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage lint types format docs demo emulator bench wheel check-install constraints clean
+.PHONY: help setup test pytest coverage lint types format docs demo emulator flash bench wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -62,6 +62,9 @@ demo: $(RUN_STAMP) ## the main job, end to end: 14 days of therapy on an emulate
 emulator: $(RUN_STAMP) ## start an emulated pump to play with (options: EMU="--speed 60")
 	@mkdir -p build
 	$(BIN)/haipump-emu run $(EMU)
+
+flash: $(RUN_STAMP) ## install the firmware on the Pico that is connected (options: ARGS="--dry-run")
+	$(BIN)/haipump flash $(ARGS)
 
 bench: $(DEV_STAMP) ## measure the figures we promise: table, and build/bench.json (one of them: ARGS="--only NAME")
 	$(BIN)/python -m tools.bench $(ARGS)

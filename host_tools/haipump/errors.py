@@ -16,7 +16,9 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
         OutcomeUnknown           sent, but nobody can say whether it was executed
         NotExecuted              sent, lost, and proven not to have been executed
         WrongAnswer              the pump understood something else than was asked; nothing was started
+        FlashFailed              installing the firmware broke off; has whether the board is half installed
       Refused                  the pump said no; has `code` and `fields`                       exit 1
+      NotFlashable             the firmware does not go onto this board; nothing was written  exit 1
       Declined                 the person said no; nothing was changed                         exit 6
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
@@ -208,6 +210,25 @@ class WrongAnswer(CommunicationError):
     """The pump normalised an order to something else than was asked. It was not committed."""
 
     kind = "wrong_answer"
+
+
+class FlashFailed(CommunicationError):
+    """Installing the firmware broke off. `half_installed`: the board has no application until it is done again."""
+
+    kind = "flash"
+
+    def __init__(self, what: str, state: str, next_step: str, half_installed: bool = False) -> None:
+        super().__init__(what, state, next_step)
+        self.half_installed = half_installed
+
+    def details(self) -> dict[str, object]:
+        return {"half_installed": self.half_installed}
+
+
+class NotFlashable(HaipumpError):
+    """The firmware does not go onto this board, or something else is there. Nothing was written."""
+
+    kind = "not_flashable"
 
 
 class Refused(HaipumpError):

@@ -20,7 +20,7 @@ MATHS |= {"itertools", "math", "operator", "random", "typing", "__future__"}
 CLOCKS = frozenset({"time", "datetime", "sched", "asyncio"})
 STDLIB = frozenset(sys.stdlib_module_names)
 EMULATOR_LIBRARIES = frozenset({"numpy", "pyarrow", "rich", "typer"})
-HOST_LIBRARIES = frozenset({"matplotlib", "numpy", "rich", "serial", "typer"})
+HOST_LIBRARIES = frozenset({"matplotlib", "mpremote", "numpy", "rich", "serial", "typer"})
 PROJECT = ("haipump_fw", "haipump_emulator", "haipump", "tests", "tools", "boot", "main")
 
 
