@@ -58,8 +58,7 @@ class Storage:
                     self.journal.erase_ahead(window)
             else:
                 break
-        if self.journal.failed or self.settings.failed:
-            self.problem = "journal" if self.journal.failed else "settings"
+        self._judge()
         # What was wrong before ("settings" at boot) must not keep ids and new settings from being stored.
         sound = not (self.journal.foreign or self.journal.failed or self.settings.failed)
         return sound and not self.journal.pending and not self.settings.saving
@@ -75,6 +74,12 @@ class Storage:
             self.journal.erase_ahead(window_us)
         else:
             self.busy = False
+        self._judge()
+
+    def _judge(self):
+        """A flash that is worn out is a problem at once, not when the queue is full."""
+        if self.journal.failed or self.settings.failed:
+            self.problem = "journal" if self.journal.failed else "settings"
 
     def reserve(self, number, window_us):
         """Make sure that no id up to `number` can be used again after a reset. True when that is on the flash."""

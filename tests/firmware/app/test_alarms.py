@@ -1,0 +1,484 @@
+"""Every alarm of the table on the whole pump: when it comes, what it does, and how it ends."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from haipump_emulator.direct import costs
+from haipump_emulator.plant import Plant, PlantParams
+from haipump_fw.core.alarms import ALARMS, LATCH, NAME, NUMBER, PHASES, PRIORITIES, PRIORITY
+from haipump_fw.ports import IN_CAPTURED, IN_FRONT, IN_START, IN_STOP
+from tests.firmware.app.bench import STEP_FL, Pump, pump
+
+RATE = "prepare_rate rate_nl_per_day=%d override=1"
+FAST = RATE % 48_000_000  # 2 mL/h: 2.4 steps/s
+STOPPING = {  # alarms whose action is to stop, as the list of requirements has them
+    "self_test",
+    "occlusion",
+    "reservoir_empty",
+    "end_of_travel",
+    "syringe_released",
+    "driver_error",
+    "motor_stall",
+    "step_count",
+    "storage",
+    "steps_late",
+}
+PRIORITY_OF = dict.fromkeys(STOPPING, "high") | {
+    "reservoir_low": "low",
+    "infusion_complete": "medium",
+    "paused_too_long": "medium",
+    "unexpected_reset": "medium",
+    "power_lost": "medium",
+}
+NOT_LATCHING = {"reservoir_low", "paused_too_long"}
+
+
+def row(name: str) -> tuple[Any, ...]:
+    return next(line for line in ALARMS if line[NAME] == name)
+
+
+def test_the_table_is_the_list():
+    assert {line[NAME]: PRIORITIES[line[PRIORITY]] for line in ALARMS} == PRIORITY_OF
+    assert {line[NAME] for line in ALARMS if not line[LATCH]} == NOT_LATCHING
+
+
+def running(order: str = FAST, **more: Any) -> Pump:
+    found = pump(**more)
+    found.order(order)
+    found.run(20)
+    return found
+
+
+def expect_stopped(of: Pump, name: str, count: int) -> None:
+    """The pump has stopped for alarm `name`: in plant, answers and journal; `count` steps by then."""
+    assert not of.enabled
+    assert of.steps == count, "steps after the alarm"
+    if of.app.machine.state == "alarm":
+        assert of.no(RATE % 1_300_000)["code"] == "state"
+        assert of.no("prepare_bolus volume_nl=1000")["code"] == "state"
+    found = of.alarm(name)
+    assert found is not None and found["priority"] == "high"
+    of.flush()
+    noted = [r for r in of.journal_of("alarm") if r["alarm"] == row(name)[NUMBER]]
+    assert noted and noted[0]["phase"] == PHASES.index("active")
+    ended = of.journal_of("result")[-1]
+    assert ended["result"] == 4  # alarm
+    of.run(120)
+    assert of.steps == count
+
+
+def expect_refused_until_gone(of: Pump, name: str, mend: Callable[[], None], within_s: float = 70) -> None:
+    """Acknowledged while its cause stands: no start. Gone: a start."""
+    answer = of.act("ack")
+    assert answer["count"] >= 1 and answer["state"] in ("stopped", "fault")
+    assert of.alarm(name)["phase"] == "acknowledged"
+    refused = of.no(RATE % 1_300_000)
+    assert (refused["code"], refused.get("alarm")) == ("alarm", name)
+    mend()
+    of.run_to(lambda: of.alarm(name) is None, within_s, 1)
+    of.order(RATE % 1_300_000)
+    assert of.enabled
+
+
+def expect_latched(of: Pump, name: str) -> None:
+    """Its cause is gone, and it waits for its acknowledgement; then the pump starts again."""
+    found = of.alarm(name)
+    assert found is not None and found["phase"] == "latched"
+    of.run(300)
+    assert of.alarm(name)["phase"] == "latched"
+    assert of.act(f"ack alarm={name}")["count"] == 1
+    assert of.alarm(name) is None
+    assert of.state() == "stopped"
+
+
+@pytest.mark.parametrize("kpa", [20, 69, 90])
+def test_occlusion_at_its_threshold(kpa):
+    of = pump()
+    of.order(f"prepare_limits occlusion_pa={kpa * 1000}")
+    of.order(FAST)
+    of.run(60)
+    plant = of.core.plant
+    plant.occlude(of.now)
+    of.run_to(lambda: plant.truth(of.now).pressure_pa > kpa * 1000, 3600, 1)
+    crossed = of.now
+    assert of.alarm("occlusion") is None
+    at = of.run_to_alarm("occlusion", 60)
+    assert at - crossed < 60_000_000
+    assert plant.truth(at).pressure_pa < kpa * 1000 + 5_000  # not a stick-slip more than one
+    expect_stopped(of, "occlusion", of.steps)
+    expect_refused_until_gone(of, "occlusion", lambda: plant.release(of.now))
+
+
+def test_an_occlusion_that_goes_by_itself_stays_latched():
+    of = running()
+    of.core.plant.occlude(of.now)
+    of.run_to_alarm("occlusion", 3600, 1)
+    of.core.plant.release(of.now)
+    of.run(60)
+    expect_latched(of, "occlusion")
+
+
+def test_one_reading_above_the_limit_is_no_occlusion():
+    of = running()
+    sensors = of.app.ports.sensors
+    real, high = sensors.pressure_raw, [60_000]
+    sensors.pressure_raw = lambda: high.pop() if high else real()
+    of.run(60)
+    assert not high and of.alarm("occlusion") is None and of.state() == "infusing"
+
+
+def test_reservoir_low_forbids_a_bolus_and_stops_nothing_then_empty_stops():
+    of = pump()
+    of.load(1_100_000)
+    of.order("prepare_limits reservoir_low_nl=1000000 reservoir_empty_nl=900000")
+    of.order(RATE % 240_000_000)  # 100 uL in 36 s
+    start = of.now
+    low = of.run_to_alarm("reservoir_low", 40)
+    assert abs(low - start - 36_000_000) < 200_000
+    assert of.state() == "infusing" and of.enabled
+    assert of.alarm("reservoir_low")["priority"] == "low"
+    refused = of.no("prepare_bolus volume_nl=1000")
+    assert (refused["code"], refused["alarm"]) == ("alarm", "reservoir_low")
+    empty = of.run_to_alarm("reservoir_empty", 40)
+    assert abs(empty - start - 72_000_000) < 200_000
+    expect_stopped(of, "reservoir_empty", of.steps)
+    assert 0 <= of.steps - 200_000 * 1_000_000 // STEP_FL <= 1
+    expect_refused_until_gone(of, "reservoir_empty", lambda: refill(of))
+    assert of.alarm("reservoir_low") is None  # not latching
+
+
+def refill(of: Pump) -> None:
+    of.act("refill phase=begin")
+    of.core.plant.refill(of.now, 30_000_000)
+    of.load()
+    of.act("refill phase=end")
+
+
+def test_end_of_travel_by_the_front_switch():
+    of = pump()
+    of.core.plant.refill(of.now, 300_000)  # the pump believes in a full syringe
+    of.order(RATE % 240_000_000)
+    of.run_to_alarm("end_of_travel", 200)
+    expect_stopped(of, "end_of_travel", of.steps)
+    of.act("ack")
+    of.order("prepare_jog steps=-3000 disconnected=1")  # backwards it may move
+    of.run(10)
+    assert of.alarm("end_of_travel") is None and of.state() == "stopped"
+
+
+def test_end_of_travel_while_the_switch_stays_closed():
+    of = running()
+    of.core.plant.sensor(of.now, "switches", "stuck", IN_FRONT | IN_CAPTURED)
+    of.run_to_alarm("end_of_travel", 1)
+    expect_stopped(of, "end_of_travel", of.steps)
+    expect_refused_until_gone(of, "end_of_travel", lambda: of.core.plant.sensor(of.now, "switches", "ok"))
+
+
+def test_forwards_at_the_front_switch_stops_at_once():
+    of = pump()
+    of.core.plant.refill(of.now, 100_000)
+    of.run(6)
+    of.order("prepare_jog steps=100 disconnected=1")
+    of.run(1)
+    assert of.alarm("end_of_travel") is not None and not of.enabled and of.steps <= 1
+
+
+def test_syringe_released():
+    of = running()
+    of.core.plant.capture(of.now, False)
+    at = of.now
+    assert of.run_to_alarm("syringe_released", 1, 0.001) - at < 20_000
+    expect_stopped(of, "syringe_released", of.steps)
+    of.act("ack")
+    assert of.no(RATE % 1_300_000)["alarm"] == "syringe_released"
+    of.core.plant.capture(of.now, True)
+    of.run(1)
+    of.order(RATE % 1_300_000)
+
+
+def test_syringe_released_while_paused_and_its_volume_is_over():
+    of = running()
+    of.act("pause")
+    of.core.plant.capture(of.now, False)
+    of.run_to_alarm("syringe_released", 1)
+    assert of.state() == "alarm" and not of.enabled
+
+
+def test_driver_error():
+    of = running()
+    of.core.plant.driver_fault(of.now, True)
+    at = of.now
+    assert of.run_to_alarm("driver_error", 1, 0.001) - at < 20_000
+    expect_stopped(of, "driver_error", of.steps)
+    expect_refused_until_gone(of, "driver_error", lambda: of.core.plant.driver_fault(of.now, False))
+
+
+def weak() -> PlantParams:
+    base = PlantParams()
+    return dataclasses.replace(base, motor=dataclasses.replace(base.motor, torque_n_mm=25.0))
+
+
+def test_motor_stall_by_load():
+    """A motor that is too weak for the pressure of a closed line: the shaft stands, the steps go on."""
+    of = pump(params=weak())
+    of.order("prepare_limits occlusion_pa=90000")
+    of.order(RATE % 240_000_000)
+    of.run(60)
+    assert of.alarm("motor_stall") is None
+    of.core.plant.occlude(of.now)
+    of.run_to(lambda: of.core.plant.truth(of.now).missed_steps > 0, 600, 0.1)
+    before = of.net
+    of.run_to_alarm("motor_stall", 60)
+    assert of.net - before <= 4 * 16 + 64 + 32  # four full steps, one look of supervision, margin
+    assert of.alarm("occlusion") is None
+    expect_stopped(of, "motor_stall", of.steps)
+    expect_latched(of, "motor_stall")
+
+
+def test_motor_stall_by_a_shaft_that_stands():
+    of = running()
+    of.core.plant.sensor(of.now, "encoder", "stuck")
+    before = of.net
+    of.run_to_alarm("motor_stall", 60)
+    assert 48 <= of.net - before <= 64 + 64 + 16
+    expect_stopped(of, "motor_stall", of.steps)
+
+
+def test_step_count_believes_the_pad_not_the_order():
+    of = running()
+    steps = of.app.ports.steps
+    real, more = steps.odometer, [0]
+    steps.odometer = lambda: (real() + more[0]) & ((1 << 29) - 1)
+    more[0] = 3
+    of.run(60)
+    assert of.alarm("step_count") is None  # reading while steps are made
+    more[0] = 4
+    of.run_to_alarm("step_count", 10)
+    expect_stopped(of, "step_count", of.steps)
+    expect_latched(of, "step_count")
+
+
+def test_paused_too_long_ends_with_the_pause():
+    of = pump()
+    of.order("prepare_limits pause_max_s=60")
+    of.order(FAST)
+    of.run(5)
+    of.act("pause")
+    start = of.now
+    at = of.run_to_alarm("paused_too_long", 70)
+    assert 60_000_000 <= at - start < 66_000_000
+    assert of.alarm("paused_too_long")["priority"] == "medium"
+    assert of.state() == "paused" and of.enabled
+    of.act("resume")
+    assert of.alarm("paused_too_long") is None
+    assert of.state() == "infusing"
+
+
+def test_infusion_complete():
+    of = pump()
+    of.order("prepare_rate rate_nl_per_day=240000000 vtbi_nl=100000")
+    of.run_to_alarm("infusion_complete", 40)
+    assert of.state() == "stopped" and not of.enabled
+    found = of.alarm("infusion_complete")
+    assert (found["priority"], found["phase"]) == ("medium", "latched")
+    of.order(FAST)  # it tells, and forbids nothing
+    assert of.act("ack alarm=infusion_complete")["count"] == 1
+    assert of.alarm("infusion_complete") is None
+
+
+SELF_TEST = {
+    "pressure_sensor": lambda of: of.core.plant.sensor(of.now, "pressure", "off"),
+    "supply": lambda of: of.core.plant.supply(of.now, 4_000),
+    "temperature": lambda of: of.core.plant.sensor(of.now, "temperature", "stuck", 90_000),
+    "end_switches": lambda of: of.core.plant.sensor(of.now, "switches", "stuck", 7),
+    "driver": lambda of: of.core.plant.driver_fault(of.now, True),
+    "button_stuck": lambda of: of.core.press(IN_START, True),
+}
+MENDED = {
+    "pressure_sensor": lambda of: of.core.plant.sensor(of.now, "pressure", "ok"),
+    "supply": lambda of: of.core.plant.supply(of.now, 5_000),
+    "temperature": lambda of: of.core.plant.sensor(of.now, "temperature", "ok"),
+    "end_switches": lambda of: of.core.plant.sensor(of.now, "switches", "ok"),
+    "driver": lambda of: of.core.plant.driver_fault(of.now, False),
+    "button_stuck": lambda of: of.core.press(IN_START, False),
+}
+
+
+@pytest.mark.parametrize("check", SELF_TEST)
+def test_self_test_failure_at_power_up(check):
+    of = pump()
+    of.core.power(False)
+    of.run(1)
+    SELF_TEST[check](of)
+    of.wake()
+    assert of.state() == "fault"
+    assert any(name == "state" and f["why"] == check for _, name, f in of.said)
+    assert of.alarm("self_test")["priority"] == "high"
+    assert of.no(RATE % 1_300_000)["code"] == "state"
+    assert of.no("prepare_prime volume_nl=1000 disconnected=1")["code"] == "state"
+    of.act("ack")
+    assert of.state() == "fault"
+    assert of.act("selftest") == of.act("selftest") | {"result": check, "state": "fault"}
+    MENDED[check](of)
+    assert of.act("selftest")["result"] == "passed"
+    of.run(1)
+    of.act("ack")
+    of.order(RATE % 1_300_000)
+
+
+def test_self_test_on_request_only_when_stopped():
+    of = running()
+    assert of.no("selftest")["code"] == "state"
+    of.act("stop")
+    assert of.act("selftest")["result"] == "passed"
+    assert of.alarm("self_test") is None
+
+
+def test_storage():
+    """The journal wears out in the middle of a delivery: the pump stops and says so."""
+    of = running()
+    for sector in range(4, 64):
+        of.core.flash_port.break_sector(sector, "program_silent")
+    of.run_to_alarm("storage", 700, 1)
+    assert of.state() == "alarm" and not of.enabled
+    count = of.steps
+    of.run(600)
+    assert of.steps == count
+    assert of.alarm("storage")["priority"] == "high"
+    assert of.act("ack")["state"] == "stopped"
+    assert of.alarm("storage")["phase"] == "acknowledged"
+    for text in (RATE % 1_300_000, "prepare_bolus volume_nl=1000", "prepare_jog steps=5 disconnected=1"):
+        assert of.no(text) == of.no(text) | {"code": "storage", "what": "journal"}
+
+
+def test_steps_late():
+    """A loop that is gone for two seconds in a bolus: the motion ends by itself, and that is not hidden."""
+    of = pump()
+    of.order("prepare_bolus volume_nl=500000")
+    of.run(5)
+    assert of.state() == "bolus"
+    feed, hang = of.app.ports.watchdog.feed, [2_000_000]
+    of.app.ports.watchdog.feed = lambda: (feed(), of.core.charge(hang.pop() if hang else 0))
+    of.run_to_alarm("steps_late", 5)
+    expect_stopped(of, "steps_late", of.steps)
+    expect_latched(of, "steps_late")
+
+
+def hanging(of: Pump) -> None:
+    """From now on the loop does not come back: it waits for ever, as time passes."""
+
+    def for_ever() -> None:
+        while True:
+            of.core.charge(costs.PASS_US)
+
+    of.app.ports.inputs.pressed = for_ever
+
+
+@pytest.mark.parametrize("order", [FAST, "prepare_bolus volume_nl=500000"])
+def test_a_loop_that_hangs_is_reset(order):
+    of = running(order)
+    state, hung, steps = of.state(), of.now, of.steps
+    hanging(of)
+    of.run(9)
+    assert [f["cause"] for _, name, f in of.seen if name == "reset"] == ["watchdog"]
+    at = next(t for t, name, _ in of.seen if name == "reset")
+    assert 3_000_000 < at - hung <= 8_000_000
+    assert of.steps - steps <= 64 + 9  # what was queued, and no more
+    of.run(0.1)
+    of.next_id = of.ask("hello")["next_id"]
+    assert state in ("infusing", "bolus") and of.state() == "stopped" and not of.enabled
+    assert of.ask("info")["reset"] == "watchdog"
+    assert of.alarm("unexpected_reset")["priority"] == "medium"
+    assert of.alarm("power_lost") is not None
+    of.run(600)
+    assert of.steps - steps <= 64 + 9
+    assert of.act("ack")["count"] == 2
+    assert of.alarm("unexpected_reset") is None
+    of.flush()
+    assert of.journal_of("boot")[-1]["reset"] == 1
+
+
+def test_power_lost_only_when_something_ran():
+    of = running()
+    of.power_cycle()
+    assert of.alarm("power_lost")["phase"] == "latched"
+    assert of.alarm("unexpected_reset") is None
+    of.order(FAST)
+    of.act("stop")
+    of.act("ack")
+    of.power_cycle()
+    assert of.ask("alarms")["count"] == 0
+
+
+def test_a_fortnight_without_an_alarm():
+    of = pump()
+    of.order(RATE % 1_300_000)
+    for _ in range(14):
+        of.run(43_200)
+        of.order("prepare_bolus volume_nl=100000")
+        of.run(43_200)
+    assert [f for _, name, f in of.said if name == "alarm"] == []
+    assert of.ask("lifetime")["lost_steps"] < 64
+    truth = of.core.plant.truth(of.now)
+    assert truth.missed_steps == 0
+    totals = of.ask("totals")
+    assert abs(totals["stepped_nl"] - 14 * 1_400_000) <= 232
+    assert abs(totals["confirmed_nl"] - totals["stepped_nl"]) < 64 * 232
+    assert of.state() == "infusing"
+
+
+def test_stop_button_and_alarm_leave_the_alarm_standing():
+    of = running()
+    of.core.plant.occlude(of.now)
+    of.run_to_alarm("occlusion", 3600, 1)
+    of.core.press(IN_STOP, True)
+    of.run(0.1)
+    of.core.press(IN_STOP, False)
+    assert of.state() == "alarm"
+    assert of.act("stop")["state"] == "alarm"
+
+
+def test_acknowledging_one_alarm_leaves_the_others():
+    of = running()
+    of.core.plant.driver_fault(of.now, True)
+    of.core.plant.capture(of.now, False)
+    of.run(1)
+    names = [of.ask(f"alarms index={i}")["alarm"] for i in range(of.ask("alarms")["count"])]
+    assert sorted(names) == ["driver_error", "syringe_released"]
+    of.core.plant.driver_fault(of.now, False)
+    of.core.plant.capture(of.now, True)
+    of.run(1)
+    assert of.act("ack alarm=occlusion")["count"] == 0
+    assert of.no("ack alarm=nonsense")["code"] == "field"
+    assert of.state() == "alarm"
+    assert of.act("ack alarm=driver_error")["count"] == 1
+    assert of.state() == "alarm"
+    assert of.act("ack alarm=syringe_released") == of.act("ack") | {"state": "stopped", "count": 1}
+
+
+def test_a_driver_error_is_seen_though_it_was_short():
+    """DIAG for less than a pass: an input's edge wakes the loop."""
+    of = running(RATE % 1_300_000)
+    of.run(33.3)
+    of.core.plant.driver_fault(of.now, True)
+    of.run(0.02)
+    of.core.plant.driver_fault(of.now, False)
+    of.run(1)
+    assert of.state() == "alarm"
+    assert of.alarm("driver_error")["phase"] == "latched"
+
+
+def test_seeds_do_not_matter_for_health():
+    for seed in range(3):
+        of = Pump(core=None, seed=seed)
+        assert isinstance(of.core.plant, Plant)
+        of.run(0.1)
+        of.load()
+        of.order(FAST)
+        of.run(1800)
+        assert of.ask("alarms")["count"] == 0
