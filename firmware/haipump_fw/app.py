@@ -724,8 +724,9 @@ class App:
         self._check_tick = (now + period) & TICKS_MASK
 
     def _check_volume(self, net_steps):
-        if net_steps >= self._low_steps and self.delivery.direction > 0:
-            self.raise_alarm("reservoir_low")
+        if self.delivery.direction > 0:  # each by itself: "low" may be set below "empty"
+            if net_steps >= self._low_steps:
+                self.raise_alarm("reservoir_low")
             if net_steps >= self._empty_steps:
                 self.raise_alarm("reservoir_empty")
         if net_steps >= self._commit_steps or self.clock.s >= self._commit_at_s:
