@@ -14,7 +14,7 @@ from typing import Any
 import typer
 
 from haipump import errors
-from haipump.cli import delivery, handling, looking, setup, shell, watch
+from haipump.cli import delivery, flashing, handling, looking, setup, shell, watch
 from haipump.cli.frame import Cli, JsonOption, KeyOption, PortOption, YesOption, merged, reported
 
 EPILOG = (
@@ -50,7 +50,7 @@ def without_command(
             looking.show_status(cli, with_hints=True)
 
 
-for module in (looking, delivery, handling, setup, watch, shell):
+for module in (looking, delivery, handling, setup, flashing, watch, shell):
     module.register(app)
 
 # Reading the journal into a database and reports is a package of its own, which brings its commands along.
