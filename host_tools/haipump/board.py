@@ -19,8 +19,8 @@ from mpremote.transport_serial import SerialTransport
 CHUNK_BYTES = 1_024  # of a file, in one snippet: the board compiles it, so it needs some times as much memory
 READ_TIMEOUT_S = 2.0
 WRITE_TIMEOUT_S = 5.0
-RUN_TIMEOUT_S = 10.0
-PROMPT_TIMEOUT_S = 5.0
+RUN_TIMEOUT_S = 10
+PROMPT_TIMEOUT_S = 5
 
 _FACTS = """\
 import sys, os, machine, binascii
@@ -95,7 +95,7 @@ class Board:
         self.port = port
         self._transport: SerialTransport | None = None
 
-    def open(self, patience_s: float = PROMPT_TIMEOUT_S) -> None:
+    def open(self, patience_s: int = PROMPT_TIMEOUT_S) -> None:
         """Interrupt whatever runs, and start the interpreter anew without main.py; wait at most so long for each."""
         self.close()
         with _ours():
@@ -104,7 +104,7 @@ class Board:
             self._transport = SerialTransport(name, timeout=READ_TIMEOUT_S)
         try:
             with _ours():
-                self._transport.serial.write_timeout = WRITE_TIMEOUT_S
+                self._transport.serial.write_timeout = WRITE_TIMEOUT_S  # type: ignore[attr-defined] - it is pyserial's
                 self._transport.enter_raw_repl(soft_reset=True, timeout_overall=patience_s)
         except BoardError:
             self.close()
@@ -124,7 +124,7 @@ class Board:
             self._opened().serial.write(b"\x04")
         self.close()
 
-    def run(self, code: str, timeout_s: float = RUN_TIMEOUT_S) -> str:
+    def run(self, code: str, timeout_s: int = RUN_TIMEOUT_S) -> str:
         """What the snippet printed. The board may be silent for `timeout_s`."""
         with _ours():
             out, err = self._opened().exec_raw(code, timeout=timeout_s)

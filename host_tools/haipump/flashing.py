@@ -48,9 +48,10 @@ SPARE_BLOCKS = 4
 
 PROBE_S = 1.0
 PROBES_MAX = 2
+HEARD_MAX = 200
 BACK_S = 30.0  # for a reset, the computer's look at the new USB device, and the first answer
 RETRY_S = 0.2
-LOAD_S = 60.0  # a Pico compiles some fifty files
+LOAD_S = 60  # a Pico compiles some fifty files
 
 BOOTSEL = (
     "hold its BOOTSEL button while plugging it in, copy MicroPython's UF2 for the Pico to the drive that appears, and "
@@ -103,7 +104,7 @@ class Shipped:
 
 
 def shipped(package: Path | None = None) -> Shipped:
-    """What `firmware/manifest` lists: from the installed wheel, or from a checkout. `package` is the folder haipump_fw."""
+    """What the manifest lists, from the installed wheel or from a checkout. `package` is the folder of haipump_fw."""
     if package is None:
         found = importlib.util.find_spec(PACKAGE)
         assert found is not None and found.submodule_search_locations
@@ -269,13 +270,12 @@ class Flasher:
         try:
             board.open()
         except BoardError as failure:
-            said = (
-                f'it said "{heard[-200:].decode("ascii", "backslashreplace").strip()}"' if heard else "it said nothing"
-            )
+            text = heard[-HEARD_MAX:].decode("ascii", "backslashreplace").strip()
+            said = f'it said "{text}"' if text else "it said nothing"
             raise NotFlashable(
                 f"neither a pump nor MicroPython answers at {self._where.port}: {said} ({failure})",
                 UNCHANGED,
-                f"is it the right port (`haipump ports`)? Unplug it and plug it in again; if that does not help, {BOOTSEL}",
+                f"is it the right port (`haipump ports`)? Unplug it and plug it in again; if that is no help, {BOOTSEL}",
             ) from failure
         self._board = board
         with self._explained():
@@ -360,7 +360,7 @@ class Flasher:
     # --- installing
 
     def install(self, found: Found, progress: Progress = lambda text, done, whole: None) -> Installed:
-        """Make the board equal to what is shipped, restart it, and ask it. Raises FlashFailed, NotFlashable, Refused."""
+        """Make the board equal to what is shipped, restart it, ask it. Raises FlashFailed, NotFlashable, Refused."""
         if found.running is not None:
             self._enter_service(found, progress)
         board = self._board
