@@ -26,6 +26,7 @@ DAYS = 14
 DAY_S = 86_400
 LOOK_EVERY_S = 3_600  # telemetry period in simulated time
 START_TRIES = 100
+READY = "is running"  # the emulator's first line once its serial port is there
 QUIET_S = 60.0  # wall time without a word from the pump after which something is wrong
 
 
@@ -50,7 +51,6 @@ def main() -> int:
 
 def start_emulator(link: Path, speed: str, log: Path) -> subprocess.Popen[bytes]:
     """`haipump-emu run` in a process of its own; returns when its serial port is there."""
-    link.unlink(missing_ok=True)
     command = [sys.executable, "-c", "from haipump_emulator.cli import main; main()"]
     with log.open("wb") as output:
         emulator = subprocess.Popen(
@@ -60,7 +60,7 @@ def start_emulator(link: Path, speed: str, log: Path) -> subprocess.Popen[bytes]
             stdin=subprocess.DEVNULL,
         )
     for _ in range(START_TRIES):
-        if link.exists():
+        if READY in log.read_text(encoding="utf-8", errors="replace"):
             return emulator
         if emulator.poll() is not None:
             break
