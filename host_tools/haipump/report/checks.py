@@ -87,6 +87,7 @@ def judge(story: Story, total: Sums) -> list[Check]:
         _shaft(story, total),
         _orders(story),
         _alarms(story),
+        _pressure(story),
         _restarts(story),
         _record(story),
         _books(story, total),
@@ -162,6 +163,16 @@ def _alarms(story: Story) -> Check:
         return Check(WARN, title, f"None of high priority; {names}.")
     done = " beside the notice that the infusion is complete" if story.alarms else ""
     return Check(GOOD, title, f"None{done}.")
+
+
+def _pressure(story: Story) -> Check:
+    title = "Pressure"
+    read = [point.pressure_pa for point in story.points if point.pressure_pa is not None]
+    limit_pa = story.source.latest("limits").get("occlusion_pa")
+    if not read or limit_pa is None:
+        return Check(UNKNOWN, title, "Readings or the limit are not in the file.")
+    text = f"At most {max(read) / 1000:.1f} kPa recorded; the alarm is at {int(limit_pa) / 1000:.1f} kPa."
+    return Check(GOOD if max(read) < int(limit_pa) else WARN, title, text)
 
 
 def _restarts(story: Story) -> Check:

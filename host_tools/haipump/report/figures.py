@@ -15,22 +15,25 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.style  # noqa: E402
-import numpy as np  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from haipump.quantities import SECONDS_PER_DAY, format_volume  # noqa: E402
-from haipump.report import style  # noqa: E402
-from haipump.report.orders import FL_PER_NL  # noqa: E402
-from haipump.report.story import Story  # noqa: E402
+from haipump.quantities import SECONDS_PER_DAY, format_volume
+from haipump.report import style
+from haipump.report.orders import FL_PER_NL
+from haipump.report.story import Story
 
 WIDE, HALF = 12.8, 6.3  # inches
 PNG_DPI = 150
+SVG_RASTER_DPI = 200  # of what is too dense to be drawn as vectors
+DENSE = 1_500  # so many marks become pixels
 NL_PER_ML = 1_000_000
 FLOW_STEPS_MIN = 25  # a mean flow over fewer microsteps would show the steps, not the flow
 FLOW_SHORTEST_S, FLOW_LONGEST_S = 5.0, 900.0
+PROJECTED_MAX = 0.6
 SILENT_S = 1_800.0  # outside of the journal: a line is not drawn across a longer silence
 KPA, MMHG_PER_KPA = 1_000.0, 7.500617
 
@@ -93,7 +96,7 @@ class Data:
         self.t = np.array([point.t for point in points])
         self.volume = np.array([point.volume_nl for point in points], dtype=float)
         self.confirmed = np.array([point.confirmed_nl for point in points], dtype=float)
-        self.pressure = np.array([point.pressure_pa for point in points], dtype=float)
+        self.pressure = np.array([np.nan if p.pressure_pa is None else p.pressure_pa for p in points], dtype=float)
         self.reservoir = np.array([point.reservoir_nl for point in points], dtype=float)
         self.slack = np.array([story.slack_nl(point.t) for point in points], dtype=float)
         self.planned = story.plan.at(self.t)
@@ -110,9 +113,10 @@ class Data:
                 breaks.append(index)
         return breaks
 
-    def line(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(times in the run's unit, values), interrupted where nothing is known."""
-        return np.insert(self.time(self.t), self.breaks, np.nan), np.insert(values, self.breaks, np.nan)
+    def line(self, values: np.ndarray, more: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """(times in the run's unit, values), interrupted where nothing is known and at `more` places."""
+        places = sorted({*self.breaks, *more})
+        return np.insert(self.time(self.t), places, np.nan), np.insert(values, places, np.nan)
 
 
 def draw(story: Story) -> dict[str, tuple[str, bytes]]:
@@ -131,7 +135,7 @@ def draw(story: Story) -> dict[str, tuple[str, bytes]]:
 def _saved(figure: Figure, name: str) -> tuple[str, bytes]:
     picture, drawing = io.BytesIO(), io.StringIO()
     figure.savefig(picture, format="png", dpi=PNG_DPI, metadata={"Software": None})
-    figure.savefig(drawing, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(drawing, format="svg", dpi=SVG_RASTER_DPI, metadata={"Date": None, "Creator": None})
     svg = drawing.getvalue()
     svg = svg[svg.index("<svg") :]
     return _FONT.sub(lambda match: match[1] + style.FONTS_SVG, svg), picture.getvalue()
@@ -155,7 +159,9 @@ def _times(axes: Axes, data: Data, label: bool = True) -> None:
     axes.set_xlim(time(story.start - pad), time(story.end + pad))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, steps=[1, 2, 3, 5, 6, 7, 10]))
     if label:
-        since = "the first order" if any(order.dose and order.begun == 0 for order in story.orders) else "the first record"
+        since = (
+            "the first order" if any(order.dose and order.begun == 0 for order in story.orders) else "the first record"
+        )
         axes.set_xlabel(f"{time.name} since {since}")
     _shade_restarts(axes, data)
 
@@ -222,7 +228,7 @@ def _volumes(axes: Axes, data: Data) -> None:
         axes.plot([], [], color=style.BOLUS, linewidth=2, label="bolus begins")
     _mark_alarms(axes, data, names=True)
     axes.set_ylim(bottom=min(0.0, float(np.nanmin(data.volume, initial=0)) / scale))
-    axes.legend(loc="upper left", ncols=3)
+    axes.legend(loc="upper left", ncols=6)
     _ml(axes)
 
 
@@ -254,17 +260,16 @@ def _residual(axes: Axes, data: Data) -> None:
         axes.axhspan(-0.5, 0.5, color=style.GOOD, alpha=0.13, linewidth=0, label="half a microstep")
         axes.axhline(0, color=style.FAINT, linewidth=0.8)
         t = data.time(data.t)
-        axes.vlines(t[sharp], low[sharp], high[sharp], color=style.STEPPED, alpha=0.18, linewidth=1.0)
-        axes.plot(t[sharp], middle[sharp], ".", color=style.STEPPED, markersize=2.2)
+        dense = int(sharp.sum()) > DENSE
+        axes.vlines(t[sharp], low[sharp], high[sharp], color=style.STEPPED, alpha=0.18, linewidth=1.0, rasterized=dense)
+        axes.plot(t[sharp], middle[sharp], ".", color=style.STEPPED, markersize=1.4 if dense else 2.4, rasterized=dense)
         reach = max(1.0, float(np.abs(np.concatenate([low[sharp], high[sharp]])).max(initial=0)) * 1.15)
         axes.set_ylim(-reach, reach)
         left_out = int((np.isfinite(middle) & ~sharp).sum())
         note = "bars: whole-second times"
         if left_out:
             note += f"; {left_out} values during fast delivery left out, their times do not resolve them"
-        axes.text(
-            1.0, -0.04, note, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=style.MUTED
-        )
+        axes.text(1.0, -0.04, note, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=style.MUTED)
 
 
 def _shaft(axes: Axes, data: Data) -> None:
@@ -363,16 +368,22 @@ def flow(data: Data) -> Figure:
                 data.time(times), 0, rates / NL_PER_ML, step="post", color=style.COMMANDED, alpha=0.2, linewidth=0,
                 label="commanded",
             )  # fmt: skip
+            axes.plot(
+                data.time(times), rates / NL_PER_ML, drawstyle="steps-post", color=style.COMMANDED, linewidth=0.9,
+                alpha=0.75,
+            )  # fmt: skip
             t, value = [], []
             for start, end, rate in measured:
                 gap = not t or t[-1] < start
                 t += [np.nan, start, end] if gap else [start, end]
                 value += [np.nan, rate / NL_PER_ML, rate / NL_PER_ML] if gap else [rate / NL_PER_ML] * 2
-            axes.plot(data.time(np.array(t)), value, color=style.STEPPED, linewidth=1.4, label="stepped, mean between records")
+            axes.plot(
+                data.time(np.array(t)), value, color=style.STEPPED, linewidth=1.4, label="stepped, mean between records"
+            )
             _flow_scale(axes, seen)
             _flow_boluses(axes, data)
             _mark_alarms(axes, data, names=False)
-            axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.02), ncols=3)
+            axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.02), ncols=6)
     _times(axes, data)
     return figure
 
@@ -439,25 +450,50 @@ def reservoir(data: Data) -> Figure:
     figure = _figure(HALF, 3.5)
     axes = figure.subplots()
     _titled(axes, "Left in the syringe", "mL")
-    low_end = np.maximum(data.reservoir - 0.0, 0) / NL_PER_ML
-    axes.plot(*data.line(low_end), color=style.RESERVOIR, linewidth=2)
-    axes.fill_between(*data.line(low_end), color=style.RESERVOIR, alpha=0.15, linewidth=0)
+    left = data.reservoir / NL_PER_ML
+    filled = [index + 1 for index in np.flatnonzero(np.diff(data.reservoir) > 0)]
+    axes.plot(*data.line(left, filled), color=style.RESERVOIR, linewidth=2)
+    axes.fill_between(*data.line(left, filled), color=style.RESERVOIR, alpha=0.15, linewidth=0)
     limits = data.story.source.latest("limits")
-    for name, words, color in (
-        ("reservoir_low_nl", "low", style.WARN), ("reservoir_empty_nl", "empty", style.ALARM),
-    ):  # fmt: skip
+    for name, words, color, place, side in (
+        ("reservoir_low_nl", "low", style.WARN, 0.015, "left"),
+        ("reservoir_empty_nl", "empty", style.ALARM, 0.985, "right"),
+    ):
         if name in limits:
             level = int(limits[name]) / NL_PER_ML
             axes.axhline(level, color=color, linewidth=1.1, linestyle=(0, (5, 3)))
             axes.text(
-                0.01, level, f"{words}: {level:g} mL", transform=axes.get_yaxis_transform(), va="bottom", color=color,
-                fontsize=8.5,
+                place, level, f"{words}: {level:g} mL", transform=axes.get_yaxis_transform(), va="bottom", ha=side,
+                color=color, fontsize=8.5,
             )  # fmt: skip
     size = int(data.story.source.latest("calibration").get("syringe_nl", 0)) / NL_PER_ML
-    axes.set_ylim(0, max(size, float(low_end.max(initial=0)), 1e-3) * 1.08)
+    axes.set_ylim(0, max(size, float(left.max(initial=0)), 1e-3) * 1.08)
     _ml(axes)
     _times(axes, data)
+    _projection(axes, data)
     return figure
+
+
+def _projection(axes: Axes, data: Data) -> None:
+    """Until when it would last, as far as the pump or the run's mean tells; cut at PROJECTED_MAX of the run's length."""
+    story = data.story
+    future = story.projection()
+    if future is None or not data.t.size:
+        return
+    span = max(story.end - story.start, 1.0)
+    until = min(future.empty_at, story.end + PROJECTED_MAX * span)
+    start_ml = future.left_nl / NL_PER_ML
+    share = (until - story.end) / max(future.empty_at - story.end, 1e-9)
+    end_ml = start_ml + (future.empty_nl / NL_PER_ML - start_ml) * share
+    axes.plot(
+        [data.time(story.end), data.time(until)], [start_ml, end_ml], color=style.RESERVOIR, linewidth=1.4,
+        linestyle=(0, (1, 2)),
+    )  # fmt: skip
+    axes.set_xlim(right=data.time(until + span * 0.02))
+    axes.text(
+        data.time(until), end_ml, "reckoned  ", ha="right", va="bottom", fontsize=8,
+        color=style.MUTED,
+    )  # fmt: skip
 
 
 # --- timeline
@@ -521,5 +557,3 @@ def _state_lane(axes: Axes, data: Data) -> None:
         axes.barh(0, 0, color=color, label=state.replace("_", " "))
     if shown:
         axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(shown), handlelength=1.0)
-
-

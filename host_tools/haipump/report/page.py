@@ -112,7 +112,6 @@ def _tiles(story: Story, total: Sums) -> str:
         ranged = True
     commanded = _volume(total.commanded_nl)
     given = figures.boluses(story)
-    high = sum(1 for row in story.alarms if row.priority == "high")
     last = story.points[-1] if story.points else None
     left = story.source.latest("status").get("reservoir_nl", last.reservoir_nl if last else None)
     tiles = [
@@ -122,10 +121,20 @@ def _tiles(story: Story, total: Sums) -> str:
         _difference_tile(story, total),
         _tile("Duration", esc(duration(story)), _duration_words(story)),
         _tile("Boluses", str(len(given)), f"{format_volume(sum(nl for _, nl in given))} ordered" if given else "none"),
-        _tile("Alarms", str(len(story.alarms)) if story.covered else UNKNOWN, f"{high} of high priority"),
+        _tile("Alarms", str(len(story.alarms)) if story.covered else UNKNOWN, _alarm_words(story)),
         _tile("Left in the syringe", _volume(left), tables.empty_words(story), style.RESERVOIR),
     ]
     return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _alarm_words(story: Story) -> str:
+    if not story.covered:
+        return "the journal is not in the file"
+    high = [row for row in story.alarms if row.priority == "high"]
+    names = ", ".join(dict.fromkeys(row.name.replace("_", " ") for row in high or story.alarms))
+    if high:
+        return f"{len(high)} of high priority: {names}"
+    return f"none of high priority: {names}" if names else "none"
 
 
 def _commanded_words(total: Sums) -> str:
@@ -147,10 +156,9 @@ def _difference_tile(story: Story, total: Sums) -> str:
 
 
 def _duration_words(story: Story) -> str:
-    unknown = [gap for gap in story.axis.gaps if not gap.known]
-    if unknown:
-        return f"of the pump's clock, without {len(unknown)} time(s) off"
-    return "from the first to the last record"
+    if any(not gap.known for gap in story.axis.gaps):
+        return "and unknown times without power"
+    return "from the first order to the end of the last" if story.treated() else "of recording"
 
 
 # --- verdict
@@ -165,16 +173,16 @@ def _verdict(checks: Sequence[Check]) -> str:
         f"<span><b>{esc(check.title)}</b>{esc(check.text)}</span></li>"
         for check in checks
     )
-    return (
-        f'<p class="verdict" style="border-color:{style.LEVELS[level]}">{esc(text)}</p>\n<ul class="checks">{items}</ul>'
-    )
+    return f'<p class="verdict" style="border-color:{style.LEVELS[level]}">{esc(text)}</p>\n<ul class="checks">{items}</ul>'
 
 
 # --- captions
 
 
 def _delivery_caption(story: Story) -> str:
-    text = "Commanded: worked out from the recorded orders. Stepped: pulses counted at the motor driver. Confirmed: the "
+    text = (
+        "Commanded: worked out from the recorded orders. Stepped: pulses counted at the motor driver. Confirmed: the "
+    )
     text += "steps that the shaft encoder saw."
     if story.slack_nl(story.end):
         text += " After a power loss the pump can't know the last 100 uL: both ends of the range are drawn."
@@ -191,10 +199,9 @@ def _flow_caption() -> str:
 
 
 def _timeline_caption(story: Story) -> str:
-    dotted = any(not stay.sure for stay in story.stays)
+    seen_s = (story.end - story.start) / 300  # shorter ones can't be seen
+    dotted = any(not stay.sure and stay.end - stay.start > seen_s for stay in story.stays)
     text = f"The recording covers {format_duration_short(int(story.end - story.start))}."
     if dotted:
         text += " Dotted: only telemetry says so, or the journal ends before."
     return text
-
-

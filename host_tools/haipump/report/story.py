@@ -32,7 +32,6 @@ from haipump.report.source import (
     word,
 )
 
-
 LOST_NL = 1_000  # less than this between the pump's total and the known orders is rounding and whole seconds
 
 
@@ -45,7 +44,7 @@ class Point:
     boot: int
     volume_nl: int
     confirmed_nl: int
-    pressure_pa: int
+    pressure_pa: int | None  # None: written before the sensors were first read
     reservoir_nl: int
     state: str
     journal: bool
@@ -106,6 +105,17 @@ class Mark:
     text: str
 
 
+@dataclass(frozen=True)
+class Projection:
+    """Where the reservoir is heading: from `left_nl` at the end of the recording to `empty_nl` at `empty_at`. `by_pump`:
+    the pump reckoned it from what runs; else it is the mean rate of the run going on."""
+
+    left_nl: int
+    empty_nl: int
+    empty_at: float
+    by_pump: bool
+
+
 @dataclass
 class Story:
     """Everything that a report shows, in seconds on the page and nanolitres."""
@@ -137,6 +147,34 @@ class Story:
     def slack_nl(self, t: float) -> int:
         """How much more than counted may have been delivered until then."""
         return COMMIT_NL * sum(1 for restart in self.restarts if restart.running and restart.t <= t)
+
+    def treated(self) -> tuple[float, float] | None:
+        """From the first dose order's begin to the last one's end (or to the end of the recording)."""
+        dose = [order for order in self.orders if order.dose and order.begun is not None]
+        if not dose:
+            return None
+        ends = [
+            self.axis.end_of(order.boot) if order.ended is None or order.result == "reset" else order.ended
+            for order in dose
+        ]
+        return min(order.begun for order in dose if order.begun is not None), max(ends)
+
+    def projection(self) -> Projection | None:
+        """When the syringe will be empty: by the pump when it was delivering at the end, else at the run's mean rate;
+        None when nothing was delivered or what is left is not known."""
+        empty_nl = int(self.source.latest("limits").get("reservoir_empty_nl", 0))
+        status = self.source.latest("status")
+        if not self.points:
+            return None
+        left_nl = int(status.get("reservoir_nl", self.points[-1].reservoir_nl))
+        if int(status.get("empty_in_s", -1)) > 0:
+            return Projection(left_nl, 0, self.end + int(status["empty_in_s"]), True)
+        treated = self.treated()
+        volume_nl = self.points[-1].volume_nl - self.points[0].volume_nl
+        if treated is None or volume_nl <= 0 or treated[1] <= treated[0] or left_nl <= empty_nl:
+            return None
+        lasts_s = (left_nl - empty_nl) * (treated[1] - treated[0]) / volume_nl
+        return Projection(left_nl, empty_nl, self.end + lasts_s, False)
 
     def steps(self, volume_nl: float) -> float | None:
         """A volume in microsteps; None when the calibration is not in the file."""
@@ -229,7 +267,7 @@ class _Raw:
     stepped_nl: int
     life_nl: int | None
     confirmed_nl: int
-    pressure_pa: int
+    pressure_pa: int | None
     reservoir_nl: int
     state: str
 
@@ -241,7 +279,7 @@ def _points(
     raws = [
         _Raw(
             axis.at(r.boot, r.uptime_s), r.seq, r.boot, r.values["stepped_nl"], r.values["life_nl"],
-            r.values["confirmed_nl"], r.values["pressure_pa"], r.values["reservoir_nl"],
+            r.values["confirmed_nl"], r.values["pressure_pa"] if r.values["supply_mv"] else None, r.values["reservoir_nl"],
             word(STATES, r.values["state"]),
         )
         for r in records

@@ -231,8 +231,14 @@ def empty_words(story: Story) -> str:
 
 def reservoir_sentence(story: Story) -> str:
     """What the reservoir's figure shows."""
-    text = "What the pump reckons from the loaded volume and its steps; there is no sensor for it."
-    return text + f" By the pump, at the end: {empty_words(story)}."
+    text = "Reckoned by the pump from the loaded volume and its steps; there is no sensor for it."
+    future = story.projection()
+    if future is None:
+        return text + f" Here {empty_words(story)}."
+    lasts = format_duration_short(round(future.empty_at - story.end))
+    if future.by_pump:
+        return text + f" Dotted: what the pump expects, empty {lasts} after the end of the recording."
+    return text + f" Dotted: at the mean rate of this run, had it gone on, it would have been empty after {lasts} more."
 
 
 # --- provenance
@@ -307,7 +313,9 @@ def _record_facts(story: Story) -> list[tuple[str, str | None]]:
             ("Checksums", _verdict(not chain.damaged, f"wrong: {_numbers(chain.damaged)}", "all right")),
             (
                 "Hash chain",
-                _verdict(not chain.broken, f"broken at {_numbers(chain.broken)}", f"{chain.links:,} links, none broken"),
+                _verdict(
+                    not chain.broken, f"broken at {_numbers(chain.broken)}", f"{chain.links:,} links, none broken"
+                ),
             ),
             (
                 "Gaps",
@@ -320,7 +328,9 @@ def _record_facts(story: Story) -> list[tuple[str, str | None]]:
     teles = [event for event in story.source.heard if event.name == "tele"]
     missed = sum(event.missed for event in story.source.heard)
     others = len(story.source.heard) - len(teles)
-    said = f"{len(teles):,} values, {others:,} other events, {missed:,} missed" if story.source.heard else "none recorded"
+    said = (
+        f"{len(teles):,} values, {others:,} other events, {missed:,} missed" if story.source.heard else "none recorded"
+    )
     facts.append(("Telemetry", said))
     return facts
 

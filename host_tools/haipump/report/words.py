@@ -75,13 +75,17 @@ def _daily(programme: Mapping[str, Any]) -> str:
     return text
 
 
+def _when(at_s: int) -> str:
+    return f"at {format_duration(at_s)}" if at_s else "from the start"
+
+
 def ordered(story: Story) -> str:
     """A second sentence: programme, syringe."""
     parts = []
     dose = [order for order in story.orders if order.dose]
     if len(dose) == 1 and (programme := programme_of(story, dose[0])):
         items = [Item(**item) for item in programme["items"]]
-        listed = ", ".join(f"{item} at {format_duration(item.at_s)}" for item in items[:6])
+        listed = ", ".join(f"{item} {_when(item.at_s)}" for item in items[:6])
         listed += f" and {len(items) - 6} more" if len(items) > 6 else ""
         period = format_duration(int(programme["period_s"]))
         parts.append(f"Programme, {programme['repeats']} × {period}: {listed}; then {programme['at_end']}.")
@@ -97,8 +101,9 @@ def ordered(story: Story) -> str:
 
 
 def duration(story: Story) -> str:
-    """How long the pump's clock ran in the recording."""
-    return format_duration_short(sum(last - first for first, last in story.axis.spans.values()))
+    """From the first dose order to the end of the last, else the length of the recording."""
+    start, end = story.treated() or (story.start, story.end)
+    return format_duration_short(round(end - start))
 
 
 def percent(part: int, whole: int) -> str:
