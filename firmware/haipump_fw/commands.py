@@ -207,7 +207,7 @@ class Commands:
             self._check_reservoir(vtbi_nl)
         limits = delivery.limits
         present = 0 if basal is None else basal.rate_nl_per_day(now_us)
-        speed = limits.speed(present, 1)
+        speed = 0 if basal is None else delivery.speed_of(basal, now_us)
         if ramp_s and vtbi_nl:
             raise Refused("field", [("field", "ramp_s"), ("what", "not_with_vtbi")])
         if ramp_s:

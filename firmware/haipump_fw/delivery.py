@@ -155,7 +155,8 @@ class Delivery:
 
     def speed_of(self, order, t_us):
         """Steps/s of an order now, rounded up."""
-        return self.limits.speed(order.rate_nl_per_day(t_us), 1)
+        num, den = order.flow(t_us)
+        return self.limits.speed(num, den)
 
     def _hold(self, order, t_us, limits):
         """Hold an order; one that is too fast for that slows down first."""

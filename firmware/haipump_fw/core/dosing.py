@@ -12,7 +12,7 @@ Rounding: a step is placed at its exact time rounded to the nearest microsecond.
 """
 
 from haipump_fw.const import const
-from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, div_up
+from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, div_near, div_up
 
 _ONE = const(1 << 29)
 _HALF = const(1 << 28)
@@ -101,13 +101,18 @@ class Order:
 
     def rate_nl_per_day(self, t_us):
         """Planned rate now, rounded to the nearest nL/day; 0 while held."""
-        if self.held_us >= 0:
-            return 0
-        total = 0
-        for profile in self.profiles:
-            _, num, den, _, _ = profile.at(self.elapsed_us(t_us))
-            total += (2 * num + den) // (2 * den)
-        return total
+        num, den = self.flow(t_us)
+        return div_near(num, den)
+
+    def flow(self, t_us):
+        """Planned rate now as (num, den) in quanta/us, exact; 0 while held."""
+        total_num, total_den = 0, 1
+        if self.held_us < 0:
+            for profile in self.profiles:
+                _, num, den, _, _ = profile.at(self.elapsed_us(t_us))
+                total_num = total_num * den + num * total_den
+                total_den *= den
+        return total_num, total_den
 
 
 class Planner:
@@ -187,7 +192,7 @@ class Planner:
         step_num = self.step_q * rate_den
         self._whole = step_num // rate_num
         self._part = (step_num % rate_num) * _ONE // rate_num
-        left = ANCHOR_STEPS_MAX
+        left = ANCHOR_STEPS_MAX if self._whole < WORD_MAX_US else 1  # the step after it may be too far for a word
         if end >= 0:
             span = (end - t_us) * wait_den - wait_num
             left = min(left, span * rate_num // (wait_den * step_num) + 1)
