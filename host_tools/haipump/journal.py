@@ -4,8 +4,8 @@ Owns: the file's tables, decoding of journal records, CRC, chain and gaps. Must 
 change anything on the pump.
 
 Tables, all volumes in nL, rates in nL/day, times in s:
-    meta            one row per note: what ("hello", "info", "limits", "totals", "programme", ...), data (JSON), and when:
-                    boot and uptime_s by the pump, seen_utc by this computer
+    meta            one row per note: what ("hello", "info", "limits", "totals", "programme", ...), data (JSON), and
+                    when: boot and uptime_s by the pump, seen_utc by this computer
     records         every journal record: seq, raw (64 bytes as the pump stored them), kind, name, restated, boot,
                     uptime_s, crc_ok
     record_<name>   the decoded fields of each kind (record_commit, record_intent, ...), by seq; what a damaged record
@@ -362,12 +362,10 @@ class RunFile:
             return False
         record = decode(raw.data, raw.seq)
         self._db.execute(
-            "insert into records (seq, raw, kind, name, restated, boot, uptime_s, crc_ok) values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.seq, record.raw, record.kind, record.name, record.restated, record.boot, record.uptime_s,
-                record.crc_ok,
-            ),
-        )  # fmt: skip
+            "insert into records (seq, raw, kind, name, restated, boot, uptime_s, crc_ok)"
+            " values (:seq, :raw, :kind, :name, :restated, :boot, :uptime_s, :crc_ok)",
+            {name: value for name, value in vars(record).items() if name not in ("values", "chain")},
+        )
         if record.name:
             # SQLite's numbers end at 2^63 - 1; above that the digits are kept as text.
             values = [value if value <= _SQL_INT_MAX else str(value) for value in record.values.values()]

@@ -13,9 +13,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -83,7 +80,7 @@ class Time:
         self.name, self.unit_s = "days", float(SECONDS_PER_DAY)
 
     def __call__(self, seconds: Any) -> Any:
-        return np.asarray(seconds, dtype=float) / self.unit_s if not np.isscalar(seconds) else seconds / self.unit_s
+        return np.asarray(seconds, dtype=float) / self.unit_s
 
 
 class Data:
@@ -123,7 +120,7 @@ def draw(story: Story) -> dict[str, tuple[str, bytes]]:
     """{name: (SVG, PNG)} of every figure, in the page's order."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC)
+        matplotlib.rcParams.update(dict(RC))  # type: ignore[call-overload]
         data = Data(story)
         makers: Sequence[tuple[str, Callable[[Data], Figure]]] = (
             ("delivery", delivery), ("flow", flow), ("pressure", pressure), ("reservoir", reservoir),
@@ -159,10 +156,7 @@ def _times(axes: Axes, data: Data, label: bool = True) -> None:
     axes.set_xlim(time(story.start - pad), time(story.end + pad))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=14, integer=True, steps=[1, 2, 3, 5, 6, 7, 10]))
     if label:
-        since = (
-            "the first order" if any(order.dose and order.begun == 0 for order in story.orders) else "the first record"
-        )
-        axes.set_xlabel(f"{time.name} since {since}")
+        axes.set_xlabel(f"{time.name} since the first {'order' if story.treated() else 'record'}")
     _shade_restarts(axes, data)
 
 
@@ -249,7 +243,7 @@ def _residual(axes: Axes, data: Data) -> None:
     axes.set_ylabel("microsteps")
     known = bool(data.story.step_fl) and bool(np.isfinite(data.planned).any())
     with _nothing(axes, known, "unknown: order or calibration is not in the file") as go:
-        if not go:
+        if not go or not data.story.step_fl:
             return
         per_step = FL_PER_NL / data.story.step_fl
         middle = (data.volume - data.planned) * per_step
@@ -266,17 +260,17 @@ def _residual(axes: Axes, data: Data) -> None:
         reach = max(1.0, float(np.abs(np.concatenate([low[sharp], high[sharp]])).max(initial=0)) * 1.15)
         axes.set_ylim(-reach, reach)
         left_out = int((np.isfinite(middle) & ~sharp).sum())
-        note = "bars: whole-second times"
+        note = "microsteps; bars: what times in whole seconds leave open"
         if left_out:
-            note += f"; {left_out} values during fast delivery left out, their times do not resolve them"
-        axes.text(1.0, -0.04, note, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=style.MUTED)
+            note += f"; {left_out} values during fast delivery not drawn"
+        axes.set_title(note, loc="right", fontsize=9, color=style.MUTED, pad=10)
 
 
 def _shaft(axes: Axes, data: Data) -> None:
     _titled(axes, "Confirmed by the shaft less stepped", "microsteps")
     axes.set_ylabel("microsteps")
     with _nothing(axes, bool(data.story.step_fl), "unknown: the calibration is not in the file") as go:
-        if not go:
+        if not go or not data.story.step_fl:
             return
         off = (data.confirmed - data.volume) * FL_PER_NL / data.story.step_fl
         axes.axhline(0, color=style.FAINT, linewidth=0.8)
@@ -377,9 +371,7 @@ def flow(data: Data) -> Figure:
                 gap = not t or t[-1] < start
                 t += [np.nan, start, end] if gap else [start, end]
                 value += [np.nan, rate / NL_PER_ML, rate / NL_PER_ML] if gap else [rate / NL_PER_ML] * 2
-            axes.plot(
-                data.time(np.array(t)), value, color=style.STEPPED, linewidth=1.4, label="stepped, mean between records"
-            )
+            axes.plot(data.time(t), value, color=style.STEPPED, linewidth=1.4, label="stepped, mean between records")
             _flow_scale(axes, seen)
             _flow_boluses(axes, data)
             _mark_alarms(axes, data, names=False)
@@ -421,6 +413,14 @@ def _flow_boluses(axes: Axes, data: Data) -> None:
 # --- pressure, reservoir
 
 
+def _mmhg(kpa: Any) -> Any:
+    return kpa * MMHG_PER_KPA
+
+
+def _kpa(mmhg: Any) -> Any:
+    return mmhg / MMHG_PER_KPA
+
+
 def pressure(data: Data) -> Figure:
     """Pressure with the limit at which the pump stops."""
     figure = _figure(HALF, 3.5)
@@ -438,7 +438,7 @@ def pressure(data: Data) -> Figure:
         )  # fmt: skip
         top = max(top, limit)
     axes.set_ylim(min(0.0, float(np.nanmin(data.pressure, initial=0)) / KPA), max(top, 1.0) * 1.14)
-    right = axes.secondary_yaxis("right", functions=(lambda v: v * MMHG_PER_KPA, lambda v: v / MMHG_PER_KPA))
+    right = axes.secondary_yaxis("right", functions=(_mmhg, _kpa))
     right.spines["right"].set_visible(False)
     _mark_alarms(axes, data, names=True)
     _times(axes, data)
@@ -451,13 +451,13 @@ def reservoir(data: Data) -> Figure:
     axes = figure.subplots()
     _titled(axes, "Left in the syringe", "mL")
     left = data.reservoir / NL_PER_ML
-    filled = [index + 1 for index in np.flatnonzero(np.diff(data.reservoir) > 0)]
+    filled = [int(index) + 1 for index in np.flatnonzero(np.diff(data.reservoir) > 0)]
     axes.plot(*data.line(left, filled), color=style.RESERVOIR, linewidth=2)
     axes.fill_between(*data.line(left, filled), color=style.RESERVOIR, alpha=0.15, linewidth=0)
     limits = data.story.source.latest("limits")
     for name, words, color, place, side in (
         ("reservoir_low_nl", "low", style.WARN, 0.015, "left"),
-        ("reservoir_empty_nl", "empty", style.ALARM, 0.985, "right"),
+        ("reservoir_empty_nl", "empty", style.ALARM, 0.36, "left"),
     ):
         if name in limits:
             level = int(limits[name]) / NL_PER_ML
@@ -475,7 +475,7 @@ def reservoir(data: Data) -> Figure:
 
 
 def _projection(axes: Axes, data: Data) -> None:
-    """Until when it would last, as far as the pump or the run's mean tells; cut at PROJECTED_MAX of the run's length."""
+    """Until when it would last, as far as the pump or the run's mean tells; at most PROJECTED_MAX of the run more."""
     story = data.story
     future = story.projection()
     if future is None or not data.t.size:
@@ -490,9 +490,9 @@ def _projection(axes: Axes, data: Data) -> None:
         linestyle=(0, (1, 2)),
     )  # fmt: skip
     axes.set_xlim(right=data.time(until + span * 0.02))
-    axes.text(
-        data.time(until), end_ml, "reckoned  ", ha="right", va="bottom", fontsize=8,
-        color=style.MUTED,
+    axes.annotate(
+        "if it went on", (data.time((story.end + until) / 2), (start_ml + end_ml) / 2), xytext=(4, 3),
+        textcoords="offset points", fontsize=8, color=style.MUTED,
     )  # fmt: skip
 
 

@@ -173,7 +173,8 @@ def _verdict(checks: Sequence[Check]) -> str:
         f"<span><b>{esc(check.title)}</b>{esc(check.text)}</span></li>"
         for check in checks
     )
-    return f'<p class="verdict" style="border-color:{style.LEVELS[level]}">{esc(text)}</p>\n<ul class="checks">{items}</ul>'
+    line = f'<p class="verdict" style="border-color:{style.LEVELS[level]}">{esc(text)}</p>'
+    return f'{line}\n<ul class="checks">{items}</ul>'
 
 
 # --- captions
@@ -181,9 +182,9 @@ def _verdict(checks: Sequence[Check]) -> str:
 
 def _delivery_caption(story: Story) -> str:
     text = (
-        "Commanded: worked out from the recorded orders. Stepped: pulses counted at the motor driver. Confirmed: the "
+        "Commanded: worked out from the recorded orders. Stepped: pulses counted at the motor driver. Confirmed: steps "
+        "that the shaft encoder saw."
     )
-    text += "steps that the shaft encoder saw."
     if story.slack_nl(story.end):
         text += " After a power loss the pump can't know the last 100 uL: both ends of the range are drawn."
     if story.axis.gaps:

@@ -107,8 +107,8 @@ class Mark:
 
 @dataclass(frozen=True)
 class Projection:
-    """Where the reservoir is heading: from `left_nl` at the end of the recording to `empty_nl` at `empty_at`. `by_pump`:
-    the pump reckoned it from what runs; else it is the mean rate of the run going on."""
+    """Where the reservoir is heading: from `left_nl` at the end of the recording to `empty_nl` at `empty_at`.
+    `by_pump`: the pump reckoned it from what runs; else it is the mean rate of the run going on."""
 
     left_nl: int
     empty_nl: int
@@ -279,8 +279,8 @@ def _points(
     raws = [
         _Raw(
             axis.at(r.boot, r.uptime_s), r.seq, r.boot, r.values["stepped_nl"], r.values["life_nl"],
-            r.values["confirmed_nl"], r.values["pressure_pa"] if r.values["supply_mv"] else None, r.values["reservoir_nl"],
-            word(STATES, r.values["state"]),
+            r.values["confirmed_nl"], r.values["pressure_pa"] if r.values["supply_mv"] else None,
+            r.values["reservoir_nl"], word(STATES, r.values["state"]),
         )
         for r in records
         if r.name == "commit" and not r.restated

@@ -57,9 +57,11 @@ main { max-width: 1280px; margin: 28px auto; background: #fff; padding: 52px 60p
   box-shadow: 0 1px 3px rgba(23, 33, 43, .16); }
 .kicker { text-transform: uppercase; letter-spacing: .14em; font-size: 12px; font-weight: 600; color: var(--muted);
   display: flex; justify-content: space-between; gap: 24px; border-bottom: 2px solid var(--ink); padding-bottom: 10px; }
-h1 { font-size: 40px; line-height: 1.14; letter-spacing: -.018em; margin: 26px 0 8px; font-weight: 700; max-width: 27em; }
+h1 { font-size: 40px; line-height: 1.14; letter-spacing: -.018em; margin: 26px 0 8px; font-weight: 700;
+  max-width: 27em; }
 .lead { font-size: 18px; color: var(--muted); margin: 0 0 26px; max-width: 58em; }
-h2 { font-size: 20px; letter-spacing: -.005em; margin: 44px 0 10px; padding-top: 14px; border-top: 1px solid var(--grid); }
+h2 { font-size: 20px; letter-spacing: -.005em; margin: 44px 0 10px; padding-top: 14px;
+  border-top: 1px solid var(--grid); }
 .tiles { display: grid; grid-template-columns: repeat(4, 1fr); border-top: 1px solid var(--grid);
   border-left: 1px solid var(--grid); margin: 0 0 22px; }
 .tile { padding: 15px 18px 13px; border-right: 1px solid var(--grid); border-bottom: 1px solid var(--grid); }
@@ -76,8 +78,8 @@ h2 { font-size: 20px; letter-spacing: -.005em; margin: 44px 0 10px; padding-top:
   padding: 0; list-style: none; font-size: 13.5px; line-height: 1.4; }
 .checks li { display: grid; grid-template-columns: 22px 1fr; gap: 8px; }
 .checks b { display: block; font-size: 13.5px; }
-.dot { width: 20px; height: 20px; border-radius: 50%%; color: #fff; font-size: 12px; font-weight: 700; line-height: 20px;
-  text-align: center; }
+.dot { width: 20px; height: 20px; border-radius: 50%%; color: #fff; font-size: 12px; font-weight: 700;
+  line-height: 20px; text-align: center; }
 figure { margin: 18px 0 6px; break-inside: avoid; }
 figure img { width: 100%%; height: auto; display: block; }
 figcaption { font-size: 12.5px; color: var(--muted); margin-top: 4px; }
@@ -115,7 +117,8 @@ pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono"
   main { box-shadow: none; margin: 0; padding: 0; max-width: none; }
   h1 { font-size: 27px; margin-top: 14px; } .lead { font-size: 13px; margin-bottom: 14px; }
   h2 { break-after: avoid; margin-top: 22px; font-size: 15px; }
-  .tile { padding: 8px 10px; } .tile .value { font-size: 20px; } .tile .value.range { font-size: 14px; line-height: 24px; }
+  .tile { padding: 8px 10px; } .tile .value { font-size: 20px; }
+  .tile .value.range { font-size: 14px; line-height: 24px; }
   .tile .value small { font-size: 11px; }
   .tile .name, .tile .more, .checks, .checks b, figcaption, .note { font-size: 9.5px; }
   .verdict { font-size: 14px; padding: 8px 14px; margin-bottom: 10px; } .checks { margin-bottom: 10px; gap: 6px 16px;

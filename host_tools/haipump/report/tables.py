@@ -164,8 +164,8 @@ def periods(story: Story) -> tuple[str, str]:
     for number, (a, b) in enumerate(marks, 1):
         rows.append(_period(story, str(number), a, b, most))
     note = (
-        f'<p class="note">A {name} goes from the last record before it to the last record in it, so that nothing has to '
-        "be interpolated; what was commanded is worked out for the same time.</p>"
+        f'<p class="note">A {name} goes from the last record before it to the last record in it, so that nothing has '
+        "to be interpolated; what was commanded is worked out for the same time.</p>"
     )
     foot: list[str] = []
     if marks:
