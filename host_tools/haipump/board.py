@@ -20,7 +20,6 @@ CHUNK_BYTES = 1_024  # of a file, in one snippet: the board compiles it, so it n
 READ_TIMEOUT_S = 2.0
 WRITE_TIMEOUT_S = 5.0
 RUN_TIMEOUT_S = 10
-PROMPT_TIMEOUT_S = 5
 
 _FACTS = """\
 import sys, os, machine, binascii
@@ -95,8 +94,8 @@ class Board:
         self.port = port
         self._transport: SerialTransport | None = None
 
-    def open(self, patience_s: int = PROMPT_TIMEOUT_S) -> None:
-        """Interrupt whatever runs, and start the interpreter anew without main.py; wait at most so long for each."""
+    def open(self, patience_s: int) -> None:
+        """Interrupt whatever runs, start the interpreter anew without main.py; wait at most so long for each."""
         self.close()
         with _ours():
             # mpremote treats a pty otherwise than a port, and knows it by its name.

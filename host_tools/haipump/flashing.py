@@ -49,6 +49,8 @@ SPARE_BLOCKS = 4
 PROBE_S = 1.0
 PROBES_MAX = 2
 HEARD_MAX = 200
+PROMPT_S = 5
+SERVICE_S = 2.0  # for an answer that is lost in the restart: the prompt says it as well
 BACK_S = 30.0  # for a reset, the computer's look at the new USB device, and the first answer
 RETRY_S = 0.2
 LOAD_S = 60  # a Pico compiles some fifty files
@@ -268,14 +270,14 @@ class Flasher:
             return self._look_at_pump()
         board = Board(self._where.port)
         try:
-            board.open()
+            board.open(PROMPT_S)
         except BoardError as failure:
             text = heard[-HEARD_MAX:].decode("ascii", "backslashreplace").strip()
             said = f'it said "{text}"' if text else "it said nothing"
             raise NotFlashable(
                 f"neither a pump nor MicroPython answers at {self._where.port}: {said} ({failure})",
                 UNCHANGED,
-                f"is it the right port (`haipump ports`)? Unplug it and plug it in again; if that is no help, {BOOTSEL}",
+                f"is it the right port (`haipump ports`)? Unplug it, plug it in again; if that is no help, {BOOTSEL}",
             ) from failure
         self._board = board
         with self._explained():
@@ -382,7 +384,7 @@ class Flasher:
     def _enter_service(self, found: Found, progress: Progress) -> None:
         """Ask the pump to make way, and wait for the prompt. Raises Refused, FlashFailed."""
         progress("Asking the pump to make way", 0, 0)
-        with connect(self._where.port, self.key) as pump, contextlib.suppress(CommunicationError):
+        with connect(self._where.port, self.key, SERVICE_S) as pump, contextlib.suppress(CommunicationError):
             pump.service()  # whether it did when its answer is lost shows in a moment
         deadline = time.monotonic() + self.back_s
         failure: BoardError | None = None
@@ -390,7 +392,7 @@ class Flasher:
             time.sleep(RETRY_S)
             board = Board(self._port_now())
             try:
-                board.open()
+                board.open(PROMPT_S)
                 device = board.facts().device
             except BoardError as again:
                 failure = again
@@ -450,7 +452,7 @@ class Flasher:
                 True,
             )
         progress("Loading it once", 0, 0)
-        board.open()  # with an empty memory, as at a start
+        board.open(PROMPT_S)  # with an empty memory, as at a start
         try:
             board.run(_LOAD, LOAD_S)
         except BoardRefused as failure:

@@ -1,0 +1,74 @@
+"""Fixtures of the flashing tests: a small application to ship, and a Pico on a pty that the computer sees on USB."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from haipump import flashing
+from haipump.transport import discovery
+from haipump.transport.obstacles import PICO_VENDOR
+from tests.host.flash.fake_board import FakeBoard
+
+FILES = {
+    "boot.py": b"import micropython\n",
+    "main.py": b"import haipump_fw.app\n",
+    "haipump_fw/__init__.py": b"",
+    "haipump_fw/app.py": b"# an application\n" * 300,  # more than one piece
+    "haipump_fw/ports/__init__.py": b'"""Ports."""\n',
+    "haipump_fw/ports/rp2/__init__.py": b"",
+    "haipump_fw/ports/rp2/board.py": b"PINS = 3\n",
+    "haipump_fw/ports/rp2/scratch.py": b"CAUSE_REQUEST = 1\n",
+}
+
+
+def checkout(folder: Path, files: dict[str, bytes]) -> Path:
+    """A source tree with these files and their manifest; the folder of the package."""
+    for name, data in {**files, "manifest": "\n".join(["# shipped", *files]).encode()}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder / "haipump_fw"
+
+
+@pytest.fixture
+def ships(tmp_path: Path) -> flashing.Shipped:
+    return flashing.shipped(checkout(tmp_path / "firmware", FILES))
+
+
+@pytest.fixture
+def make_board(tmp_path: Path, ships: flashing.Shipped, monkeypatch) -> Iterator[Callable[..., FakeBoard]]:
+    """Makes boards, not yet plugged in; USB lists those that are."""
+    boards: list[FakeBoard] = []
+
+    def make(**options: str) -> FakeBoard:
+        boards.append(FakeBoard(tmp_path / f"pico{len(boards)}", ships, **options))
+        return boards[-1]
+
+    def usb() -> list[SimpleNamespace]:
+        return [
+            SimpleNamespace(
+                device=board.port,
+                vid=PICO_VENDOR,
+                product="Board in FS mode",
+                serial_number=board.device,
+                description="",
+            )
+            for board in boards
+            if board.present
+        ]
+
+    monkeypatch.setattr(discovery.list_ports, "comports", usb)
+    monkeypatch.setattr(flashing, "RETRY_S", 0.02)
+    monkeypatch.setattr(flashing, "PROBE_S", 0.2)
+    yield make
+    for board in boards:
+        board.close()
+
+
+@pytest.fixture
+def pico(make_board) -> FakeBoard:
+    """One that has nothing on it, plugged in by `boot`."""
+    return make_board()
