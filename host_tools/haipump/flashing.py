@@ -506,9 +506,9 @@ class Flasher:
             if self._board is not None and not isinstance(failure, BoardRefused):
                 self._board.close()  # no use in asking it to go back
                 self._board = None
-            raise self._broken_off(f"installing broke off: {failure}") from failure
+            raise self._broken_off(f"the work on the Pico broke off: {failure}") from failure
         except KeyboardInterrupt:
-            raise self._broken_off("installing was interrupted") from None
+            raise self._broken_off("the work on the Pico was interrupted") from None
 
     def _broken_off(self, what: str) -> FlashFailed:
         if self._state == HALF:
