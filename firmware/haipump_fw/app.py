@@ -14,7 +14,7 @@ from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import profiles
 from haipump_fw.core.alarms import Alarms
-from haipump_fw.core.clock import TICKS_MASK, Uptime, ticks_diff
+from haipump_fw.core.clock import Deadline, Uptime, ticks_add, ticks_diff
 from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, COMMIT_NL, Ledger
 from haipump_fw.core.machine import Machine
 from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
@@ -47,7 +47,7 @@ HEAR_BYTES = const(64)
 HEAR_MAX = const(4)  # reads of HEAR_BYTES in one pass
 SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
 SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
-PRESS_MIN_US = const(50_000)  # a second press of one button within this time is contact bounce
+PRESS_MIN_MS = const(50)  # a second press of one button within this time is contact bounce
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
@@ -103,7 +103,9 @@ class App:
         self.refill_begun = False
         self.at_end = "stop"
         self.leave_for_service = False
-        self.empty_at_s = -1
+        self._empty_at_s = -1
+        self._empty_known = False  # worked out when somebody asks
+        self._syringe_known = True
         self.finished = []
         self.supply_mv = 0
         self.temperature_mc = 0
@@ -119,17 +121,18 @@ class App:
         self._commit_at_s = 0
         self._slow_at_s = 0
         self._paused_at_s = 0
-        self._due_us = -1
+        self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self.clock.tick
         self._checked_period_us = 0  # step period for which the next check was planned
         self._signal_tick = self.clock.tick
         self._burst_at = 0
-        self._press_tick = [self.clock.tick] * 8
+        self._bounces = [Deadline() for _ in range(8)]  # until then a press of that button is contact bounce
         self._muted = False
+        self._storing = False  # the flash took something in this pass: what waits behind it comes in the next
         self._shown = -1  # LEDs as they are lit; -1: look again
         self._buf = bytearray(HEAR_BYTES)
         self.telemetry_ms = 0
-        self._telemetry_tick = 0
+        self._telemetry_at = Deadline()
         nonce = "%x" % self.storage.boot + binascii.hexlify(ports.system.random(8)).decode()
         self.session = Session(
             Commands(self),
@@ -160,17 +163,22 @@ class App:
             ledger.reservoir_base_nl = commit.values["reservoir_nl"]
             ledger.primed_nl = storage.last("carry", "primed_nl", 0)
             ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
-            ledger.unsure_nl = storage.last("carry", "unsure_nl", 0)  # of earlier power losses with this syringe
+            ledger.unsure_nl = commit.values["unsure_nl"]  # of earlier power losses with this syringe
             ledger.orders = storage.last("carry", "orders", 0)
             ledger.lost_steps = storage.last("carry", "lost_steps", 0)
             if not running:
-                self.delivery.planner.restore(storage.last("carry", "phase_quanta", 0))
+                self._restore_carry()
+        self._check_syringe(commit)
         open_orders = storage.known["intents"]
-        if running or open_orders:
+        # A commit of a later run than the order's has this already: the power went again before the order was closed.
+        if running or [intent for intent in open_orders if commit is None or intent.boot == commit.boot]:
             ledger.unsure_nl += COMMIT_NL
             ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
         cause = self.reset_cause
         storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
+        self.supply_mv = self.ports.sensors.supply_mv()
+        self.supervision.pressure(self.ports.sensors.pressure_raw())
+        self.commit()  # before the orders are closed: from here on the range is known, whatever happens
         for intent in open_orders:
             values = intent.values
             storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0)
@@ -180,6 +188,33 @@ class App:
             self.alarms.set("power_lost", 0)
         for name in ("unexpected_reset", "power_lost"):
             self.alarms.unset(name)  # they tell of the past: latched until acknowledged
+
+    def _restore_carry(self):
+        """The fraction and the play of a run that ended at rest; a fraction of another calibration is given up."""
+        delivery = self.delivery
+        carry_q = self.storage.last("carry", "phase_quanta", 0)
+        if abs(carry_q) <= delivery.planner.step_q:
+            delivery.planner.restore(carry_q)
+        delivery.slack = min(self.storage.last("carry", "slack_steps", 0), delivery.backlash)
+
+    def _check_syringe(self, commit):
+        """A loading that the power interrupted: the volume is not known, so a syringe has to be loaded again."""
+        syringe = self.storage.known["syringe"]
+        if syringe is None:
+            return
+        # copies restate what is long past: only two originals can be out of order
+        fresh = commit is not None and not syringe.restated and not commit.restated
+        interrupted = commit is None or (fresh and syringe.seq > commit.seq)
+        if interrupted or syringe.values["syringe_nl"] != self.values["syringe_nl"]:
+            self._syringe_known = False
+            self.ledger.reservoir_base_nl = 0
+
+    def syringe_loaded(self):
+        """A syringe of known size and volume is in the pump."""
+        return self._syringe_known and self.values["syringe_nl"] > 0
+
+    def syringe_was_loaded(self):
+        self._syringe_known = True
 
     def _power_on(self):
         self.ports.watchdog.start(WATCHDOG_MS)
@@ -250,12 +285,17 @@ class App:
 
     def _close_books(self):
         """Before the motor goes off: steps that the shaft did not show are remembered."""
-        self.delivery.account()
+        self._look_at_shaft()
         if self.delivery.move is None:
             self._missing_steps += self.unseen_steps()
         self.supervision.forget_shaft()
         for name in ("motor_stall", "step_count", "steps_late"):
             self.alarms.unset(name)  # with the motor off there is nothing to compare: latched until acknowledged
+
+    def _look_at_shaft(self):
+        """Books and encoder of the same moment, so that steps on their way are not taken for missing ones."""
+        self.delivery.account()
+        self.supervision.shaft(self.ports.sensors.encoder_raw(), self.delivery.expected)
 
     def unseen_steps(self):
         """Steps of this motor run that the shaft has not shown (noise included)."""
@@ -331,6 +371,9 @@ class App:
                 self.fire("bolus_over", "complete")
             elif order.source in DOSE:
                 self._infusion_over(kvo)
+            elif order.source == HOME:
+                self.raise_alarm("end_of_travel")  # it went the whole way, and there was no switch
+                self.fire("motion_over", "no_switch")
             else:
                 self.fire("motion_over", "complete")
         self.changed()
@@ -340,6 +383,7 @@ class App:
         self.alarms.unset("infusion_complete")
         if kvo:
             order = new_order(0, KVO, 0, kvo)
+            order.top = kvo
             self.delivery.start(self.now_us(), order, profiles.rate(kvo, self.delivery.limits))
         else:
             self.at_end = "stop"
@@ -410,7 +454,7 @@ class App:
         self.changed()
 
     def changed(self):
-        """Ends, limits by volume, and time to empty: worked out again after every change."""
+        """Ends and limits by volume are worked out again after every change, the time to empty when it is asked for."""
         delivery = self.delivery
         delivery.changed = False
         now_us = self.clock.now_us()
@@ -419,10 +463,14 @@ class App:
         if wake >= 0:
             early = wake - WAKE_EARLY_US
             wake = early if early > now_us else max(wake, now_us + US_PER_S)
-        self._due_us = wake if end < 0 or 0 <= wake < end else end
+        due = wake if end < 0 or 0 <= wake < end else end
+        if due < 0:
+            self._due.clear()
+        else:
+            self._due.set(due)
         self._low_steps = self.ledger.steps_until(self.values["reservoir_low_nl"])
         self._empty_steps = self.ledger.steps_until(self.values["reservoir_empty_nl"])
-        self.empty_at_s = self.empty_at(now_us)
+        self._empty_known = False
         self._check_tick = self.clock.tick
 
     def empty_at(self, now_us, basal=None, bolus=None, extended=None):
@@ -489,8 +537,9 @@ class App:
         return self.kvo_after(self.at_end, end_rate(order.profiles[0], order.elapsed_us(order.end_us)))
 
     def reservoir_nl(self):
+        """Volume in the syringe, never more than fits."""
         self.delivery.account()
-        return self.ledger.reservoir_nl(self.delivery.net_steps)
+        return min(self.values["syringe_nl"], self.ledger.reservoir_nl(self.delivery.net_steps))
 
     def running_dose(self):
         """(planned quanta, booked steps) of the dose orders that run, settled now."""
@@ -502,14 +551,25 @@ class App:
 
     def confirmed_nl(self, booked):
         """Stepped volume less what the shaft did not show."""
-        return self.ledger.confirmed_nl(self.ledger.steps + booked - self.unseen_total())
+        return self.ledger.confirmed_nl(booked - self.unseen_total())
 
     def commit(self):
         """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
+        self._look_at_shaft()
         _, booked = self.running_dose()
         ledger = self.ledger
         net_steps = self.delivery.net_steps
         basal = self.delivery.basal
+        if self.machine.state not in RUNNING:
+            self.storage.record(
+                "carry",
+                self.delivery.planner.carry_q,
+                ledger.primed_nl,
+                ledger.withdrawn_nl,
+                ledger.orders,
+                ledger.lost_steps + self.unseen_total(),
+                self.delivery.slack,
+            )
         self.storage.record(
             "commit",
             self.machine.index(),
@@ -520,17 +580,8 @@ class App:
             self.supervision.pressure_pa(),
             min(self.supply_mv, 0xFFFF),
             ledger.reservoir_nl(net_steps),
+            ledger.unsure_nl,
         )
-        if self.machine.state not in RUNNING:
-            self.storage.record(
-                "carry",
-                self.delivery.planner.carry_q,
-                ledger.primed_nl,
-                ledger.withdrawn_nl,
-                ledger.unsure_nl,
-                ledger.orders,
-                ledger.lost_steps + self.unseen_total(),
-            )
         self._commit_at_s = self.clock.s + COMMIT_EARLY_S
         self._commit_steps = net_steps + COMMIT_EARLY_NL * FL_PER_NL // ledger.step_fl
 
@@ -540,7 +591,7 @@ class App:
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
         now = self.clock.update()
         full = self._hear()
-        self._look_at_inputs(now)
+        self._look_at_inputs()
         delivery = self.delivery
         if delivery.moving():
             delivery.feed()
@@ -551,23 +602,24 @@ class App:
                 self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
-        if self._due_us >= 0 and self.clock.now_us() >= self._due_us:
-            self._due()
+        if self._due.passed(self.clock):
+            self._on_due()
         if ticks_diff(self._check_tick, now) <= 0:
             self._supervise(now)
         if self.alarms.changed:
             self._tell_alarms()
         if self.alarms.standing or self._shown < 0:
             self._signal(now)
+        self._storing = False
         if self.storage.busy:
-            self.storage.work(self.window_us())
+            self._storing = self.storage.work(self.window_us())
             if self.values is not self.storage.settings.values:
                 self.refresh()  # a save that had to wait for its window
         if not full:
             self.session.work()
             self._speak()
-        if self.telemetry_ms and ticks_diff(self._telemetry_tick, now) <= 0:
-            self._telemetry(now)
+        if self._telemetry_at.passed(self.clock):
+            self._telemetry()
         if self.leave_for_service and not self.storage.journal.pending:
             if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
                 self.ports.system.enter_service()
@@ -607,7 +659,7 @@ class App:
 
     def _sleep_us(self, full):
         session = self.session
-        if full or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
+        if full or self._storing or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
             return 0
         now = self.clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
@@ -615,15 +667,12 @@ class App:
             sleep = min(sleep, self.delivery.next_feed_us())
         if self.alarms.standing:
             sleep = min(sleep, ticks_diff(self._signal_tick, now))
-        if self.telemetry_ms:
-            sleep = min(sleep, ticks_diff(self._telemetry_tick, now))
+        sleep = min(sleep, self._telemetry_at.left_us(self.clock))
         if self._muted or self.leave_for_service:
             sleep = min(sleep, SPEAK_RETRY_US)
-        if self._due_us >= 0:
-            sleep = min(sleep, self._due_us - self.clock.now_us())
-        return max(0, sleep)
+        return max(0, min(sleep, self._due.left_us(self.clock)))
 
-    def _due(self):
+    def _on_due(self):
         t_us = self.clock.now_us()
         if self.delivery.ended(t_us):
             self._finish()
@@ -633,10 +682,10 @@ class App:
 
     # --- inputs
 
-    def _look_at_inputs(self, now):
+    def _look_at_inputs(self):
         pressed = self.ports.inputs.pressed()
         if pressed:
-            self._buttons(pressed, now)
+            self._buttons(pressed)
         inputs = self.ports.inputs.read()
         if inputs != self.inputs:
             self.inputs = inputs
@@ -644,16 +693,16 @@ class App:
         elif self.delivery.moving() and inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG):
             self._judge_inputs()
 
-    def _buttons(self, pressed, now):
+    def _buttons(self, pressed):
         for bit in (contract.IN_STOP, contract.IN_START, contract.IN_SILENCE):
             if not pressed & bit:
                 continue
             if bit == contract.IN_STOP:
                 self.stop("button")
-            place = bit >> 5
-            if ticks_diff(now, self._press_tick[place]) < PRESS_MIN_US:
+            bounce = self._bounces[bit >> 5]
+            if bounce.s >= 0 and not bounce.passed(self.clock):
                 continue
-            self._press_tick[place] = now
+            bounce.after(self.clock, PRESS_MIN_MS)
             if bit == contract.IN_START:
                 name = "start"
                 if self.machine.state == "paused":
@@ -697,6 +746,10 @@ class App:
         delivery = self.delivery
         state = self.machine.state
         high = supervision.pressure(sensors.pressure_raw())
+        if not supervision.sensor_dead():
+            self.alarms.unset("pressure_sensor")
+        elif state in DELIVERING:  # suction while handling is no fault
+            self.raise_alarm("pressure_sensor")
         period = TICK_MAX_US
         if delivery.moving():
             delivery.account()
@@ -711,9 +764,10 @@ class App:
             step_us = delivery.period_us()
             self._checked_period_us = step_us
             steps = TICK_STEPS
-            for limit in (self._low_steps, self._empty_steps):  # look when one of them is reached, not later
-                if 0 < limit - delivery.net_steps < steps:
-                    steps = limit - delivery.net_steps
+            if 0 < self._low_steps - delivery.net_steps < steps:  # look when it is reached, not later
+                steps = self._low_steps - delivery.net_steps
+            if 0 < self._empty_steps - delivery.net_steps < steps:
+                steps = self._empty_steps - delivery.net_steps
             period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
         if supervision.pressure_fell():
             self.alarms.unset("occlusion")
@@ -721,7 +775,7 @@ class App:
             self.raise_alarm("paused_too_long")
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
-        self._check_tick = (now + period) & TICKS_MASK
+        self._check_tick = ticks_add(now, period)
 
     def _check_volume(self, net_steps):
         if self.delivery.direction > 0:  # each by itself: "low" may be set below "empty"
@@ -751,13 +805,15 @@ class App:
     def raise_alarm(self, name):
         """The condition of an alarm holds: stop first if its action says so, then tell."""
         row = alarm_table.ALARMS[self.alarms.index(name)]
-        if row[alarm_table.ACTION] == alarm_table.STOP and self.machine.state in RUNNING + ("paused",):
+        stopping = self.machine.state in RUNNING or self.machine.state == "paused"
+        if row[alarm_table.ACTION] == alarm_table.STOP and stopping:
             self.delivery.switch_off()
             self.alarms.set(name, self.clock.s)
             self._close_books()
             for order in self.delivery.stop(self.now_us()):
                 self._close(order, _ALARM)
-            self.fire("alarm_stop", name)
+            # steps that were not commanded: nothing runs again before a self test
+            self.fire("fail" if name == "step_count" else "alarm_stop", name)
         else:
             self.alarms.set(name, self.clock.s)
 
@@ -804,7 +860,7 @@ class App:
         if priority == 0:
             self.ports.panel.tone(0)
             self._show(lights)
-            self._signal_tick = (now + TICK_MAX_US) & TICKS_MASK
+            self._signal_tick = ticks_add(now, TICK_MAX_US)
             return
         if ticks_diff(self._signal_tick, now) > 0:
             return
@@ -819,7 +875,7 @@ class App:
         elif on and priority == alarm_table.MEDIUM:
             lights |= contract.LED_YELLOW
         self._show(lights)
-        self._signal_tick = (now + burst[at] * 1000) & TICKS_MASK
+        self._signal_tick = ticks_add(now, burst[at] * 1000)
 
     def _show(self, lights):
         if lights != self._shown:
@@ -829,11 +885,14 @@ class App:
     # --- telemetry
 
     def set_telemetry(self, period_ms):
+        """A `tele` event every so many milliseconds from now on; 0: no more."""
         self.telemetry_ms = period_ms
-        self._telemetry_tick = self.clock.tick
+        self._telemetry_at.clear()
+        if period_ms:
+            self._telemetry_at.after(self.clock, 0)
 
-    def _telemetry(self, now):
-        self._telemetry_tick = (now + min(self.telemetry_ms, 300_000) * 1000) & TICKS_MASK
+    def _telemetry(self):
+        self._telemetry_at.after(self.clock, self.telemetry_ms)
         now_us = self.clock.now_us()
         _, booked = self.running_dose()
         top = self.alarms.top()
@@ -854,4 +913,8 @@ class App:
         )
 
     def empty_in_s(self):
-        return -1 if self.empty_at_s < 0 else max(0, self.empty_at_s - self.clock.s)
+        """Seconds until the reservoir is empty with what is ordered, -1: never."""
+        if not self._empty_known:
+            self._empty_at_s = self.empty_at(self.clock.now_us())
+            self._empty_known = True
+        return -1 if self._empty_at_s < 0 else max(0, self._empty_at_s - self.clock.s)

@@ -31,10 +31,14 @@ from haipump_fw.delivery import (
 )
 from haipump_fw.proto import programme
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import RESULTS, SOURCES
+from haipump_fw.core.supervision import limit_raw
+from haipump_fw.proto.messages import RESULTS, SOURCES, TELEMETRY_PERIOD_MIN_MS
+from haipump_fw.selftest import PRESSURE_RAW_MAX
 
 JUMP = const(10)  # a rate this many times higher or lower than the running one, or a bolus than the last, is a slip
+STAIRS_MAX = const(128)  # of one acceleration: more would take too long to work out, and too much memory
 _RUNNING = RESULTS.index("running")
+_STOPPED = RESULTS.index("stopped")
 _VARYING = (
     "empty_in_s",
     "reservoir_nl",
@@ -80,7 +84,7 @@ class Commands:
         verb, fields, blob, before = plan
         pairs, execute = self._prepared(verb, fields, blob)
         for was, now in zip(before, pairs):
-            if was != now and now[0] not in _VARYING:
+            if was != now and now[0] not in _VARYING and verb != "prepare_kvo":  # KVO follows the running rate
                 raise Refused("token", [("what", "changed"), ("field", now[0]), ("value", now[1])])
         execute(order_id)
         return [("state", self.app.machine.state), ("order", order_id)]
@@ -121,7 +125,7 @@ class Commands:
         standing = app.alarms.forbids(alarm_table.STOP)
         if standing is not None:
             raise Refused("alarm", [("alarm", standing)])
-        if app.values["syringe_nl"] == 0:
+        if not app.syringe_loaded():
             raise Refused("syringe", [("what", "none_loaded")])
         if not app.ports.inputs.read() & contract.IN_CAPTURED:
             raise Refused("syringe", [("what", "not_captured")])
@@ -146,10 +150,9 @@ class Commands:
             )
 
     def _check_speed(self, rate, others):
-        """All sources together stay within the motor's speed."""
+        """All sources together stay within the motor's speed, each at its fastest."""
         delivery = self.app.delivery
-        now_us = self.app.clock.now_us()
-        total = rate + sum([order.rate_nl_per_day(now_us) for order in others if order is not None])
+        total = rate + sum([order.top for order in others if order is not None])
         highest = delivery.limits.maximum * delivery.limits.step_q // US_PER_S
         if total > highest:
             raise Refused("limit", [("limit", "motor"), ("value", total), ("maximum", highest)])
@@ -159,9 +162,19 @@ class Commands:
             raise Refused("override", [("value", new), ("before", old)])
 
     def _check_reservoir(self, volume_nl):
-        reservoir_nl = self.app.reservoir_nl()
-        if volume_nl > reservoir_nl:
-            raise Refused("reservoir", [("value", volume_nl), ("reservoir_nl", reservoir_nl)])
+        """There is enough for this and the boluses that run, before the pump stops as empty."""
+        app = self.app
+        delivery = app.delivery
+        reservoir_nl = app.reservoir_nl()
+        pending_nl = app.left_nl(delivery.bolus) + app.left_nl(delivery.extended)
+        highest = max(0, reservoir_nl - app.values["reservoir_empty_nl"] - pending_nl)
+        if volume_nl > highest:
+            raise Refused("reservoir", [("value", volume_nl), ("maximum", highest), ("reservoir_nl", reservoir_nl)])
+
+    def _check_kvo(self, at_end, rate):
+        """What follows an order can be reached as well."""
+        if at_end == "kvo":
+            self._check_rate(self.app.kvo_after(at_end, rate))
 
     def _supply(self, basal=None, bolus=None, extended=None):
         """Time to empty with these started, see `App.empty_at`."""
@@ -172,19 +185,24 @@ class Commands:
             ("reservoir_nl", app.reservoir_nl()),
         ]
 
-    def _begin(self, order, event, flags, *new):
-        """Record the intent, wait for the flash, start. Nothing starts when it can't be recorded."""
+    def _begin(self, order, event, top, flags, *new):
+        """Record the intent, wait for the flash, start. Nothing starts when it can't be recorded. `top`: its highest
+        rate in nL/day."""
         app = self.app
         duration_s = 0
         for profile in new:
             if profile.total_us > 0:
                 duration_s = max(duration_s, div_up(profile.total_us, US_PER_S))
         volume_nl = order.volume_q // QUANTA_PER_NL
-        stored = app.storage.record(
-            "intent", order.number, order.source, volume_nl, duration_s, flags, abs(order.rate)
-        ) and app.storage.write(app.window_us)
-        if not stored:
-            raise Refused("storage", [("what", app.storage.problem or "journal")])
+        storage = app.storage
+        order.top = top
+        if not storage.journal.room():
+            storage.write(app.window_us)
+        if not storage.record("intent", order.number, order.source, volume_nl, duration_s, flags, abs(order.rate)):
+            raise Refused("storage", [("what", storage.problem or "journal")])
+        if not storage.write(app.window_us):
+            storage.record("result", order.number, order.source, _STOPPED, volume_nl, 0, 0)  # it never began
+            raise Refused("storage", [("what", storage.problem or "no_window")])
         app.begin(order, event, *new)
 
     # --- orders
@@ -205,6 +223,7 @@ class Commands:
         self._check_speed(rate, (delivery.bolus, delivery.extended))
         if vtbi_nl:
             self._check_reservoir(vtbi_nl)
+            self._check_kvo(at_end, rate)
         limits = delivery.limits
         present = 0 if basal is None else basal.rate_nl_per_day(now_us)
         speed = 0 if basal is None else delivery.speed_of(basal, now_us)
@@ -219,8 +238,10 @@ class Commands:
             profile = profiles.rate(rate, limits, speed)
 
         def execute(number):
+            top = max(rate, present) if ramp_s else rate
+            self._begin(new_order(number, BASAL, vtbi_nl, rate), "start_rate", top, ramp_s, profile)
             self.app.at_end = at_end
-            self._begin(new_order(number, BASAL, vtbi_nl, rate), "start_rate", ramp_s, profile)
+            self.app.changed()
 
         pairs = [
             ("rate_nl_per_day", rate),
@@ -250,7 +271,7 @@ class Commands:
         profile = profiles.rate(rate, app.delivery.limits, app.delivery.limits.speed(running, 1))
 
         def execute(number):
-            self._begin(new_order(number, KVO, 0, rate), "start_kvo", 0, profile)
+            self._begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
 
         return [("rate_nl_per_day", rate)] + self._supply(((profile,), 0)), execute
 
@@ -275,12 +296,13 @@ class Commands:
         others = (delivery.basal, delivery.extended if not extended else None)
         if not extended:
             others = (delivery.basal,)  # an immediate bolus holds the extended one
-        self._check_speed(div_up(volume_nl * 86_400, duration_s), others)
+        top = max(profile.top(), div_up(volume_nl * 86_400, duration_s))
+        self._check_speed(top, others)
 
         def execute(number):
-            self._last_bolus_nl = volume_nl
             source = EXTENDED if extended else BOLUS
-            self._begin(new_order(number, source, volume_nl), "start_bolus", 0, profile)
+            self._begin(new_order(number, source, volume_nl), "start_bolus", top, 0, profile)
+            self._last_bolus_nl = volume_nl
 
         basal = 0 if delivery.basal is None else delivery.basal.rate_nl_per_day(app.now_us())
         pairs = [
@@ -316,21 +338,22 @@ class Commands:
         plan = programme.parse(blob)
         rates, boluses, top = self._programme_items(plan)
         basal = self.app.delivery.basal
-        self._check_gentle(top)
-        self._check_speed(top, (self.app.delivery.bolus, self.app.delivery.extended))
         present = 0 if basal is None else basal.rate_nl_per_day(self.app.now_us())
-        first = rates[0][1] if rates else 0
-        if first:
-            self._check_jump(first, present, fields)
+        self._check_gentle(max(top, present))
+        self._check_speed(top, (self.app.delivery.bolus, self.app.delivery.extended))
+        for _, value, _ in rates:
+            if value:
+                self._check_jump(value, present, fields)
         flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.app.delivery.limits.step_q)
         pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
         volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL
 
         def execute(number):
-            self.app.at_end = plan.at_end
             order = new_order(number, PROGRAMME, 0)
             order.volume_q = flow.total_q + pulses.total_q
-            self._begin(order, "start_rate", plan.repeats, flow, pulses)
+            self._begin(order, "start_rate", top, plan.repeats, flow, pulses)
+            self.app.at_end = plan.at_end
+            self.app.changed()
 
         pairs = [
             ("items", len(plan.kinds)),
@@ -399,7 +422,7 @@ class Commands:
         profile = profiles.volume_at_rate(profiles.quanta(volume_nl), rate, limits)
 
         def execute(number):
-            self._begin(new_order(number, source, volume_nl, rate), event, 0, profile)
+            self._begin(new_order(number, source, volume_nl, rate), event, rate, 0, profile)
 
         pairs = [("volume_nl", volume_nl), ("duration_s", div_up(profile.total_us, US_PER_S))]
         return pairs + self._supply(bolus=profile if source == PRIME else None), execute
@@ -420,7 +443,7 @@ class Commands:
         def execute(number):
             order = new_order(number, JOG, 0, rate if steps > 0 else -rate)
             order.volume_q = abs(steps) * self.app.delivery.limits.step_q
-            self._begin(order, "start_move", 0, profile)
+            self._begin(order, "start_move", rate, 0, profile)
 
         return [("steps", steps), ("duration_s", div_up(profile.total_us, US_PER_S))], execute
 
@@ -434,7 +457,7 @@ class Commands:
         def execute(number):
             order = new_order(number, HOME, 0, rate)
             order.volume_q = steps * self.app.delivery.limits.step_q
-            self._begin(order, "start_move", 0, profile)
+            self._begin(order, "start_move", rate, 0, profile)
 
         return [("steps_max", steps)], execute
 
@@ -454,15 +477,20 @@ class Commands:
         }
 
         def execute(number):
+            # The record comes first, the commit last: a start finds from their order that the power went in between.
+            record = ("syringe", fields["reservoir_nl"], fields["step_fl"], fields["bore_um"], syringe_nl)
+            if not app.storage.record(*record) or not app.storage.write(app.window_us):
+                raise Refused("storage", [("what", app.storage.problem or "no_window")])
             self._save(changes)
             app.delivery.account()
-            net_steps = app.delivery.net_steps
-            app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], net_steps)
-            app.storage.record("syringe", fields["reservoir_nl"], fields["step_fl"], fields["bore_um"], syringe_nl)
             app.forget_unseen()
+            app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], app.delivery.net_steps)
+            app.syringe_was_loaded()
             app.commit()
-            app.storage.write(app.window_us)
+            stored = app.storage.write(app.window_us)
             app.refresh()
+            if not stored:
+                raise Refused("storage", [("what", app.storage.problem or "no_window")])
 
         step_max = app.values["max_steps_per_s"] * fields["step_fl"] * QUANTA_PER_FL // US_PER_S
         pairs = [("reservoir_nl", fields["reservoir_nl"])]
@@ -470,7 +498,21 @@ class Commands:
         return pairs + [("step_max_nl_per_day", step_max)], execute
 
     def _prepare_limits(self, fields):
+        app = self.app
+        self._check_sensor(fields)
+        flow = app.delivery.flow_nl_per_day(app.now_us())
+        if fields.get("max_rate_nl_per_day", flow) < flow:
+            raise Refused("range", [("field", "max_rate_nl_per_day"), ("minimum", flow), ("what", "running")])
         return self._prepare_values(fields, "limits", "adjust")
+
+    def _check_sensor(self, fields):
+        """The occlusion limit lies where the pressure sensor can still tell it from a short circuit."""
+        values = dict(self.app.values)
+        values.update(fields)
+        if limit_raw(values) > PRESSURE_RAW_MAX:
+            highest = (PRESSURE_RAW_MAX - values["pressure_zero_raw"]) * values["pressure_full_pa"]
+            highest //= values["pressure_span_raw"]
+            raise Refused("range", [("field", "occlusion_pa"), ("maximum", highest), ("what", "sensor")])
 
     def _prepare_calibration(self, fields):
         return self._prepare_values(fields, "calibration", "calibrate")
@@ -490,6 +532,11 @@ class Commands:
         values.update(fields)
         if values["start_steps_per_s"] > values["max_steps_per_s"]:
             raise Refused("range", [("field", "start_steps_per_s"), ("maximum", values["max_steps_per_s"])])
+        rise = max(1, values["accel_steps_per_s2"] * profiles.STAIR_US // US_PER_S)
+        if values["max_steps_per_s"] - values["start_steps_per_s"] > STAIRS_MAX * rise:
+            lowest = div_up((values["max_steps_per_s"] - values["start_steps_per_s"]) * 50, STAIRS_MAX)
+            raise Refused("range", [("field", "accel_steps_per_s2"), ("minimum", lowest)])
+        self._check_sensor(fields)
         motor = ("start_steps_per_s", "accel_steps_per_s2", "max_steps_per_s")
         if app.delivery.moving() and [name for name in motor if name in fields]:
             raise Refused("state", [("what", "stop_first")])
@@ -514,8 +561,12 @@ class Commands:
         app.storage.record("settings", app.storage.settings.generation, len(changes))
         app.delivery.account()
         if app.values["step_fl"] != was:
-            app.ledger.recalibrate(app.values["step_fl"], app.delivery.net_steps)
+            unseen = app.unseen_total()
+            app.forget_unseen()
+            app.ledger.recalibrate(app.values["step_fl"], app.delivery.net_steps, unseen)
         app.refresh()
+        if app.values["step_fl"] != was:
+            app.commit()  # with the fraction that is given up
 
     # --- one step
 
@@ -798,6 +849,8 @@ class Commands:
         return [("boot", self.app.storage.boot), ("uptime_s", clock.s), ("uptime_us", clock.us)]
 
     def _read_telemetry(self, fields):
+        if 0 < fields["period_ms"] < TELEMETRY_PERIOD_MIN_MS:
+            raise Refused("range", [("field", "period_ms"), ("minimum", TELEMETRY_PERIOD_MIN_MS)])
         self.app.set_telemetry(fields["period_ms"])
         return [("period_ms", fields["period_ms"])]
 

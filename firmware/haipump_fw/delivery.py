@@ -8,7 +8,7 @@ Words ahead follow the period (DESIGN section 3): the FIFO holds 25 ms of motion
 
 from haipump_fw.const import const
 from haipump_fw.core import profiles
-from haipump_fw.core.clock import TICKS_MASK, ticks_diff
+from haipump_fw.core.clock import ticks_add, ticks_diff
 from haipump_fw.core.dosing import WORD_MAX_US, Order, Planner
 from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_near, div_up
 
@@ -55,6 +55,7 @@ class Delivery:
         self._fifo = 0
         self._last_tick = 0  # when the last queued pulse comes
         self._last_delay = 0
+        self._parked_q = 0  # what doses carry, while another order runs
         self._debt_us = 0  # how much later than planned the queued words are
         self.backlash = 0
         self.configure(values)
@@ -103,10 +104,12 @@ class Delivery:
             self.extended = order
         else:
             self.move = order
+            self._parked_q = self.planner.park()
         back = order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0)
         self.direction = -1 if back else 1
         self._set_takeup()
         self.motor.enable(True)
+        self.uncertain = False
         order.begun_us = t_us
         order.start(self._plan_from(t_us), *new)
         if order.source == EXTENDED and self.bolus is not None:
@@ -125,7 +128,7 @@ class Delivery:
     def end(self, order, t_us):
         """Take an order out. Its steps are settled; what it left over is carried."""
         self._halt(t_us)
-        self.planner.end(order, t_us, 0)
+        self._take_out(order, t_us)
         if order is self.basal:
             self.basal = None
         elif order is self.bolus:
@@ -137,6 +140,11 @@ class Delivery:
         else:
             self.move = None
         self.replan(t_us)
+
+    def _take_out(self, order, t_us):
+        self.planner.end(order, t_us, 0)
+        if order is self.move:
+            self.planner.restore(self._parked_q)
 
     def cancel(self, order, t_us):
         """End an order before its time. A fast one slows down first and ends by itself, its volume cut to what it then
@@ -225,7 +233,7 @@ class Delivery:
         self._halt(t_us)
         ended = self.orders()
         for order in ended:
-            self.planner.end(order, t_us, 0)
+            self._take_out(order, t_us)
         self.basal = self.bolus = self.extended = self.move = None
         self.paused = False
         self.changed = True
@@ -297,7 +305,7 @@ class Delivery:
                 delay = self._word(delay)
                 if not steps.put(delay):
                     self.late = True
-                self._last_tick = (self._last_tick + delay) & TICKS_MASK
+                self._last_tick = ticks_add(self._last_tick, delay)
             else:
                 delay = self._begin(delay, t_us)
             self._last_delay = delay
@@ -312,7 +320,7 @@ class Delivery:
             self._debt_us = 1 - left
             left = 1
         self.steps.begin(self.direction, left)
-        self._last_tick = (self._clock.tick + left) & TICKS_MASK
+        self._last_tick = ticks_add(self._clock.tick, left)
         return left
 
     def _word(self, delay):

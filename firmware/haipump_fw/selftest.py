@@ -10,7 +10,7 @@ from haipump_fw import ports as contract
 from haipump_fw.const import const
 
 PRESSURE_RAW_MIN = const(500)  # a cut wire reads 0, a short 65535; the sensor's own range is 0.2 to 4.7 V, divided
-PRESSURE_RAW_MAX = const(65_000)
+PRESSURE_RAW_MAX = const(65_000)  # highest reading that is one
 SUPPLY_MV_MIN = const(4_300)
 SUPPLY_MV_MAX = const(5_600)
 TEMPERATURE_MC_MIN = const(-10_000)

@@ -64,17 +64,19 @@ class Storage:
         return sound and not self.journal.pending and not self.settings.saving
 
     def work(self, window_us):
-        """At most one flash operation that fits into the window; `busy` falls when nothing is left to do."""
+        """At most one flash operation that fits into the window. True when one was done, and more may wait; `busy` falls
+        when nothing is left to do."""
+        done = False
         if self.journal.pending:
-            if not self.journal.flush(window_us):
-                self.journal.erase_ahead(window_us)
+            done = self.journal.flush(window_us) or self.journal.erase_ahead(window_us)
         elif self.settings.window_needed():
-            self.settings.step(window_us)
+            done = self.settings.step(window_us)
         elif self.journal.needs_erase():
-            self.journal.erase_ahead(window_us)
+            done = self.journal.erase_ahead(window_us)
         else:
             self.busy = False
         self._judge()
+        return done
 
     def _judge(self):
         """A flash that is worn out is a problem at once, not when the queue is full."""

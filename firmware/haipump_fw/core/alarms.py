@@ -34,6 +34,7 @@ ALARMS = (
     (13, "unexpected_reset", MEDIUM, True, NONE),
     (14, "power_lost", MEDIUM, True, NONE),
     (15, "steps_late", HIGH, True, STOP),
+    (16, "pressure_sensor", HIGH, True, STOP),
 )
 
 # Phases of one alarm.

@@ -36,6 +36,7 @@ class Order:
         self.volume_q = volume_q
         self.rate = rate
         self.fastest = 0
+        self.top = 0  # highest rate in nL/day that it may reach, for the sum of all orders
         self.coasting = False  # held, but the motor still has to slow down
         self.coast_limits = None  # ... within these
         self.cancelled = False  # slows down and is over then
@@ -137,6 +138,12 @@ class Planner:
     def restore(self, carry_q):
         """Take over the fraction that an earlier run carried, before any order."""
         self.carry_q = self._balance_q = carry_q
+
+    def park(self):
+        """Before an order that is not dose: what doses carry is put aside. Returns it for `restore`."""
+        parked = self.carry_q
+        self.restore(0)
+        return parked
 
     # --- the schedule
 

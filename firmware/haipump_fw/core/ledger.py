@@ -37,7 +37,6 @@ class Ledger:
         self.confirmed_base_nl = 0
         self.commanded_q = 0  # of orders that have ended
         self.steps = 0
-        self.confirmed_steps = 0
         self.primed_nl = 0
         self.withdrawn_nl = 0
         self.unsure_nl = 0
@@ -48,13 +47,13 @@ class Ledger:
         self.load(reservoir_nl, net_steps)
         self.step_fl = step_fl
 
-    def recalibrate(self, step_fl, net_steps):
-        """Another volume per step from here on; what was counted stays what it was."""
+    def recalibrate(self, step_fl, net_steps, unseen):
+        """Another volume per step from here on; what was counted stays what it was. `unseen`: steps not confirmed."""
         self.reservoir_base_nl = self.reservoir_nl(net_steps)
         self.net_base = net_steps
+        self.confirmed_base_nl = self.confirmed_nl(-unseen)
         self.stepped_base_nl = self.stepped_nl(0)
-        self.confirmed_base_nl = self.confirmed_nl(0)
-        self.steps = self.confirmed_steps = 0
+        self.steps = 0
         self.step_fl = step_fl
 
     def ended(self, planned_q, steps):
@@ -81,7 +80,7 @@ class Ledger:
         return self.stepped_base_nl + self.nl(self.steps + running_steps)
 
     def confirmed_nl(self, running_steps):
-        return self.confirmed_base_nl + self.nl(self.confirmed_steps + running_steps)
+        return self.confirmed_base_nl + self.nl(self.steps + running_steps)
 
     def life_total_nl(self, running_steps):
         return self.life_nl + self.stepped_nl(running_steps)

@@ -227,20 +227,31 @@ def coast(limits, speed):
     return profile
 
 
+def _up_and_down(limits, speed, target):
+    """Stairs from `speed` to `target`, and from there to standstill."""
+    up = Pieces()
+    _approach(up, limits, min(speed, target), target)
+    return up, coast(limits, target)
+
+
 def volume_at_rate(volume_q, rate_nl_per_day, limits, from_steps_per_s=0):
     """`volume_q` at a rate, with stairs up and down where needed. The cruise is as long as the volume needs, rounded up
     to a microsecond."""
     target = limits.speed(rate_nl_per_day, 1)
-    profile = Pieces()
-    _approach(profile, limits, from_steps_per_s, target)
-    down = coast(limits, target)
-    while profile.total_q + down.total_q > volume_q and target > limits.start:
-        # too short for this speed: a lower top, at worst the speed that needs no stairs
-        target = max(limits.start, target - limits.rise)
+    profile, down = _up_and_down(limits, from_steps_per_s, target)
+    if profile.total_q + down.total_q > volume_q and target > limits.start:
+        # too short for this speed: the highest top that fits, at worst the speed that needs no stairs
+        low, high = 0, (target - limits.start) // limits.rise
+        while low < high:
+            middle = (low + high + 1) // 2
+            profile, down = _up_and_down(limits, from_steps_per_s, limits.start + middle * limits.rise)
+            if profile.total_q + down.total_q > volume_q:
+                high = middle - 1
+            else:
+                low = middle
+        target = limits.start + low * limits.rise
         rate_nl_per_day = target * limits.step_q // US_PER_S
-        profile = Pieces()
-        _approach(profile, limits, min(from_steps_per_s, target), target)
-        down = coast(limits, target)
+        profile, down = _up_and_down(limits, from_steps_per_s, target)
     cruise = volume_q - profile.total_q - down.total_q
     if cruise > 0:
         profile.add(cruise, div_up(cruise, rate_nl_per_day))

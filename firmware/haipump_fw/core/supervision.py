@@ -18,7 +18,15 @@ FULL_STEPS_PER_TURN = const(200)
 ODOMETER_SLACK = const(3)
 _ODOMETER_MASK = const((1 << 29) - 1)
 _ODOMETER_HALF = const(1 << 28)
+# Beyond these there is no reading: 4.5 kPa of suction end there as well, which no line has while something is delivered.
+RAW_ALIVE_MIN = const(64)
+RAW_ALIVE_MAX = const(65_000)
 PRESSURE_SAMPLES = const(2)  # so many samples in a row above the limit, so that one spike is no occlusion
+
+
+def limit_raw(values):
+    """Raw reading at the occlusion limit."""
+    return values["pressure_zero_raw"] + values["occlusion_pa"] * values["pressure_span_raw"] // values["pressure_full_pa"]
 
 
 class Supervision:
@@ -27,6 +35,7 @@ class Supervision:
     def __init__(self, values):
         self.pressure_raw = 0
         self._above = 0
+        self._dead = 0
         self._shaft_raw = 0
         self._turns = 0
         self._rest = 0  # raw angle since the reference, within a turn
@@ -43,7 +52,7 @@ class Supervision:
         self._span = values["pressure_span_raw"]
         self._full_pa = values["pressure_full_pa"]
         limit = values["occlusion_pa"]
-        self.limit_raw = self._zero + limit * self._span // self._full_pa
+        self.limit_raw = limit_raw(values)
         self.clear_raw = self._zero + limit * 8 // 10 * self._span // self._full_pa
         self._steps_per_turn = values["steps_per_turn"]
         # keeps (raw angle >> shift) * steps_per_turn a small integer
@@ -61,7 +70,15 @@ class Supervision:
             self._above += 1
         else:
             self._above = 0
+        if RAW_ALIVE_MIN <= raw <= RAW_ALIVE_MAX:
+            self._dead = 0
+        else:
+            self._dead += 1
         return self._above >= PRESSURE_SAMPLES
+
+    def sensor_dead(self):
+        """The last PRESSURE_SAMPLES readings were at an end of the range: a broken wire, a short circuit."""
+        return self._dead >= PRESSURE_SAMPLES
 
     def pressure_fell(self):
         """The last reading is below 80 % of the limit."""

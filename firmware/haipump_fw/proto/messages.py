@@ -215,11 +215,16 @@ RECORDS = (
     (2, "ids", "<I", "reserved"),
     (3, "intent", "<IBQIIQ", "order source volume_nl duration_s flags rate_nl_per_day"),
     (4, "result", "<IBBQQQ", "order source result planned_nl commanded_nl stepped_nl"),
-    (5, "commit", "<BBQQiiHI", "state source stepped_nl life_nl confirmed_nl pressure_pa supply_mv reservoir_nl"),
+    (
+        5,
+        "commit",
+        "<BBQQiiHII",
+        "state source stepped_nl life_nl confirmed_nl pressure_pa supply_mv reservoir_nl unsure_nl",
+    ),
     (6, "alarm", "<BBBIi", "alarm phase state order value"),
     (7, "settings", "<II", "generation changed"),
     (8, "syringe", "<IQII", "reservoir_nl step_fl bore_um syringe_nl"),
     (9, "state", "<BBB", "state was why"),
     (10, "reset", "<BI", "reason detail"),
-    (11, "carry", "<qIIIIi", "phase_quanta primed_nl withdrawn_nl unsure_nl orders lost_steps"),
+    (11, "carry", "<qIIIiH", "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps"),
 )

@@ -32,7 +32,7 @@ from haipump_fw.store.records import BODY, CHAIN, DAMAGED, EMPTY, SIZE, VALID
 
 QUEUE_MAX = const(16)  # records waiting for a window
 OPEN_MAX = const(8)  # intents without result
-AHEAD_SECTORS = const(8)
+AHEAD_SECTORS = const(16)  # 80 mL at a commit every 80 uL: more than a syringe, at rates that leave no time to erase
 SECTORS_MIN = const(8)  # below that many sound sectors the journal gives up
 RECOVER_SPAN = const(192)
 
