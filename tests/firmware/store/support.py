@@ -22,7 +22,7 @@ PAGE_US = flashmap.PAGE_WINDOW_US
 ERASE_US = flashmap.ERASE_WINDOW_US
 SECTOR = flashmap.SECTOR
 
-COMMIT = (2, 1, 1_000_000, 2_000_000, -5, 1_234, 5_012, 30_000_000)
+COMMIT = (2, 1, 1_000_000, 2_000_000, -5, 1_234, 5_012, 30_000_000, 100_000)
 
 
 def small_flash(seed: int = 0, sectors: int = 10) -> RamFlash:
@@ -56,7 +56,7 @@ def put(journal: Journal, kind: str, *values: int, boot: int = 1, uptime_s: int 
 
 def fill(journal: Journal, count: int) -> list[int]:
     """Write `count` commits (what restates comes on top)."""
-    return [put(journal, "commit", 2, 1, number, number, 0, 0, 0, 0) for number in range(count)]
+    return [put(journal, "commit", 2, 1, number, number, 0, 0, 0, 0, 0) for number in range(count)]
 
 
 def seq_of(raw: bytes) -> int:

@@ -93,7 +93,7 @@ def test_unknown_names():
 
 
 def test_every_flipped_bit_is_seen():
-    raw = made("commit", (2, 1, 1, 2, 3, 4, 5, 6))
+    raw = made("commit", (2, 1, 1, 2, 3, 4, 5, 6, 7))
     for bit in range(512):
         bad = bytearray(raw)
         bad[bit // 8] ^= 1 << bit % 8
@@ -104,7 +104,7 @@ def test_every_flipped_bit_is_seen():
 
 @pytest.mark.parametrize(("at", "value"), [(0, 250), (1, 2)], ids=["kind", "format"])
 def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
-    raw = bytearray(made("carry", (1, 2, 3, 4, 5, 6), seq=77))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7), seq=77))
     raw[at] = value
     raw[60:] = struct.pack("<I", zlib.crc32(raw[:60]))
     assert records.judge(raw) == records.VALID
@@ -113,7 +113,7 @@ def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
 
 
 def test_restated():
-    raw = bytearray(made("carry", (1, 2, 3, 4, 5, 6)))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7)))
     raw[1] |= records.RESTATED
     record = records.Record(raw)
     assert record.restated and record.name == "carry" and record.values["lost_steps"] == 6
