@@ -35,7 +35,7 @@ from haipump_fw.delivery import (
 )
 from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES
 from haipump_fw.proto.session import Session
-from haipump_fw.selftest import failures
+from haipump_fw.selftest import digest_works, failures
 from haipump_fw.storage import Storage, window_of
 
 WATCHDOG_MS = const(8_000)
@@ -788,6 +788,9 @@ class App:
 
     def _slow_check(self):
         self._slow_at_s = self.clock.s + SLOW_CHECK_S
+        if not digest_works():
+            self.raise_alarm("self_test")
+            self.fire("fail", "digest")
         self.supply_mv = self.ports.sensors.supply_mv()
         self.temperature_mc = self.ports.sensors.temperature_mc()
         self.delivery.account()

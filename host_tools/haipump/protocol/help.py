@@ -263,6 +263,7 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "storage": ("the flash fails", "save the journal with `haipump log`; do not use the pump"),
     "unexpected_reset": ("the pump restarted by itself", "look at `haipump info` and `haipump log`, then start again"),
     "power_lost": ("the power went while it was delivering", "check the totals, then start again"),
+    "pressure_sensor": ("the pressure sensor reads nothing", "check its plug and cable, then acknowledge"),
     "steps_late": ("steps came late", "do not use the pump until the cause is found"),
 }
 

@@ -27,6 +27,7 @@ STOPPING = {  # alarms whose action is to stop, as the list of requirements has 
     "step_count",
     "storage",
     "steps_late",
+    "pressure_sensor",
 }
 PRIORITY_OF = dict.fromkeys(STOPPING, "high") | {
     "reservoir_low": "low",
@@ -260,7 +261,11 @@ def test_step_count_believes_the_pad_not_the_order():
     more[0] = 4
     of.run_to_alarm("step_count", 10)
     expect_stopped(of, "step_count", of.steps)
-    expect_latched(of, "step_count")
+    # Steps that nobody commanded: nothing runs again before a self test.
+    assert of.act("ack")["state"] == "fault"
+    assert of.no(RATE % 1_300_000)["code"] == "state"
+    assert of.act("selftest")["result"] == "passed"
+    of.order(RATE % 1_300_000)
 
 
 def test_paused_too_long_ends_with_the_pause():
@@ -482,3 +487,14 @@ def test_seeds_do_not_matter_for_health():
         of.order(FAST)
         of.run(1800)
         assert of.ask("alarms")["count"] == 0
+
+
+def test_pressure_sensor():
+    """A wire that breaks in mid-delivery, which would be an occlusion alarm that can't come any more."""
+    of = running()
+    of.core.plant.sensor(of.core.now_us, "pressure", "off")
+    of.run_to_alarm("pressure_sensor", 20)
+    expect_stopped(of, "pressure_sensor", of.steps)
+    of.core.plant.sensor(of.core.now_us, "pressure", "ok")
+    of.run(10)
+    expect_latched(of, "pressure_sensor")

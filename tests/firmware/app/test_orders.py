@@ -275,10 +275,12 @@ def test_time_to_empty_of_an_extended_bolus_that_waits_for_the_immediate_one():
     of = pump()
     of.load(600_000)
     of.order(NO_LIMIT)
+    of.order(RATE % 24_000_000)
     of.order("prepare_bolus volume_nl=200000 duration_s=200")
     of.run(50)
-    before = of.act("prepare_bolus volume_nl=450000 duration_s=900 extended=1")
-    assert before["empty_in_s"] == pytest.approx(150 + 800, abs=2)
+    before = of.act("prepare_bolus volume_nl=300000 duration_s=900 extended=1")
+    basal, left = 24_000_000 / 86_400, of.status()["reservoir_nl"]
+    assert before["empty_in_s"] == pytest.approx(150 + (left - 150_000 - 150 * basal) / (basal + 300_000 / 900), abs=2)
     of.act("commit token=" + before["token"])
     empties(of, of.status()["empty_in_s"], 1.2)
 
