@@ -50,6 +50,7 @@ class Axis:
                 offsets[boot] = end + drawn
                 self.gaps.append(Gap(end, offsets[boot], boot, off_s is not None))
             before = boot
+        self.zero = zero
         shift = offsets[zero[0]] + zero[1]
         self._offsets = {boot: offset - shift for boot, offset in offsets.items()}
         self.gaps = [Gap(gap.start - shift, gap.end - shift, gap.boot, gap.known) for gap in self.gaps]

@@ -133,7 +133,8 @@ def _shaft(story: Story, total: Sums) -> Check:
 
 def _orders(story: Story) -> Check:
     title = "Orders"
-    ended = [order for order in story.orders if order.dose and order.result not in ("running", "complete", "replaced")]
+    usual = ("running", "complete", "replaced")
+    ended = [o for o in story.orders if o.dose and o.result not in usual and not o.stopped_as_usual]
     running = [order for order in story.orders if order.dose and order.result == "running"]
     dose = [order for order in story.orders if order.dose]
     if not dose:

@@ -199,8 +199,8 @@ def _print(cli: Cli, records: list[Record], headings: bool = True) -> None:
     if not records:
         return
     table = Table(box=None, show_header=headings, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, width, justify in (("Record", 7, "right"), ("Start", 5, "right"), ("Uptime", 16, "right")):
-        table.add_column(heading, min_width=width, justify=justify)
+    for heading, width in (("Record", 7), ("Start", 5), ("Uptime", 16)):
+        table.add_column(heading, min_width=width, justify="right")
     table.add_column("What", min_width=9)
     table.add_column("", ratio=1)
     for record in records:

@@ -150,6 +150,12 @@ def _titled(axes: Axes, title: str, unit: str) -> None:
     axes.set_title(unit, loc="right", fontsize=9, color=style.MUTED, pad=10)
 
 
+def _legend(axes: Axes, right: float = 0.95, **options: Any) -> None:
+    """In one row in the title's line, so that it hides nothing."""
+    count = len(axes.get_legend_handles_labels()[0])
+    axes.legend(loc="lower right", bbox_to_anchor=(right, 0.985), ncols=max(1, count), borderaxespad=0.2, **options)
+
+
 def _times(axes: Axes, data: Data, label: bool = True) -> None:
     story, time = data.story, data.time
     pad = max(story.end - story.start, 1.0) * 0.008
@@ -222,7 +228,7 @@ def _volumes(axes: Axes, data: Data) -> None:
         axes.plot([], [], color=style.BOLUS, linewidth=2, label="bolus begins")
     _mark_alarms(axes, data, names=True)
     axes.set_ylim(bottom=min(0.0, float(np.nanmin(data.volume, initial=0)) / scale))
-    axes.legend(loc="upper left", ncols=6)
+    _legend(axes)
     _ml(axes)
 
 
@@ -246,7 +252,8 @@ def _residual(axes: Axes, data: Data) -> None:
         if not go or not data.story.step_fl:
             return
         per_step = FL_PER_NL / data.story.step_fl
-        middle = (data.volume - data.planned) * per_step
+        # After a power loss it is not known what was stepped, and so not by how much it is off.
+        middle = np.where(data.slack > 0, np.nan, data.volume - data.planned) * per_step
         low, high = (data.volume - data.planned_high) * per_step, (data.volume - data.planned_low) * per_step
         width = high - low
         usual = max(1.0, 3 * float(np.nanmedian(width))) if np.isfinite(width).any() else 1.0
@@ -261,6 +268,8 @@ def _residual(axes: Axes, data: Data) -> None:
         axes.set_ylim(-reach, reach)
         left_out = int((np.isfinite(middle) & ~sharp).sum())
         note = "microsteps; bars: what times in whole seconds leave open"
+        if data.slack.any():
+            note += "; unknown after the power loss"
         if left_out:
             note += f"; {left_out} values during fast delivery not drawn"
         axes.set_title(note, loc="right", fontsize=9, color=style.MUTED, pad=10)
@@ -375,7 +384,7 @@ def flow(data: Data) -> Figure:
             _flow_scale(axes, seen)
             _flow_boluses(axes, data)
             _mark_alarms(axes, data, names=False)
-            axes.legend(loc="upper left", bbox_to_anchor=(0.0, 1.02), ncols=6)
+            _legend(axes)
     _times(axes, data)
     return figure
 
@@ -451,7 +460,7 @@ def reservoir(data: Data) -> Figure:
     axes = figure.subplots()
     _titled(axes, "Left in the syringe", "mL")
     left = data.reservoir / NL_PER_ML
-    filled = [int(index) + 1 for index in np.flatnonzero(np.diff(data.reservoir) > 0)]
+    filled = [int(index) + 1 for index in np.flatnonzero(np.diff([point.syringe for point in data.story.points]))]
     axes.plot(*data.line(left, filled), color=style.RESERVOIR, linewidth=2)
     axes.fill_between(*data.line(left, filled), color=style.RESERVOIR, alpha=0.15, linewidth=0)
     limits = data.story.source.latest("limits")
@@ -536,7 +545,10 @@ def timeline(data: Data) -> Figure:
         )  # fmt: skip
     for restart in story.restarts:
         axes.plot(time(restart.t), 4, "X", color=style.ALARM if restart.running else style.INK, markersize=8)
-        axes.text(time(restart.t), 4, f"   {restart.cause}", va="center", fontsize=8, color=style.MUTED)
+        axes.annotate(
+            restart.cause, (time(restart.t), 4), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8,
+            color=style.MUTED,
+        )  # fmt: skip
     for mark in story.marks:
         axes.plot([time(mark.start), time(mark.end)], [4, 4], "|-", color=style.MUTED, markersize=7)
         axes.text(time(mark.end), 4.1, f" {mark.text}", va="top", fontsize=7.5, color=style.MUTED)
@@ -556,4 +568,4 @@ def _state_lane(axes: Axes, data: Data) -> None:
     for state, color in shown.items():
         axes.barh(0, 0, color=color, label=state.replace("_", " "))
     if shown:
-        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(shown), handlelength=1.0)
+        _legend(axes, 1.0, handlelength=1.0)

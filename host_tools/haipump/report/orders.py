@@ -54,6 +54,11 @@ class Order:
     def dose(self) -> bool:
         return self.source in DOSE
 
+    @property
+    def stopped_as_usual(self) -> bool:
+        """A rate without an end was stopped: there is no other way to end it."""
+        return self.source in ("basal", "kvo") and not self.volume_nl and self.result == "stopped"
+
     def elapsed(self, at: np.ndarray) -> np.ndarray:
         """Seconds for which it has run at each of these times; held times don't count."""
         total = np.zeros_like(at)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from haipump.quantities import format_duration_short, format_volume
@@ -36,14 +36,15 @@ def esc(text: object) -> str:
 def render(run_path: Path) -> tuple[str, dict[str, bytes]]:
     """The page and its pictures as PNG. Raises UsageError."""
     story = tell(read(run_path))
-    total = sums(story)
-    checks = judge(story, total)
     drawn = figures.draw(story)
-    page = _page(story, total, checks, {name: svg for name, (svg, _) in drawn.items()})
+    page = compose(story, {name: svg for name, (svg, _) in drawn.items()})
     return page, {name: png for name, (_, png) in drawn.items()}
 
 
-def _page(story: Story, total: Sums, checks: Sequence[Check], drawings: dict[str, str]) -> str:
+def compose(story: Story, drawings: Mapping[str, str]) -> str:
+    """The page around these drawings (SVG by name)."""
+    total = sums(story)
+    checks = judge(story, total)
     device = story.source.latest("hello").get("device", "unknown pump")
     title = headline(story)
     parts = [
@@ -78,7 +79,7 @@ def _section(title: str, body: str) -> str:
     return f'<h2>{esc(title)}</h2>\n<div class="scroll">{body}</div>' if body else ""
 
 
-def _figure(name: str, drawings: dict[str, str], caption: str) -> str:
+def _figure(name: str, drawings: Mapping[str, str], caption: str) -> str:
     data = base64.b64encode(drawings[name].encode("utf-8")).decode("ascii")
     return (
         f'<figure><img alt="{esc(name)}" src="data:image/svg+xml;base64,{data}">'

@@ -32,6 +32,7 @@ from haipump.report.source import (
     word,
 )
 
+DOWNLOADED = "lifetime"  # what is noted only when a journal has been read to its end
 LOST_NL = 1_000  # less than this between the pump's total and the known orders is rounding and whole seconds
 
 
@@ -48,6 +49,7 @@ class Point:
     reservoir_nl: int
     state: str
     journal: bool
+    syringe: int  # counts up with each one that is loaded
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,6 @@ class AlarmRow:
     order: int
     value_pa: int
     end: float | None = None
-    acknowledged: float | None = None
 
 
 @dataclass(frozen=True)
@@ -200,10 +201,10 @@ def tell(source: Source) -> Story:
     orders = collect(source, axis, pauses)
     loads = _loads(records, axis)
     points, base_nl, confirmed_base_nl = _points(source, records, teles, axis, loads)
-    covered = _covered(records, axis)
+    covered = _covered(records, source, axis)
     story = Story(
         source=source, axis=axis, anchors=anchors, points=points, orders=orders, plan=Plan(orders),
-        stays=_stays(states, points, covered, axis), alarms=_alarms(records, source, axis),
+        stays=_stays(records, points, covered, axis), alarms=_alarms(records, source, axis),
         restarts=_restarts(records, source, points, orders, axis), loads=loads, marks=_marks(source, axis),
         step_fl=_step_fl(source, loads), base_nl=base_nl,
         confirmed_base_nl=confirmed_base_nl, covered=covered,
@@ -301,37 +302,40 @@ def _points(
 
 def _added_up(raws: Sequence[_Raw], loads: Sequence[Load], last_seq: int) -> tuple[list[Point], int, int]:
     """Totals start anew with each syringe; here they go on. Commits carry the pump's lifetime total, which tells by how
-    much; without one it is the last total seen."""
-    turns = [load for load in loads if load.seq]
+    much; without one it is the last total seen. Telemetry of the very second of a load belongs to nobody knows which
+    syringe, and is left out."""
+    turns = [load for load in loads if load.seq and load.t is not None]
     lives: dict[int, int] = {}  # syringe -> lifetime total at its load
-    place = []
+    placed: list[tuple[int, _Raw]] = []
     for raw in raws:
-        if raw.rank <= last_seq:
+        if raw.life_nl is not None:
             index = sum(1 for load in turns if load.seq < raw.rank)
-            if raw.life_nl is not None:
-                lives.setdefault(index, raw.life_nl - raw.stepped_nl)
+            lives.setdefault(index, raw.life_nl - raw.stepped_nl)
+        elif any(load.t == raw.t for load in turns):
+            continue
         else:
             index = sum(1 for load in turns if load.t is not None and load.t < raw.t)
-        place.append(index)
+        placed.append((index, raw))
     points: list[Point] = []
-    base, confirmed_base, before = 0, 0, None
-    first_life = min(lives.items())[1] if lives else 0
-    for raw, index in zip(raws, place, strict=True):
-        if before is not None and index != before and points:
-            base = points[-1].volume_nl if index not in lives else lives[index] - first_life
+    base, confirmed_base, before = 0, 0, placed[0][0] if placed else 0
+    for index, raw in placed:
+        if index > before:
             confirmed_base = points[-1].confirmed_nl
-        before = index if before is None else max(before, index)
+            base = points[-1].volume_nl
+            if index in lives and before in lives:
+                base = lives[index] - lives[min(lives)]
+            before = index
         points.append(
             Point(
                 raw.t, raw.boot, base + raw.stepped_nl, confirmed_base + raw.confirmed_nl, raw.pressure_pa,
-                raw.reservoir_nl, raw.state, raw.rank <= last_seq,
+                raw.reservoir_nl, raw.state, raw.rank <= last_seq, index,
             )
         )  # fmt: skip
     return points, base, confirmed_base
 
 
-def _covered(records: Sequence[Record], axis: Axis) -> list[tuple[float, float]]:
-    """Times in which no record is missing."""
+def _covered(records: Sequence[Record], source: Source, axis: Axis) -> list[tuple[float, float]]:
+    """Times in which no record is missing. A download proves that until then nothing else was written."""
     covered: list[tuple[float, float]] = []
     before: Record | None = None
     for record in records:
@@ -345,23 +349,32 @@ def _covered(records: Sequence[Record], axis: Axis) -> list[tuple[float, float]]
         else:
             covered.append((t, t))
         before = record
+    read = [n for n in source.notes if n.what == DOWNLOADED and n.boot is not None and n.uptime_s is not None]
+    if before is not None and read and read[-1].boot is not None and read[-1].boot % BOOT_MODULUS == before.boot:
+        covered[-1] = (covered[-1][0], max(covered[-1][1], axis.at(before.boot, read[-1].uptime_s or 0)))
     return covered
 
 
 def _stays(
-    states: Sequence[tuple[float, str, int]],
-    points: Sequence[Point],
-    covered: Sequence[tuple[float, float]],
-    axis: Axis,
+    records: Sequence[Record], points: Sequence[Point], covered: Sequence[tuple[float, float]], axis: Axis
 ) -> list[Stay]:
-    said = [(t, state, boot, True) for t, state, boot in states]
-    said += [(point.t, point.state, point.boot, point.journal) for point in points]
-    said.sort(key=lambda row: row[0])
+    """The states one after the other: by the journal where it is whole, by telemetry elsewhere."""
+    said = [
+        (axis.at(record.boot, record.uptime_s), record.seq, word(STATES, record.values["state"]), record.boot)
+        for record in records
+        if record.name in ("state", "commit") and not record.restated
+    ]
+    said += [
+        (point.t, 0, point.state, point.boot)
+        for point in points
+        if not point.journal and not any(low <= point.t <= high for low, high in covered)
+    ]
+    said.sort(key=lambda row: row[:2])
     stays: list[Stay] = []
-    for index, (t, state, boot, _) in enumerate(said):
+    for index, (t, _, state, boot) in enumerate(said):
         after = said[index + 1] if index + 1 < len(said) else None
-        end = after[0] if after and after[2] == boot else axis.end_of(boot)
-        sure = any(low <= t and end <= high + 1 for low, high in covered)
+        end = after[0] if after and after[3] == boot else axis.end_of(boot)
+        sure = any(low <= t and end <= high for low, high in covered)
         last = stays[-1] if stays else None
         if last is not None and (last.state, last.sure, last.end) == (state, sure, t):
             stays[-1] = Stay(last.start, end, state, sure)
@@ -397,8 +410,6 @@ def _alarms(records: Iterable[Record], source: Source, axis: Axis) -> list[Alarm
             row = AlarmRow(name, PRIORITIES.get(name, "unknown"), t, state, values["order"], values["value"])
             standing[name] = row
             rows.append(row)
-        if phase == "acknowledged" and row.acknowledged is None:
-            row.acknowledged = t
     return rows
 
 

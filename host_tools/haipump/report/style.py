@@ -90,6 +90,7 @@ th { text-align: left; font-weight: 600; font-size: 12px; color: var(--muted); b
 td { border-bottom: 1px solid var(--grid); padding: 6px 14px 6px 0; vertical-align: top; }
 th.n, td.n { text-align: right; }
 th:last-child, td:last-child { padding-right: 0; }
+td.s, td.n { white-space: nowrap; }
 tr { break-inside: avoid; }
 tfoot td { font-weight: 700; border-bottom: none; border-top: 1.5px solid var(--ink); }
 .bar { display: inline-block; height: 9px; border-radius: 2px; background: %(STEPPED)s; vertical-align: 0; }

@@ -44,6 +44,9 @@ def signed(value: float, digits: int) -> str:
 
 
 def signed_volume(value_nl: int) -> str:
+    """A difference with its sign."""
+    if not value_nl:
+        return "0 nL"
     return ("−" if value_nl < 0 else "+" if value_nl > 0 else "") + format_volume(abs(value_nl))
 
 
@@ -55,12 +58,13 @@ def moment(t: float | None) -> str:
     return esc(("−" if t < 0 and round(t) else "") + text)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: str, foot: Sequence[str] = ()) -> str:
-    """`numbers`: one letter per column, n for a number; cells are HTML."""
-    kinds = ['<{0} class="n">' if kind == "n" else "<{0}>" for kind in numbers]
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], kinds: str, foot: Sequence[str] = ()) -> str:
+    """`kinds`: one letter per column, n for a number, s for something short that stays on one line, t for text; cells
+    are HTML."""
+    opens = ["<{0}>" if kind == "t" else '<{0} class="' + kind + '">' for kind in kinds]
 
     def row(cells: Sequence[str], tag: str) -> str:
-        body = "".join(kind.format(tag) + cell + f"</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+        body = "".join(kind.format(tag) + cell + f"</{tag}>" for kind, cell in zip(opens, cells, strict=True))
         return f"<tr>{body}</tr>"
 
     body = "".join(row(cells, "td") for cells in rows)
@@ -82,7 +86,7 @@ def orders(story: Story) -> str:
             off = order.stepped_nl - order.commanded_nl
         steps = None if off is None else story.steps(off)
         planned = format_volume(order.planned_nl or order.volume_nl) if order.planned_nl or order.volume_nl else "open"
-        result = texts.RESULTS.get(order.result, order.result)
+        result = "stopped" if order.stopped_as_usual else texts.RESULTS.get(order.result, order.result)
         if order.result in ("alarm", "reset"):
             result = f'<b style="color:{style.ALARM}">{esc(result)}</b>'
         else:
@@ -104,7 +108,7 @@ def orders(story: Story) -> str:
         '<p class="note">Each order ends within one microstep; what is left over is carried to the next one, so errors '
         "do not add up. Priming and other handling is no dose.</p>"
     )
-    return table(heads, rows, "tttttnnnnn") + cut + note
+    return table(heads, rows, "stsstnnnnn") + cut + note
 
 
 def _known(value_nl: int | None, running: bool) -> str:
@@ -133,14 +137,13 @@ def alarms(story: Story) -> str:
                 f"<b>{esc(row.name.replace('_', ' '))}</b>",
                 moment(row.start),
                 end,
-                "" if row.acknowledged is None else moment(row.acknowledged),
                 esc(row.state.replace("_", " ")),
                 esc(format_pressure(row.value_pa)),
                 f"{esc(meaning[:1].upper() + meaning[1:])}: {esc(advice)}.",
             ]
         )
-    heads = ("Priority", "Alarm", "Began", "Stood for", "Acknowledged", "State then", "Pressure", "Meaning")
-    return table(heads, rows, "ttttttnt")
+    heads = ("Priority", "Alarm", "Began", "Stood for", "State then", "Pressure", "Meaning")
+    return table(heads, rows, "ssssttt")
 
 
 # --- dose per day
@@ -164,14 +167,14 @@ def periods(story: Story) -> tuple[str, str]:
     for number, (a, b) in enumerate(marks, 1):
         rows.append(_period(story, str(number), a, b, most))
     note = (
-        f'<p class="note">A {name} goes from the last record before it to the last record in it, so that nothing has '
-        "to be interpolated; what was commanded is worked out for the same time.</p>"
+        f'<p class="note">{"An" if name == "hour" else "A"} {name} goes from the last record before it to the last '
+        "record in it, so that nothing has to be interpolated; what was commanded is worked out for the same time.</p>"
     )
     foot: list[str] = []
     if marks:
         foot = _period(story, "All", marks[0][0], marks[-1][1], 0)
     heads = (name.capitalize(), "From", "To", "Commanded", "Stepped", "Confirmed", "Difference", "%", "")
-    return title, table(heads, rows, "tttnnnnnt", foot) + note
+    return title, table(heads, rows, "sssnnnnnt", foot) + note
 
 
 def _edges(story: Story, length: float, span: float) -> list[tuple[int, int]]:
@@ -343,6 +346,12 @@ def _numbers(seqs: Sequence[int]) -> str:
     return ", ".join(f"{seq:,}" for seq in seqs[:12]) + (" ..." if len(seqs) > 12 else "")
 
 
+def _wall_zero(story: Story) -> str:
+    zero = story.axis.zero
+    wall = story.anchors.wall(*zero)
+    return "" if wall is None else f"; time 0 is {wall.isoformat(sep=' ', timespec='seconds')}"
+
+
 def _file_facts(story: Story, total: Sums) -> list[tuple[str, str | None]]:
     source = story.source
     seen = sorted(note.seen_utc for note in source.notes)
@@ -350,7 +359,7 @@ def _file_facts(story: Story, total: Sums) -> list[tuple[str, str | None]]:
     if speed is None:
         clock = "the pump's clock; not compared with another"
     elif story.anchors.real:
-        clock = "the pump's clock, which agrees with the computer's"
+        clock = "the pump's clock, which agrees with the computer's" + _wall_zero(story)
     else:
         clock = f"the pump's clock, which ran {speed:,.0f} times as fast as the computer's: simulated time"
     totals = "the pump's own, asked for at the end" if total.by_pump else "from the last record"

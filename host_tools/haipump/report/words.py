@@ -19,6 +19,9 @@ def headline(story: Story) -> str:
         return "Nothing was ordered"
     if len(dose) == 1:
         return order_words(story, dose[0])
+    if len(dose) == 2:
+        first, second = (order_words(story, order) for order in dose)
+        return f"{first}, and {second[:1].lower() + second[1:] if second[1:2].islower() else second}"
     kinds: dict[str, int] = {}
     for order in dose:
         kinds[order.source] = kinds.get(order.source, 0) + 1
@@ -81,7 +84,7 @@ def _when(at_s: int) -> str:
 
 def ordered(story: Story) -> str:
     """A second sentence: programme, syringe."""
-    parts = []
+    parts: list[str] = []
     dose = [order for order in story.orders if order.dose]
     if len(dose) == 1 and (programme := programme_of(story, dose[0])):
         items = [Item(**item) for item in programme["items"]]
