@@ -230,7 +230,7 @@ def coast(limits, speed):
 def _up_and_down(limits, speed, target):
     """Stairs from `speed` to `target`, and from there to standstill."""
     up = Pieces()
-    _approach(up, limits, min(speed, target), target)
+    _approach(up, limits, speed, target)
     return up, coast(limits, target)
 
 
@@ -249,7 +249,7 @@ def volume_at_rate(volume_q, rate_nl_per_day, limits, from_steps_per_s=0):
                 high = middle - 1
             else:
                 low = middle
-        target = limits.start + low * limits.rise
+        target = limits.start + low * limits.rise  # when even that is too much, the caller had to refuse it
         rate_nl_per_day = target * limits.step_q // US_PER_S
         profile, down = _up_and_down(limits, from_steps_per_s, target)
     cruise = volume_q - profile.total_q - down.total_q
