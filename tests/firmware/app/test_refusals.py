@@ -1,0 +1,351 @@
+"""What the pump refuses, with the reason and the range, and that a refusal changes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from haipump_fw.core.alarms import STOP
+from tests.firmware.app.bench import SECOND, STEP_FL, Pump, frame, pump
+from tests.firmware.app.test_orders import PLAN, programme
+
+RATE = "prepare_rate rate_nl_per_day=%d"
+# 2000 steps/s and a step in 500 s with this calibration
+MOTOR_MAX = 2_000 * STEP_FL * 86_400 // 1_000_000
+RATE_MIN = -(-STEP_FL * 86_400 // 500_000_000)
+
+
+def quiet(of: Pump, text: str) -> dict:
+    """A refusal that leaves no token, no order and no state change behind."""
+    state = of.state()
+    orders = [order.number for order in of.app.delivery.orders()]
+    values = dict(of.app.values)
+    answer = of.no(text)
+    assert of.state() == state and of.app.values == values
+    assert [order.number for order in of.app.delivery.orders()] == orders
+    assert of.app.session._token is None
+    assert answer["state"] == state
+    return answer
+
+
+def has(answer: dict, **fields: object) -> bool:
+    return answer == answer | fields
+
+
+def test_rates_beyond_settings_motor_syringe_and_step_period():
+    of = pump()
+    assert has(
+        quiet(of, RATE % 2_000_000_001),
+        code="limit",
+        limit="max_rate_nl_per_day",
+        value=2_000_000_001,
+        minimum=RATE_MIN,
+        maximum=2_000_000_000,
+    )
+    of.order("prepare_limits max_rate_nl_per_day=100000000000")
+    assert has(quiet(of, RATE % (MOTOR_MAX + 1)), limit="motor", maximum=MOTOR_MAX)
+    assert has(quiet(of, RATE % (RATE_MIN - 1)), code="limit", limit="step_period", minimum=RATE_MIN)
+    limits = of.ask("limits")
+    assert (limits["step_max_nl_per_day"], limits["rate_min_nl_per_day"]) == (MOTOR_MAX, RATE_MIN)
+    of.order(RATE % RATE_MIN)
+    of.act("stop")
+    of.order(
+        f"prepare_syringe reservoir_nl=1000000 step_fl={STEP_FL} bore_um=21700 syringe_nl=30000000"
+        " syringe_max_nl_per_day=5000000"
+    )
+    assert has(quiet(of, RATE % 5_000_001), limit="syringe_max_nl_per_day", maximum=5_000_000)
+    assert has(quiet(of, "prepare_bolus volume_nl=10000 duration_s=100"), limit="syringe_max_nl_per_day")
+    assert has(quiet(of, RATE % 100_000_000_001), code="range", field="rate_nl_per_day")
+
+
+def test_boluses_beyond_limits():
+    of = pump()
+    assert has(quiet(of, "prepare_bolus volume_nl=5000001"), code="limit", limit="max_bolus_nl", maximum=5_000_000)
+    assert has(quiet(of, "prepare_bolus volume_nl=1 duration_s=600"), limit="step_period", minimum=RATE_MIN)
+    assert has(quiet(of, "prepare_bolus volume_nl=1000 extended=1"), code="field", what="needed_for_extended")
+    assert quiet(of, "prepare_bolus volume_nl=5000000 duration_s=1")["code"] == "limit"
+    assert quiet(of, "prepare_bolus volume_nl=400000 duration_s=1 override=1")["code"] == "limit"  # no time for stairs
+
+
+def test_the_reservoir_has_to_hold_it():
+    of = pump()
+    of.load(600_000)
+    for text in (
+        "prepare_bolus volume_nl=%d",
+        "prepare_prime volume_nl=%d disconnected=1",
+        RATE % 10**6 + " vtbi_nl=%d",
+    ):
+        answer = quiet(of, text % 600_001)
+        assert answer["code"] == "reservoir" and answer["reservoir_nl"] == 600_000
+    assert has(quiet(of, "prepare_withdraw volume_nl=29400001 disconnected=1"), code="reservoir", maximum=29_400_000)
+
+
+def test_all_sources_together_stay_within_the_motor():
+    of = pump()
+    of.order("prepare_limits max_rate_nl_per_day=100000000000 occlusion_pa=90000")
+    of.order(RATE % 400_000_000)
+    top = MOTOR_MAX - 400_000_000
+    seconds = 10
+    volume = (top + 86_400 * 2) * seconds // 86_400
+    assert quiet(of, f"prepare_bolus volume_nl={volume} duration_s={seconds}")["code"] == "limit"
+
+
+def test_a_ramp_and_a_programme_run_only_as_fast_as_the_motor_starts():
+    of = pump()
+    of.order("prepare_limits max_rate_nl_per_day=100000000000")
+    of.order("prepare_settings start_steps_per_s=10")
+    top = 10 * STEP_FL * 86_400 // 1_000_000
+    assert has(quiet(of, RATE % (top + 1) + " ramp_s=60"), limit="start_steps_per_s", maximum=top)
+    assert has(
+        quiet(of, programme(of, PLAN % (60, 1, "stop", f"0 rate {top + 1}"))), limit="start_steps_per_s", maximum=top
+    )
+    assert quiet(of, RATE % 1_000_000 + " ramp_s=60 vtbi_nl=1000")["what"] == "not_with_vtbi"
+
+
+@pytest.mark.parametrize(
+    ("items", "want"),
+    [
+        ("0 rate 99000000000", {"code": "limit"}),
+        ("0 rate 1", {"limit": "step_period"}),
+        ("0 rate 1000000\n10 bolus 6000000 0", {"limit": "max_bolus_nl"}),
+        ("10 bolus 10000 0\n12 bolus 10000 0", {"code": "programme", "what": "overlap", "item": 2}),
+        ("598 bolus 10000 0", {"code": "programme", "what": "period", "item": 1}),
+        ("0 rate 01", {"code": "programme", "what": "number", "line": 5}),
+    ],
+)
+def test_programmes_that_do_not_fit(items, want):
+    of = pump()
+    assert has(quiet(of, programme(of, PLAN % (600, 2, "stop", items))), **want)
+
+
+def test_parts_that_do_not_fit():
+    of = pump()
+    text = programme(of, PLAN % (600, 2, "stop", "0 rate 1000000"))
+    assert of.no("prepare_programme sha256=" + "ab" * 32)["code"] == "part"
+    of.act(text)
+    assert of.no("part offset=0 data=AAAA")["code"] == "part"
+
+
+def test_ten_times_the_rate_or_a_tenth_needs_an_override():
+    of = pump()
+    of.order(RATE % 1_000_000)  # the first one is no jump
+    assert has(quiet(of, RATE % 10_000_000), code="override", value=10_000_000, before=1_000_000)
+    assert has(quiet(of, RATE % 100_000), code="override", value=100_000, before=1_000_000)
+    of.act(RATE % 9_999_999)
+    of.act(RATE % 100_001)
+    of.order(RATE % 10_000_000 + " override=1")
+    assert quiet(of, programme(of, PLAN % (600, 2, "stop", "0 rate 1000000")))["code"] == "override"
+    of.act(programme(of, PLAN % (600, 2, "stop", "0 rate 1000000")) + " override=1")
+    of.act(programme(of, PLAN % (600, 2, "stop", "5 bolus 1000 0")))
+
+
+def test_ten_times_the_last_bolus_needs_an_override():
+    of = pump()
+    of.order("prepare_bolus volume_nl=1000")
+    of.run(10)
+    assert has(quiet(of, "prepare_bolus volume_nl=10000"), code="override", value=10_000, before=1_000)
+    of.act("prepare_bolus volume_nl=9999")
+    of.order("prepare_bolus volume_nl=10000 override=1")
+    of.run(20)
+    of.order("prepare_bolus volume_nl=100")  # downwards is no slip
+
+
+def test_no_syringe():
+    of = Pump()
+    of.run(0.1)
+    assert has(quiet(of, RATE % 1_000_000), code="syringe", what="none_loaded")
+    of.load()
+    of.core.plant.capture(of.now, False)
+    for text in (RATE % 1_000_000, "prepare_prime volume_nl=1000 disconnected=1", "prepare_bolus volume_nl=1000"):
+        assert has(quiet(of, text), code="syringe", what="not_captured")
+    of.load(20_000_000)
+    assert has(quiet(of, "prepare_withdraw volume_nl=1000 disconnected=1"), code="syringe", what="not_captured")
+    answer = quiet(of, f"prepare_syringe reservoir_nl=2 step_fl={STEP_FL} bore_um=21700 syringe_nl=1")
+    assert has(answer, code="range", field="reservoir_nl", maximum=1)
+
+
+def test_prime_faster_than_the_motor():
+    of = pump()
+    of.order("prepare_settings prime_nl_per_day=100000000000")
+    answer = quiet(of, "prepare_prime volume_nl=1000 disconnected=1")
+    assert has(answer, code="limit", limit="motor", value=100_000_000_000, maximum=MOTOR_MAX)
+    assert quiet(of, "prepare_jog steps=0 disconnected=1")["code"] == "range"
+    assert quiet(of, "prepare_jog steps=5")["code"] == "field"  # it has to be said that nobody is connected
+
+
+STATES = {
+    "infusing": (RATE % 1_000_000,),
+    "bolus": ("prepare_bolus volume_nl=100000",),
+    "kvo": ("prepare_kvo",),
+    "paused": (RATE % 1_000_000, "pause"),
+    "priming": ("prepare_prime volume_nl=100000 disconnected=1",),
+    "moving": ("prepare_jog steps=-5000 disconnected=1",),
+    "refill": ("refill phase=begin",),
+}
+NOT_IN = {
+    "infusing": "resume cancel_bolus refill_end refill_begin selftest service prime withdraw jog home syringe calibration",
+    "bolus": "resume refill_begin selftest service prime withdraw jog home syringe calibration",
+    "kvo": "resume cancel_bolus selftest service prime jog",
+    "paused": "rate kvo bolus cancel_bolus prime jog selftest service syringe calibration refill_begin",
+    "priming": "rate kvo bolus pause resume prime withdraw jog home limits settings selftest service syringe",
+    "moving": "rate kvo bolus pause resume prime withdraw jog home limits settings selftest service syringe",
+    "refill": "rate kvo bolus pause resume selftest service",
+}
+LINES = {
+    "rate": RATE % 2_000_000,
+    "kvo": "prepare_kvo",
+    "bolus": "prepare_bolus volume_nl=1000",
+    "prime": "prepare_prime volume_nl=1000 disconnected=1",
+    "withdraw": "prepare_withdraw volume_nl=1000 disconnected=1",
+    "jog": "prepare_jog steps=-5 disconnected=1",
+    "home": "prepare_home disconnected=1",
+    "syringe": f"prepare_syringe reservoir_nl=1000 step_fl={STEP_FL} bore_um=21700 syringe_nl=30000000",
+    "calibration": "prepare_calibration backlash_steps=1",
+    "limits": "prepare_limits max_bolus_nl=1",
+    "settings": "prepare_settings kvo_nl_per_day=100000",
+    "refill_begin": "refill phase=begin",
+    "refill_end": "refill phase=end",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_not_in_this_state(state):
+    of = pump()
+    of.load(20_000_000)
+    for text in STATES[state]:
+        if text.startswith("prepare"):
+            of.order(text)
+        else:
+            of.act(text)
+    assert of.state() == state
+    for name in NOT_IN[state].split():
+        answer = quiet(of, LINES.get(name, name))
+        assert answer["code"] == "state" and answer["what"], name
+
+
+def test_settings_that_contradict_or_come_in_motion():
+    of = pump()
+    answer = quiet(of, "prepare_settings start_steps_per_s=500 max_steps_per_s=400")
+    assert has(answer, code="range", field="start_steps_per_s", maximum=400)
+    assert quiet(of, "prepare_limits")["code"] == "field"
+    assert quiet(of, "prepare_settings")["code"] == "field"
+    of.order(RATE % 1_000_000)
+    assert quiet(of, "prepare_settings accel_steps_per_s2=1000")["what"] == "stop_first"
+    of.order("prepare_settings kvo_nl_per_day=100000")
+    assert of.no("settings name=nonsense")["code"] == "field"
+
+
+def test_questions_about_what_is_not_there():
+    of = pump()
+    assert of.no("order id=77")["code"] == "range"
+    assert of.no("order")["code"] == "range"
+    assert of.ask("alarms index=3")["alarm"] == "none"
+    assert of.ask("log seq=4000000")["count"] == 0
+    order = of.order("prepare_bolus volume_nl=1000")
+    assert has(of.ask(f"order id={order}"), result="running", source="bolus", planned_nl=1000)
+    of.run(10)
+    assert has(of.ask(f"order id={order}"), result="complete", left_nl=0, left_s=0)
+
+
+# --- tokens
+
+
+def test_a_token_is_good_once_for_thirty_seconds():
+    of = pump()
+    token = of.act(RATE % 1_000_000)["token"]
+    of.run(29)
+    assert of.act(f"commit token={token}")["state"] == "infusing"
+    assert of.no(f"commit token={token}")["code"] == "token"
+    token = of.act(RATE % 2_000_000)["token"]
+    of.run(31.5)
+    assert has(of.no(f"commit token={token}"), code="token", what="expired")
+    assert of.status()["flow_nl_per_day"] == 1_000_000
+
+
+@pytest.mark.parametrize(
+    "between",
+    [RATE % 3_000_000, "stop", "!", "pause", "ack", "prepare_limits max_bolus_nl=1", "prepare_bolus volume_nl=1"],
+)
+def test_a_token_is_replaced_or_dropped(between):
+    of = pump()
+    of.order(RATE % 1_000_000)
+    token = of.act(RATE % 2_000_000)["token"]
+    if between == "!":
+        of.answer(b"!\n")
+    else:
+        of.raw(between)
+    assert of.no(f"commit token={token}")["code"] == "token"
+
+
+def test_an_alarm_drops_the_token_of_what_it_stopped():
+    of = pump()
+    of.order(RATE % 1_000_000)
+    token = of.act(RATE % 2_000_000)["token"]
+    of.core.plant.driver_fault(of.now, True)
+    of.run(0.1)
+    assert of.no(f"commit token={token}")["code"] == "token"
+
+
+def test_a_silence_leaves_the_token():
+    of = pump()
+    token = of.act(RATE % 2_000_000)["token"]
+    of.act("silence")
+    of.act(f"commit token={token}")
+
+
+def test_a_world_that_changed_between_prepare_and_commit():
+    of = pump()
+    of.load(800_000)
+    of.order("prepare_limits reservoir_low_nl=0 reservoir_empty_nl=0")
+    of.order(RATE % 96_000_000)
+    token = of.act("prepare_bolus volume_nl=790000")["token"]
+    of.run(20)
+    assert of.no(f"commit token={token}")["code"] == "reservoir"
+    of.act("stop")
+    of.order("prepare_rate rate_nl_per_day=1000000")
+    of.order("prepare_rate rate_nl_per_day=9000000 ramp_s=20")
+    token = of.act("prepare_rate rate_nl_per_day=500000")["token"]
+    of.run(20)
+    assert of.no(f"commit token={token}")["code"] == "override"  # by now it would be a slip
+
+
+def test_a_pump_that_waits_for_no_acknowledgement_resumes_only_without_alarm():
+    """Paused with an alarm that stops cannot be reached; the check is there all the same."""
+    of = pump()
+    of.order(RATE % 1_000_000)
+    of.act("pause")
+    of.app.alarms.set("storage", of.app.clock.s)
+    assert has(of.no("resume"), code="alarm", alarm="storage")
+    assert of.app.alarms.forbids(STOP) == "storage"
+
+
+def test_an_intent_that_cannot_be_stored_starts_nothing():
+    of = pump()
+    token = of.act(RATE % 1_000_000)["token"]
+    for sector in range(64):
+        of.core.flash_port.break_sector(sector, "program_error")
+    assert has(of.no(f"commit token={token}"), code="storage")
+    of.run(2 * 60)
+    assert of.steps == 0 and not of.enabled
+
+
+def test_settings_that_cannot_be_stored_are_not_in_force():
+    of = pump()
+    token = of.act("prepare_limits max_bolus_nl=1000")["token"]
+    for sector in (0, 1):
+        of.core.flash_port.break_sector(sector, "program_silent")
+    assert has(of.no(f"commit token={token}"), code="storage", what="settings")
+    assert of.ask("limits")["max_bolus_nl"] == 5_000_000
+    of.run(61)
+    assert of.alarm("storage") is not None
+    assert of.no(RATE % 1_000_000)["code"] == "storage"
+
+
+def test_a_line_that_is_refused_leaves_its_id_free():
+    of = pump()
+    number = of.next_id
+    line = frame(number, RATE % 1_000_000)
+    assert "code=crc" in of.answer(line.replace(b"1000000", b"1000001"))
+    assert "token=" in of.answer(line)
+    of.next_id += 1
+    assert of.ask("hello")["next_id"] == number + 1
+    of.core.run_until(of.now + SECOND)
