@@ -118,8 +118,8 @@ class Delivery:
         self.replan(t_us)
 
     def _plan_from(self, t_us):
-        """When the plan begins that is ordered at t_us: after the take-up, and one of its steps later, so that the first
-        step of the plan cannot fall on the last one of the take-up."""
+        """When the plan begins that is ordered at t_us: after the take-up, and one of its steps later, so that the
+        first step of the plan cannot fall on the last one of the take-up."""
         return t_us + (self.takeup + 1) * self._takeup_us if self.takeup else t_us
 
     def _set_takeup(self):
@@ -181,7 +181,7 @@ class Delivery:
             order.hold(t_us)
 
     def _go_on(self, order, t_us):
-        """Release a held order; one that slowed down speeds up again to the rate that it had, for its exact remainder."""
+        """Release a held order; one that slowed down speeds up again to its rate, for its exact remainder."""
         if not order.coasting:
             if order.held_us >= 0:
                 order.release(self._plan_from(t_us))
@@ -324,7 +324,7 @@ class Delivery:
         return left
 
     def _word(self, delay):
-        """A following word: not shorter than the port takes, and a little shorter while there is lost time to make up."""
+        """A following word: not shorter than the port takes; a little shorter while lost time is made up for."""
         word = max(delay, WORD_MIN_US)
         debt = self._debt_us + word - delay
         if debt:

@@ -46,7 +46,7 @@ class Deadline:
 
     def passed(self, clock):
         """True from the moment on; False without one."""
-        return 0 <= self.s and (clock.s > self.s or (clock.s == self.s and clock.us >= self.us))
+        return self.s >= 0 and (clock.s > self.s or (clock.s == self.s and clock.us >= self.us))
 
     def left_us(self, clock):
         """Microseconds until then, LEFT_MAX_US at most, and without one."""

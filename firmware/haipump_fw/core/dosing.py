@@ -17,7 +17,7 @@ from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, div_near, div_up
 _ONE = const(1 << 29)
 _HALF = const(1 << 28)
 ANCHOR_STEPS_MAX = const(1 << 20)
-PIECES_MAX = const(10_000)  # pieces that one anchor may skip (a programme of pauses): a bound, never reached in practice
+PIECES_MAX = const(10_000)  # pieces that one anchor may skip (a programme of pauses); never reached in practice
 # A step further away than this is not queued yet: two words are less than half a turn of the tick counter.
 WORD_MAX_US = const(250_000_000)
 
@@ -25,9 +25,9 @@ WORD_MAX_US = const(250_000_000)
 class Order:
     """One order as it is delivered: its profiles on the time line, and the steps booked to it.
 
-    `number` is the id of the commit, `source` an index into `messages.SOURCES`, `volume_q` its whole volume in quanta (0:
-    endless), `rate` the ordered rate in nL/day (0: the volume has a time instead), `fastest` the highest rate of its first
-    profile. `settled_q` is what earlier, replaced profiles of this order planned.
+    `number` is the id of the commit, `source` an index into `messages.SOURCES`, `volume_q` its whole volume in quanta
+    (0: endless), `rate` the ordered rate in nL/day (0: the volume has a time instead), `fastest` the highest rate of
+    its first profile. `settled_q` is what earlier, replaced profiles of this order planned.
     """
 
     def __init__(self, number, source, volume_q=0, rate=0):
@@ -57,8 +57,8 @@ class Order:
         self._set_end()
 
     def pace(self):
-        """Highest rate of an order that can slow down and speed up again; 0 for a ramp or a programme, whose flow is not
-        told by volume and rate alone (they run no faster than the motor starts and stops at once)."""
+        """Highest rate of an order that can slow down and speed up again; 0 for a ramp or a programme, whose flow is
+        not told by volume and rate alone (they run no faster than the motor starts and stops at once)."""
         return self.profiles[0].top() if len(self.profiles) == 1 else 0
 
     def _set_end(self):
@@ -292,8 +292,8 @@ class Planner:
                 self.carry_q = 0
 
     def settle(self, t_us, in_flight):
-        """Book the steps made since the last settlement to those orders that are owed most; `in_flight` steps are handed
-        out but not made yet."""
+        """Book the steps made since the last settlement to those orders that are owed most; `in_flight` steps are
+        handed out but not made yet."""
         made = self._in_flight + self.queued - in_flight
         self._in_flight = in_flight
         self.queued = 0

@@ -30,7 +30,7 @@ class Limits:
         self.rise = max(1, accel_steps_per_s2 * STAIR_US // US_PER_S)  # steps/s gained on each stair
 
     def share(self, speed, total, start):
-        """For one of several orders that slow down or go on together: its part, by speed, of `start` and acceleration."""
+        """For one of several orders that slow down or go on together: its part of `start` and acceleration."""
         limits = Limits(self.step_q, max(1, start * speed // total), self.accel, self.maximum)
         limits.rise = max(1, self.rise * speed // total)
         return limits

@@ -143,7 +143,11 @@ REFUSED = (
     ("end_refill", _others("refill"), "no refill has begun"),
     ("load", _others("stopped", "refill"), "stop first"),
     ("calibrate", _others("stopped", "refill"), "stop first"),
-    ("adjust", _others("stopped", "refill", "paused", "infusing", "bolus", "kvo"), "not while it moves freely, tests or waits for you"),
+    (
+        "adjust",
+        _others("stopped", "refill", "paused", "infusing", "bolus", "kvo"),
+        "not while it moves freely, tests or waits for you",
+    ),
     ("selftest", _others("stopped", "fault"), "stop first"),
     ("service", _others("stopped", "fault"), "stop first"),
 )

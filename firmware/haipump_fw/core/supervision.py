@@ -18,7 +18,7 @@ FULL_STEPS_PER_TURN = const(200)
 ODOMETER_SLACK = const(3)
 _ODOMETER_MASK = const((1 << 29) - 1)
 _ODOMETER_HALF = const(1 << 28)
-# Beyond these there is no reading: 4.5 kPa of suction end there as well, which no line has while something is delivered.
+# Beyond these there is no reading; 4.5 kPa of suction end there too, which no line has while something is delivered.
 RAW_ALIVE_MIN = const(64)
 RAW_ALIVE_MAX = const(65_000)
 PRESSURE_SAMPLES = const(2)  # so many samples in a row above the limit, so that one spike is no occlusion
@@ -26,7 +26,8 @@ PRESSURE_SAMPLES = const(2)  # so many samples in a row above the limit, so that
 
 def limit_raw(values):
     """Raw reading at the occlusion limit."""
-    return values["pressure_zero_raw"] + values["occlusion_pa"] * values["pressure_span_raw"] // values["pressure_full_pa"]
+    counts = values["occlusion_pa"] * values["pressure_span_raw"] // values["pressure_full_pa"]
+    return values["pressure_zero_raw"] + counts
 
 
 class Supervision:

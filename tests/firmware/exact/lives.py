@@ -120,7 +120,7 @@ class Life:
         return self.bench.ramp(rate, spread(1, 1_209_600, long)) is not None
 
     def _vtbi(self, much: float, long: float) -> bool:
-        speed, slow_nl = self._running()
+        _, slow_nl = self._running()
         rate = spread(self.lowest, self.highest, much)
         volume = slow_nl + spread(1, 5_000_000, long)
         if not self._delivering() or rate > self._room(self.bench.delivery.basal):
