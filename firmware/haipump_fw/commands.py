@@ -534,7 +534,8 @@ class Commands:
             raise Refused("range", [("field", "start_steps_per_s"), ("maximum", values["max_steps_per_s"])])
         rise = max(1, values["accel_steps_per_s2"] * profiles.STAIR_US // US_PER_S)
         if values["max_steps_per_s"] - values["start_steps_per_s"] > STAIRS_MAX * rise:
-            lowest = div_up((values["max_steps_per_s"] - values["start_steps_per_s"]) * 50, STAIRS_MAX)
+            stair = div_up(values["max_steps_per_s"] - values["start_steps_per_s"], STAIRS_MAX)
+            lowest = div_up(stair * US_PER_S, profiles.STAIR_US)
             raise Refused("range", [("field", "accel_steps_per_s2"), ("minimum", lowest)])
         self._check_sensor(fields)
         motor = ("start_steps_per_s", "accel_steps_per_s2", "max_steps_per_s")

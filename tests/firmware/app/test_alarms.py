@@ -498,3 +498,19 @@ def test_pressure_sensor():
     of.core.plant.sensor(of.core.now_us, "pressure", "ok")
     of.run(10)
     expect_latched(of, "pressure_sensor")
+
+
+def test_a_latched_alarm_outlives_a_power_cut():
+    of = running()
+    of.core.plant.occlude(of.core.now_us)
+    of.run_to_alarm("occlusion", 3_600)
+    of.core.plant.release(of.core.now_us)
+    for _ in range(2):
+        of.power_cycle()
+        found = of.alarm("occlusion")
+        assert found is not None and found["phase"] == "latched"
+        assert of.state() == "stopped"
+    of.act("ack")
+    of.run(1)
+    of.power_cycle()
+    assert of.alarm("occlusion") is None

@@ -182,7 +182,7 @@ STATES = {
     "refill": ("refill phase=begin",),
 }
 NOT_IN = {
-    "infusing": "resume cancel_bolus refill_end refill_begin selftest service prime withdraw jog home syringe calibration",
+    "infusing": "resume cancel_bolus refill_end refill_begin selftest service prime withdraw jog home syringe",
     "bolus": "resume refill_begin selftest service prime withdraw jog home syringe calibration",
     "kvo": "resume cancel_bolus selftest service prime jog",
     "paused": "rate kvo bolus cancel_bolus prime jog selftest service syringe calibration refill_begin",
@@ -349,3 +349,82 @@ def test_a_line_that_is_refused_leaves_its_id_free():
     of.next_id += 1
     assert of.ask("hello")["next_id"] == number + 1
     of.core.run_until(of.now + SECOND)
+
+
+def test_a_bolus_on_top_of_a_rate_beyond_the_motor():
+    of = pump()
+    of.order("prepare_limits max_rate_nl_per_day=100000000000 occlusion_pa=90000")
+    of.order(RATE % 900_000_000)
+    of.order("prepare_bolus volume_nl=100000 duration_s=60")
+    answer = quiet(of, RATE % (MOTOR_MAX - 1_000_000) + " override=1")
+    assert has(answer, code="limit", limit="motor", maximum=MOTOR_MAX)
+    of.act(RATE % (MOTOR_MAX - 150_000_000) + " override=1")
+
+
+def test_limits_that_contradict_what_runs_or_the_sensor():
+    of = pump()
+    of.order("prepare_settings pressure_full_pa=75000")
+    answer = quiet(of, "prepare_limits occlusion_pa=90000")
+    assert has(answer, code="range", field="occlusion_pa", what="sensor")
+    of.order(f"prepare_limits occlusion_pa={answer['maximum']}")
+    of.order(RATE % 48_000_000)
+    assert has(
+        quiet(of, "prepare_limits max_rate_nl_per_day=47999999"), code="range", minimum=48_000_000, what="running"
+    )
+    of.order("prepare_limits max_rate_nl_per_day=48000000")
+
+
+def test_an_acceleration_that_would_take_for_ever():
+    of = pump()
+    answer = quiet(of, "prepare_settings accel_steps_per_s2=100")
+    assert has(answer, code="range", field="accel_steps_per_s2")
+    quiet(of, f"prepare_settings accel_steps_per_s2={answer['minimum'] - 1}")
+    of.order(f"prepare_settings accel_steps_per_s2={answer['minimum']}")
+
+
+def test_telemetry_faster_than_can_be_said():
+    of = pump()
+    for period in (1, 99):
+        assert has(of.no(f"telemetry period_ms={period}"), code="range", minimum=100)
+    of.ask("telemetry period_ms=100")
+
+
+def test_a_value_that_changed_by_itself_between_prepare_and_commit():
+    """Commands drop the token; what changes without one is seen when the order is prepared again."""
+    of = pump()
+    token = of.act("prepare_bolus volume_nl=100000")["token"]
+    of.app.values["bolus_nl_per_day"] = 144_000_000
+    assert has(of.no(f"commit token={token}"), code="token", what="changed", field="duration_s", value=60)
+    assert of.state() == "stopped"
+
+
+def test_a_full_queue_is_written_before_an_intent():
+    of = pump()
+    for _ in range(16):
+        of.app.storage.journal.append("state", 1, 0, 1, 1, 0)
+    of.order(RATE % 1_000_000)
+    assert of.enabled and len(of.journal_of("intent")) == 1
+
+
+@pytest.mark.parametrize("text", ["prepare_syringe", "prepare_rate"])
+def test_no_time_for_the_flash_is_a_refusal(text):
+    of = pump()
+    line = LINES["syringe"] if text == "prepare_syringe" else RATE % 1_000_000
+    token = of.act(line)["token"]
+    before = of.ask("calibration"), of.status()
+    window, of.app.window_us = of.app.window_us, lambda: 0
+    assert has(of.no(f"commit token={token}"), code="storage", what="no_window")
+    of.app.window_us = window
+    assert of.state() == "stopped" and not of.enabled and of.steps == 0
+    assert (of.ask("calibration"), of.status()) == before
+    of.run(1)
+    assert len(of.journal_of("intent")) == len(of.journal_of("result"))
+
+
+def test_the_log_ends_at_a_record_that_cannot_be_read():
+    of = pump()
+    last = of.app.storage.journal.last_seq
+    read, journal = of.app.storage.journal.read, of.app.storage.journal
+    journal.read = lambda seq: None if seq == last else read(seq)
+    assert of.ask(f"log seq={last - 1} count=2")["count"] == 1
+    assert of.ask(f"log seq={last}")["count"] == 0
