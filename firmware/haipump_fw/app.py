@@ -50,6 +50,7 @@ SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 PRESS_MIN_MS = const(50)  # a second press of one button within this time is contact bounce
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
+ALARM_RECORDS_MAX = const(192)  # places of the journal that are searched for alarms at power-on
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -174,6 +175,7 @@ class App:
         if running or [intent for intent in open_orders if commit is None or intent.boot == commit.boot]:
             ledger.unsure_nl += COMMIT_NL
             ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
+        self._restore_alarms()
         cause = self.reset_cause
         storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
         self.supply_mv = self.ports.sensors.supply_mv()
@@ -188,6 +190,20 @@ class App:
             self.alarms.set("power_lost", 0)
         for name in ("unexpected_reset", "power_lost"):
             self.alarms.unset(name)  # they tell of the past: latched until acknowledged
+
+    def _restore_alarms(self):
+        """Latching alarms that waited for their acknowledgement when the power went still do."""
+        told = []
+        for record in self.storage.recent("alarm", ALARM_RECORDS_MAX):
+            number = record.values["alarm"]
+            if number in told:
+                continue
+            told.append(number)
+            for row in alarm_table.ALARMS:
+                waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
+                if row[alarm_table.NUMBER] == number and row[alarm_table.LATCH] and waits:
+                    self.alarms.set(row[alarm_table.NAME], 0)
+                    self.alarms.unset(row[alarm_table.NAME])
 
     def _restore_carry(self):
         """The fraction and the play of a run that ended at rest; a fraction of another calibration is given up."""
@@ -660,6 +676,8 @@ class App:
     def _sleep_us(self, full):
         session = self.session
         if full or self._storing or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
+            return 0
+        if self.alarms.changed or self.storage.fresh:  # by a line of this pass
             return 0
         now = self.clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)

@@ -7,6 +7,7 @@ from haipump_fw.const import const
 from haipump_fw.core.units import US_PER_S
 from haipump_fw.store import flashmap
 from haipump_fw.store.journal import Journal
+from haipump_fw.store.records import Record
 from haipump_fw.store.settings import Settings
 
 IDS_BLOCK = const(256)  # ids are reserved in blocks, so that not every command costs a record
@@ -23,6 +24,7 @@ class Storage:
         self.journal = Journal(flash, flashmap.JOURNAL_FIRST, flashmap.JOURNAL_SECTORS)
         self.problem = None
         self.busy = True  # there may be flash work to do
+        self.fresh = False  # ... that came after the last `work`
         if self.settings.load() == "mismatch":
             self.problem = "settings"
         if self.journal.open() == "foreign":
@@ -37,9 +39,16 @@ class Storage:
         record = self.known[kind]
         return otherwise if record is None else record.values[field]
 
+    def recent(self, kind, limit):
+        """Records of one kind, newest first, among the last `limit` places; repeated ones left out."""
+        for raw in self.journal.backwards(limit):
+            record = Record(raw)
+            if record.name == kind and not record.restated:
+                yield record
+
     def record(self, kind, *values):
         """Queue a record. False when it was refused: the queue stayed full or the partition is not ours."""
-        self.busy = True
+        self.busy = self.fresh = True
         if not self.journal.room():
             self.write(self.window_us)
         taken = self.journal.append(kind, self.boot, self._clock.s, *values) > 0
@@ -66,7 +75,7 @@ class Storage:
     def work(self, window_us):
         """At most one flash operation that fits into the window. True when one was done, and more may wait; `busy` falls
         when nothing is left to do."""
-        done = False
+        done = self.fresh = False
         if self.journal.pending:
             done = self.journal.flush(window_us) or self.journal.erase_ahead(window_us)
         elif self.settings.window_needed():
@@ -95,7 +104,7 @@ class Storage:
 
     def save(self, changes, window_us, key=None):
         """Change settings; True when they are on the flash."""
-        self.busy = True
+        self.busy = self.fresh = True
         saved = self.settings.save(changes, key) > 0 and self.write(window_us)
         if saved and self.problem == "settings":
             self.problem = None  # both copies are sound again
