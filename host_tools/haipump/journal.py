@@ -25,12 +25,13 @@ import json
 import sqlite3
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from haipump import records
 from haipump.answers import RawRecord
 from haipump.client import Pump
 from haipump.errors import UsageError
@@ -39,9 +40,8 @@ from haipump.protocol.codec import Event
 from haipump.protocol.schema import EVENTS
 from haipump_fw.proto.messages import RECORDS
 
-SIZE = 64
+SIZE = records.SIZE
 BODY = 48  # header and payload: what the chain covers
-PAYLOAD_AT = 12
 CHAIN = 12
 FORMAT = 1
 RESTATED = 0x80
@@ -50,6 +50,7 @@ FILE_FORMAT = 1
 COMMIT_EVERY_S = 1.0  # wall time between two writes of live telemetry; a write costs some milliseconds
 COMMIT_EVERY_RECORDS = 64
 _SQL_INT_MAX = 2**63 - 1
+_KINDS = {row[0]: row[1] for row in RECORDS}
 
 Progress = Callable[[int, int], None]
 
@@ -86,11 +87,8 @@ def decode(raw: bytes, seq: int | None = None) -> Record:
             f"record {seq} calls itself {own_seq}", next_step="download the journal again, into a new file"
         )
     name, values = "", {}
-    if crc_ok and form & ~RESTATED == FORMAT:
-        for row_kind, row_name, packing, fields in RECORDS:
-            if row_kind == kind:
-                name = row_name
-                values = dict(zip(fields.split(), struct.unpack_from(packing, raw, PAYLOAD_AT), strict=True))
+    if crc_ok and form & ~RESTATED == FORMAT and kind in _KINDS:
+        name, values = _KINDS[kind], records.decode(raw).fields
     number = own_seq if seq is None else seq
     chain = bytes(raw[BODY : BODY + CHAIN])
     return Record(number, kind, name, bool(form & RESTATED), boot, uptime_s, values, chain, crc_ok, bytes(raw))
@@ -120,14 +118,14 @@ class ChainVerdict:
         return not (self.broken or self.damaged or self.gaps) and self.count > 0
 
 
-def verify(records: Iterable[Record]) -> ChainVerdict:
+def verify(row: Iterable[Record]) -> ChainVerdict:
     """Check CRCs, links and numbers of records in order of their numbers."""
     first = last = count = links = 0
     broken: list[int] = []
     damaged: list[int] = []
     gaps: list[tuple[int, int]] = []
     before: Record | None = None
-    for record in records:
+    for record in row:
         count += 1
         if before is None:
             first = record.seq
@@ -198,17 +196,25 @@ class RunFile:
         new = not self.path.exists() or self.path.stat().st_size == 0
         try:
             self._db = sqlite3.connect(self.path)
-            ident = self._db.execute("pragma application_id").fetchone()[0]
         except sqlite3.Error as failure:
             raise _no_run_file(self.path, str(failure)) from failure
-        if not new and ident != APPLICATION_ID:
-            self._db.close()
-            raise _no_run_file(self.path, "it is another kind of file")
+        if not new:
+            self._check_kind()
         if new:
             self._db.execute(f"pragma application_id = {APPLICATION_ID}")
             self._db.execute(f"pragma user_version = {FILE_FORMAT}")
         self._db.executescript(_schema())
         self._device = self._latest("hello").get("device")
+
+    def _check_kind(self) -> None:
+        why = "it is another kind of file"
+        try:
+            if self._db.execute("pragma application_id").fetchone()[0] == APPLICATION_ID:
+                return
+        except sqlite3.Error as failure:
+            why = str(failure)
+        self._db.close()
+        raise _no_run_file(self.path, why)
 
     def __enter__(self) -> RunFile:
         return self
@@ -323,7 +329,7 @@ class RunFile:
         first = have or max(page.first, 1)
         new = 0
         try:
-            for raw in self._readable(pump, first):
+            for raw in pump.journal(first=first):
                 if self._store(raw):
                     new += 1
                     if new % COMMIT_EVERY_RECORDS == 0:
@@ -338,20 +344,6 @@ class RunFile:
         self._note("status", asdict(pump.status()), boot, uptime_s)
         self._db.commit()
         return self._summary(new)
-
-    @staticmethod
-    def _readable(pump: Pump, first: int) -> Iterator[RawRecord]:
-        """All records from `first` on that the pump can still read; a damaged one does not end it."""
-        seq = first
-        while True:
-            for record in pump.journal(first=seq):
-                yield record
-                seq = record.seq + 1
-            page = pump.journal_page(seq, 1)
-            if seq > page.last:
-                return
-            if page.count < 1 and page.first <= seq:
-                seq += 1
 
     def _store(self, raw: RawRecord) -> bool:
         """False when the file has it already. Raises UsageError when the file has another one of that number."""

@@ -153,7 +153,7 @@ def _titled(axes: Axes, title: str, unit: str) -> None:
 def _legend(axes: Axes, right: float = 0.95, **options: Any) -> None:
     """In one row in the title's line, so that it hides nothing."""
     count = len(axes.get_legend_handles_labels()[0])
-    axes.legend(loc="lower right", bbox_to_anchor=(right, 0.985), ncols=max(1, count), borderaxespad=0.2, **options)
+    axes.legend(loc="lower right", bbox_to_anchor=(right, 1.0), ncols=max(1, count), borderaxespad=0.35, **options)
 
 
 def _times(axes: Axes, data: Data, label: bool = True) -> None:

@@ -22,7 +22,11 @@ from haipump_fw.proto import messages
 
 # The journal's numbers: places in the tables of the firmware, which these repeat (a test compares them).
 STATES = tuple(texts.STATES)
-ALARM_NAMES = ("none", *texts.ALARMS)
+ALARM_NAMES = (
+    "none", "self_test", "occlusion", "reservoir_empty", "end_of_travel", "reservoir_low", "infusion_complete",
+    "paused_too_long", "syringe_released", "driver_error", "motor_stall", "step_count", "storage", "unexpected_reset",
+    "power_lost", "steps_late", "pressure_sensor",
+)  # fmt: skip
 SOURCES, RESULTS = messages.SOURCES, messages.RESULTS
 PHASES = ("clear", "active", "acknowledged", "latched")
 CAUSES = ("power", "watchdog", "request", "fault")
@@ -30,7 +34,7 @@ RUNNING = ("infusing", "bolus", "kvo", "priming", "withdrawing", "moving")
 DOSE = ("basal", "kvo", "programme", "bolus", "extended")
 COMMIT_NL = 100_000  # the pump writes its totals at least this often: so much may be missing after a power loss
 _HIGH, _MEDIUM, _LOW = "high", "medium", "low"
-PRIORITIES: Mapping[str, str] = {name: _HIGH for name in texts.ALARMS} | {
+PRIORITIES: Mapping[str, str] = {name: _HIGH for name in ALARM_NAMES[1:]} | {
     "reservoir_low": _LOW,
     "infusion_complete": _MEDIUM,
     "paused_too_long": _MEDIUM,
