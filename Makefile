@@ -13,8 +13,8 @@ PYTEST := $(BIN)/python -m pytest
 # A test that hangs is named after five minutes of wall clock instead of blocking for ever; no test relies on it.
 PYTEST_RUN := $(PYTEST) -q -n $(WORKERS) --dist worksteal --timeout 300
 PURE := haipump_fw.core haipump_fw.proto haipump_fw.store
-# haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --tcp 7100"
-EMU ?= --pty build/pump
+# More haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --syringe 10mL"
+EMU ?=
 # Extra words for pytest, e.g. make pytest ARGS="tests/firmware -k bolus"
 ARGS ?=
 
@@ -59,9 +59,9 @@ docs: $(DEV_STAMP) ## write the generated pages of docs/ anew
 demo: $(RUN_STAMP) ## the main job, end to end: 14 days of therapy on an emulated pump, and a report
 	$(BIN)/python -m tools.demo
 
-emulator: $(RUN_STAMP) ## start an emulated pump to play with (options: EMU="--speed 60")
+emulator: $(RUN_STAMP) ## start an emulated pump on build/pump (options: EMU="--speed 60")
 	@mkdir -p build
-	$(BIN)/haipump-emu run $(EMU)
+	$(BIN)/haipump-emu run --pty build/pump $(EMU)
 
 flash: $(RUN_STAMP) ## install the firmware on the Pico that is connected (options: ARGS="--dry-run")
 	$(BIN)/haipump flash $(ARGS)

@@ -131,4 +131,7 @@ def watch(console: Console, pump: haipump.Pump, record: RunFile) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the emulated pump has ended with the demo")
