@@ -395,7 +395,7 @@ def _flow_scale(axes: Axes, seen: np.ndarray) -> None:
         axes.set_yscale("symlog", linthresh=floor, linscale=0.4)
         top = 10.0 ** np.ceil(np.log10(seen.max()) + 0.6)
         axes.set_ylim(0, top)
-        decades = np.arange(np.log10(floor), np.log10(top) + 0.5)
+        decades = np.arange(np.log10(floor), np.ceil(np.log10(seen.max())) + 0.5)
         axes.set_yticks([0.0, *[10.0**decade for decade in decades]])
         axes.minorticks_off()
     else:

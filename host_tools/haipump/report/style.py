@@ -107,7 +107,7 @@ pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono"
 .safety { margin: 34px 0 0; padding: 14px 20px; border: 2px solid %(ALARM)s; color: #8a3600; font-weight: 700;
   font-size: 16px; text-align: center; }
 .note { font-size: 12.5px; color: var(--muted); margin: 8px 0 0; }
-@media (max-width: 820px) {
+@media screen and (max-width: 820px) {
   main { padding: 26px 20px; margin: 0; border-radius: 0; }
   .tiles { grid-template-columns: 1fr 1fr; } .pair, .facts { grid-template-columns: 1fr; } h1 { font-size: 29px; }
   .scroll { overflow-x: auto; }
@@ -123,7 +123,11 @@ pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono"
   .tile .value small { font-size: 11px; }
   .tile .name, .tile .more, .checks, .checks b, figcaption, .note { font-size: 9.5px; }
   .verdict { font-size: 14px; padding: 8px 14px; margin-bottom: 10px; } .checks { margin-bottom: 10px; gap: 6px 16px;
-  grid-template-columns: repeat(3, 1fr); }
+  grid-template-columns: repeat(4, 1fr); } .checks li { grid-template-columns: 16px 1fr; gap: 6px; }
+  .dot { width: 15px; height: 15px; line-height: 15px; font-size: 9px; }
   table, .facts { font-size: 9.5px; } th { font-size: 9px; } td, th { padding: 3px 9px 3px 0; }
+  .tag, code, pre { font-size: 8.5px; } pre { padding: 6px 10px; line-height: 1.35; break-inside: avoid; }
+  .facts { gap: 0 26px; } .facts dl { grid-template-columns: 105px 1fr; } .facts dt, .facts dd { padding: 1.5px 0; }
+  .safety { font-size: 12px; padding: 8px; margin-top: 16px; }
 }
 """ % {name: value for name, value in globals().items() if isinstance(value, str)}

@@ -366,7 +366,7 @@ def _file_facts(story: Story, total: Sums) -> list[tuple[str, str | None]]:
     try:
         version = importlib.metadata.version("haipump")
     except importlib.metadata.PackageNotFoundError:
-        version = "not installed"
+        version = "from a checkout"
     return [
         ("Times", esc(clock)),
         ("Recorded", esc(f"{seen[0]} to {seen[-1]}") if seen else None),
