@@ -1,5 +1,8 @@
 """The command `haipump-emu`. Owns: which commands there are. Must not: do any of them itself."""
 
+import importlib.metadata
+from typing import Annotated
+
 import typer
 
 from haipump_emulator.cli import ctl, run
@@ -12,7 +15,25 @@ app = typer.Typer(
     epilog="Bench and teaching equipment: nothing here may ever be connected to a person.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(importlib.metadata.version("haipump"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """What holds for all commands."""
+
+
 run.register(app)
 ctl.register(app)
 scenario_cli.register(app)

@@ -9,14 +9,11 @@ steps and bytes, whatever the slices of `run_until`.
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 from haipump_emulator.direct import costs, ports
 from haipump_emulator.direct.ports import NEVER_US, RECEIVE_BYTES, Reset
+from haipump_emulator.direct.shipped import app_hash
 from haipump_emulator.faults.flash import PowerCut
 from haipump_emulator.plant import Plant
 from haipump_fw import ports as contract
@@ -295,15 +292,3 @@ class DirectCore:
 
     def _refresh_listeners(self) -> None:
         self._on_step = [x.on_step for x in self.listeners if hasattr(x, "on_step")]
-
-
-@functools.cache
-def app_hash() -> str:
-    """SHA-256 over the shipped firmware files of this installation, names and contents, sorted."""
-    spec = importlib.util.find_spec("haipump_fw")
-    assert spec is not None and spec.origin is not None
-    root = Path(spec.origin).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
