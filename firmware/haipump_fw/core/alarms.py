@@ -73,8 +73,6 @@ class Alarms:
 
     def _go(self, i, phase):
         was = self.phase[i]
-        if was == phase:
-            return
         self.phase[i] = phase
         self.standing += (was == CLEAR) - (phase == CLEAR)
         self.changed.append((i, phase))
@@ -119,11 +117,6 @@ class Alarms:
         """Audio pause of at most SILENCE_MAX_S from now on."""
         self.silent_until_s = now_s + min(seconds, SILENCE_MAX_S)
 
-    def is_set(self, name):
-        """The condition holds now, acknowledged or not."""
-        phase = self.phase[self.index(name)]
-        return phase == ACTIVE or phase == ACKNOWLEDGED
-
     def top(self):
         """Index of the alarm to show (highest priority, then newest), or -1. Acknowledged ones count last."""
         if not self.standing:
@@ -153,7 +146,7 @@ class Alarms:
 
     def waits(self, action):
         """True while an alarm with this action is active or latched: it wants an acknowledgement."""
-        return self._any(action, (ACTIVE, LATCHED))
+        return any([row[ACTION] == action and self.phase[i] in (ACTIVE, LATCHED) for i, row in enumerate(ALARMS)])
 
     def forbids(self, action):
         """Name of an alarm with this action that stands in any phase, or None."""
@@ -161,12 +154,6 @@ class Alarms:
             if row[ACTION] >= action and self.phase[i] != CLEAR:
                 return row[NAME]
         return None
-
-    def _any(self, action, phases):
-        for i, row in enumerate(ALARMS):
-            if row[ACTION] == action and self.phase[i] in phases:
-                return True
-        return False
 
     def listed(self):
         """Indices of all that stand, highest priority first, then newest."""

@@ -72,9 +72,8 @@ class Order:
 
     def hold(self, t_us):
         """Freeze the plan at t_us."""
-        if self.held_us < 0:
-            self.held_us = self.elapsed_us(t_us)
-            self.end_us = -1
+        self.held_us = self.elapsed_us(t_us)
+        self.end_us = -1
 
     def release(self, t_us):
         """Go on from where it was held, at t_us."""
@@ -297,10 +296,8 @@ class Planner:
         made = self._in_flight + self.queued - in_flight
         self._in_flight = in_flight
         self.queued = 0
-        if self.orders:
+        if self.orders:  # without one no step is made
             self._share(t_us, made)
-        else:
-            self.carry_q -= made * self.step_q
 
     def _share(self, t_us, steps):
         """Book `steps` so that all running orders are owed alike, to within a step."""
@@ -322,10 +319,6 @@ class Planner:
             self.orders[best].booked += sign
             owed[best] -= sign * step_q
             steps -= sign
-
-    def volume_nl(self, order):
-        """Stepped volume of an order in nanolitres, rounded down."""
-        return order.booked * self.step_fl // 1_000_000
 
     def planned_nl(self, order, t_us):
         """Planned volume so far in nanolitres, rounded down."""

@@ -273,7 +273,7 @@ def square(volume_q, duration_us, limits):
     while True:
         rest_q = volume_q - 2 * stairs_q
         rest_us = duration_us - 2 * STAIR_US * len(stairs)
-        if rest_q <= 0 or rest_us <= 0 or speed > limits.maximum + limits.rise:
+        if rest_us <= 0 or speed > limits.maximum + limits.rise:
             return None
         top = limits.speed(rest_q, rest_us)
         if top <= speed:

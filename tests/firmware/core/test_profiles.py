@@ -1,0 +1,190 @@
+"""Profiles: exact totals and durations, speeds that the motor can follow, and the straight line under a ramp."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from haipump_fw.core import profiles
+from haipump_fw.core.profiles import STAIR_US, Limits, Pieces, Pulses, Ramp, quanta
+from tests.firmware.exact import oracle
+
+STEP_Q = 231_147_588 * 86_400
+LIMITS = st.builds(
+    Limits, st.just(STEP_Q), st.sampled_from([1, 100, 300, 2_000]), st.integers(100, 20_000), st.just(2_000)
+)
+RATE = st.integers(1, 40_000_000_000)
+
+
+def pieces(profile: Pieces, limits: Limits) -> list[tuple[Fraction, int]]:
+    """(steps/s, microseconds) of the pieces, -1 us for the endless one."""
+    out = []
+    t_us = 0
+    while True:
+        _, num, den, _, end = profile.at(t_us)
+        if num == 0 and end == -1:
+            return out
+        out.append((Fraction(num * 1_000_000, den * limits.step_q), end - t_us if end >= 0 else -1))
+        if end < 0:
+            return out
+        t_us = end
+
+
+def jumps(speeds: list[Fraction], limits: Limits, before: int = 0, after: Fraction | None = Fraction(0)) -> None:
+    """Up to the start speed at once, above it by a stair at a time."""
+    chain = [Fraction(before), *speeds] + ([after] if after is not None else [])
+    for low, high in zip(chain, chain[1:], strict=False):
+        low, high = sorted((low, high))
+        assert (
+            high <= max(limits.start, low + limits.rise) + 1
+            or low >= limits.start - 1
+            and high - low <= limits.rise + 1
+        )
+
+
+@given(st.integers(1, 2_500), st.integers(20_000, 60_000_000), st.integers(0, 999), LIMITS)
+def test_a_square_is_exact_in_volume_and_time(speed, duration_us, more_nl, limits):
+    volume_nl = speed * duration_us * STEP_Q // (1_000_000 * 86_400_000_000) + 1 + more_nl
+    profile = profiles.square(quanta(volume_nl), duration_us, limits)
+    if profile is None:
+        assert Fraction(quanta(volume_nl) * 1_000_000, duration_us * STEP_Q) > limits.start
+        return
+    assert (profile.total_q, profile.total_us) == (quanta(volume_nl), duration_us)
+    run = pieces(profile, limits)
+    speeds = [speed for speed, _ in run]
+    jumps(speeds, limits)
+    assert max(speeds) <= limits.maximum or len(speeds) == 1
+    assert profile.top() == max(speed * STEP_Q // 1_000_000 for speed in speeds)
+    assert all(us == STAIR_US for _, us in run[: len(run) // 2]), "stairs around one cruise"
+    assert speeds[: len(run) // 2] == list(reversed(speeds[len(run) // 2 + 1 :]))
+
+
+@pytest.mark.parametrize(
+    ("steps", "us", "why"),
+    [
+        (400, 100_000, "4000 steps/s"),
+        (30, 20_000, "a time of one stair"),
+        (200, 101_000, "2000 steps/s before the stairs, more with them"),
+        (10_000, 5_000_000, "2000 steps/s in the mean, a little more between the stairs"),
+    ],
+)
+def test_what_the_motor_can_not_do_is_no_square(steps, us, why):
+    limits = Limits(STEP_Q, 300, 20_000, 2_000)
+    assert profiles.square(steps * STEP_Q, us, limits) is None, why
+
+
+def test_a_square_whose_stairs_never_reach_its_speed():
+    assert profiles.square(10**9 * STEP_Q, 10**9, Limits(STEP_Q, 300, 20_000, 2_000)) is None
+
+
+@given(st.integers(1, 10**8), RATE, LIMITS, st.integers(0, 2_000))
+def test_a_volume_at_a_rate_is_exact_and_gentle(volume_nl, rate, limits, before):
+    volume = quanta(volume_nl)
+    assume(limits.speed(rate, 1) <= limits.maximum)
+    assume(volume > profiles.coast(limits, before).total_q)
+    profile = profiles.volume_at_rate(volume, rate, limits, before)
+    assert profile.total_q == volume
+    run = pieces(profile, limits)
+    jumps([speed for speed, _ in run], limits, before)
+    assert max(speed for speed, _ in run) <= max(before, Fraction(rate * 1_000_000, STEP_Q), limits.start)
+
+
+@given(st.integers(0, 2_000), RATE, LIMITS)
+def test_a_rate_is_reached_by_stairs(before, rate, limits):
+    assume(limits.speed(rate, 1) <= limits.maximum)
+    profile = profiles.rate(rate, limits, before)
+    run = pieces(profile, limits)
+    jumps([speed for speed, _ in run], limits, before, None)
+    assert run[-1] == (Fraction(rate * 1_000_000, STEP_Q), -1)
+    assert profile.total_us == -1
+
+
+@given(st.integers(0, 2_000), LIMITS)
+def test_coasting_ends_at_a_standstill(speed, limits):
+    run = pieces(profiles.coast(limits, speed), limits)
+    assert bool(run) == (speed > limits.start)
+    jumps([speed for speed, _ in run], limits, speed)
+
+
+def test_shares_of_two_add_up_to_no_more_than_the_whole():
+    whole = Limits(STEP_Q, 300, 2_000, 2_000)
+    first, second = whole.share(100, 500, 300), whole.share(400, 500, 300)
+    assert first.start + second.start <= whole.start and first.rise + second.rise <= whole.rise
+    assert whole.share(1, 10_000, 300).start == whole.share(1, 10_000, 300).rise == 1
+
+
+@given(st.integers(0, 6_000_000_000), st.integers(0, 6_000_000_000), st.integers(1, 1_209_600), st.data())
+def test_a_ramp_follows_the_straight_line(first, last, seconds, data):
+    ramp = Ramp(first, last, seconds, STEP_Q)
+    assert ramp.top() == 0
+    plan = oracle.ramp(first, last, seconds)
+    t_us = data.draw(st.integers(0, 2 * seconds * 1_000_000))
+    off = abs(Fraction(profiles.planned(ramp, t_us), 86_400_000_000) - plan.at(t_us))
+    slope = Fraction(abs(last - first), seconds * 1_000_000 * 86_400_000_000)
+    assert off <= max(Fraction(STEP_Q, 86_400_000_000 * 10_000), slope * STAIR_US**2 / 8) + Fraction(1, 10**9)
+    end = ramp.at(t_us)[4]
+    if end >= 0:
+        assert end > t_us and abs(Fraction(profiles.planned(ramp, end), 86_400_000_000) - plan.at(end)) < 1e-9
+        assert end - t_us >= 1
+    assert profiles.planned(ramp, 10**15) == ramp.line_q(seconds * 1_000_000) + last * (10**15 - seconds * 1_000_000)
+
+
+ITEMS = ((0, 5_000_000, 0), (10, 5_000_000, 0), (60, 9_000_000, 120), (400, 0, 0), (500, 1_000_000, 100))
+TEXT = b"""haipump-programme 1
+period_s 600
+repeats 3
+at_end stop
+0 rate 5000000
+5 bolus 1000 20
+10 rate 5000000
+60 ramp 9000000 120
+70 bolus 500 530
+400 rate 0
+500 ramp 1000000 100
+"""
+
+
+def test_a_programme_is_what_its_text_says():
+    flow = profiles.Periodic(ITEMS, 600, 3, STEP_Q)
+    pulses = Pulses(((5, quanta(1_000), 20), (70, quanta(500), 530)), 600, 3)
+    plans = oracle.programme(TEXT, lambda nl: 0)
+    for profile, plan in zip((flow, pulses), plans, strict=True):
+        assert profile.total_us == plan.length == 1_800_000_000
+        # ramps end in whole quanta
+        assert abs(Fraction(profile.total_q, 86_400_000_000) - plan.volume) < Fraction(1, 10**9)
+        for t_us in [*range(0, 1_900_000_000, 7_300_001), 599_999_999, 600_000_000, 1_800_000_000]:
+            off = Fraction(profiles.planned(profile, t_us), 86_400_000_000) - plan.at(t_us)
+            assert abs(off) <= Fraction(STEP_Q, 86_400_000_000 * 5_000), t_us
+            end = profile.at(t_us)[4]
+            assert end > t_us or (end == -1 and t_us >= 1_800_000_000)
+
+
+def test_pulses_that_leave_the_end_of_the_period_free():
+    pulses = Pulses(((1, quanta(10), 2),), 10, 2)
+    assert [pulses.at(s * 1_000_000)[4] // 1_000_000 for s in (0, 2, 5, 10, 14)] == [1, 3, 10, 11, 20]
+
+
+def test_a_volume_smaller_than_the_stairs_of_its_rate():
+    limits = Limits(STEP_Q, 300, 2_000, 2_000)
+    one_stair = 2 * limits.stair_q(300)
+    for volume, top in ((one_stair - 1, 300), (one_stair, 340), (one_stair + 2 * limits.stair_q(340), 380)):
+        profile = profiles.volume_at_rate(volume, 1_000 * STEP_Q // 1_000_000, limits)
+        assert profile.total_q == volume
+        assert max(speed for speed, _ in pieces(profile, limits)) <= top
+    # exactly the stairs: no cruise between them
+    assert len(pieces(profiles.volume_at_rate(one_stair, 301 * STEP_Q // 1_000_000, limits), limits)) == 2
+
+
+def test_looking_back_in_time_is_allowed():
+    profile = Pieces().add(10, 10).add(90, 10)
+    assert [profiles.planned(profile, t) for t in (15, 5, 25, 10, 0)] == [55, 5, 100, 10, 0]
+    assert Pieces().top() == 0
+
+
+def test_seconds_of_a_bolus_are_rounded_up():
+    assert [profiles.bolus_seconds(v, 86_400) for v in (1, 2)] == [1, 2]
+    assert profiles.bolus_seconds(100, 86_400 * 60) == 2
+    assert profiles.bolus_seconds(1, 10**9) == 1

@@ -1,0 +1,43 @@
+"""Units, rounding, and the settings table."""
+
+from math import isqrt
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from haipump_fw.core import options, units
+
+
+def test_the_quantum_makes_a_rate_a_whole_number_per_microsecond():
+    per_day = units.SECONDS_PER_DAY * units.US_PER_S  # quanta of 1 nL/day
+    assert per_day == units.QUANTA_PER_NL == units.FL_PER_NL * units.QUANTA_PER_FL
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(1, 10**20))
+def test_rounding(numerator, denominator):
+    up = units.div_up(numerator, denominator)
+    assert (up - 1) * denominator < numerator <= up * denominator
+    near = units.div_near(numerator, denominator)
+    assert -denominator < 2 * (numerator - near * denominator) <= denominator or (
+        2 * (numerator - near * denominator) == -denominator
+    )
+
+
+@given(st.integers(0, 10**30))
+def test_roots(number):
+    assert units.root_down(number) == isqrt(number)
+
+
+def test_every_default_is_in_its_range_and_no_key_or_name_comes_twice():
+    for row in options.OPTIONS:
+        assert row[options.MINIMUM] <= row[options.DEFAULT] <= row[options.MAXIMUM], row
+    assert len({row[options.KEY] for row in options.OPTIONS}) == len(options.OPTIONS)
+    assert len(options.defaults()) == len(options.OPTIONS)
+    assert options.defaults()["kvo_nl_per_day"] == 500_000
+
+
+def test_groups():
+    groups = {row[options.GROUP] for row in options.OPTIONS}
+    assert groups == {"calibration", "syringe", "limits", "options", "internal"}
+    assert sum(len(options.rows(group)) for group in groups) == len(options.OPTIONS)
+    assert [row[options.NAME] for row in options.rows("syringe")] == ["syringe_nl", "syringe_max_nl_per_day"]
