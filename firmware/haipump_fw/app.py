@@ -636,7 +636,8 @@ class App:
             self._speak()
         if self._telemetry_at.passed(self.clock):
             self._telemetry()
-        if self.leave_for_service and not self.storage.journal.pending:
+        # a worn-out journal takes nothing any more: then there is nothing to wait for
+        if self.leave_for_service and (self.storage.problem is not None or not self.storage.journal.pending):
             if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
                 self.ports.system.enter_service()
         self.ports.watchdog.feed()
@@ -686,7 +687,7 @@ class App:
         if self.alarms.standing:
             sleep = min(sleep, ticks_diff(self._signal_tick, now))
         sleep = min(sleep, self._telemetry_at.left_us(self.clock))
-        if self._muted or self.leave_for_service:
+        if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
         return max(0, min(sleep, self._due.left_us(self.clock)))
 

@@ -184,6 +184,11 @@ def test_a_press_is_latched_and_its_level_seen():
     core.press(contract.IN_STOP, False)
     assert inputs.pressed() == contract.IN_STOP and inputs.pressed() == 0
     assert not inputs.read() & contract.IN_STOP
+    core.press(contract.IN_START, True)
+    assert inputs.pressed() == contract.IN_START
+    core.press(contract.IN_START, True)  # held: no new press
+    assert inputs.pressed() == 0 and inputs.read() & contract.IN_START
+    core.press(contract.IN_START, False)
     core.press(contract.IN_SERVICE, True)
     core.power(False)
     core.power(True)  # the jumper is still closed

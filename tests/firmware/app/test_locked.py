@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from haipump_fw.ports import IN_SERVICE
-from tests.firmware.app.bench import Pump, Refused, frame, pump
+from tests.firmware.app.bench import SECOND, Pump, Refused, frame, pump
 
 KEY = bytes(range(1, 33))
 OTHER = bytes(range(33, 65))
@@ -164,10 +164,21 @@ def test_service_only_while_stopped_and_leaves_at_once():
 def test_service_does_not_wait_for_a_host_that_reads_nothing():
     of = pump()
     of.core.host_reads = False
-    of.send(b"info\n" * 3)
-    of.run(1)
-    of.send(b"info\n" * 3)
-    of.run(1)
+    for _ in range(2):
+        of.send(b"info\n" * 3)
+        of.core.run_until(of.now + SECOND)
     of.send(frame(of.next_id, "service"))
-    of.run(2)
+    of.core.run_until(of.now + SECOND)
+    assert of.core.app is None
+
+
+def test_service_of_a_pump_whose_journal_is_worn_out():
+    of = pump()
+    for sector in range(4, 64):
+        of.core.flash_port.break_sector(sector, "program_error")
+    of.order("prepare_limits max_bolus_nl=1000")
+    of.run(600)
+    assert of.app.storage.journal.failed and of.app.storage.journal.pending
+    of.act("service")
+    of.run(1)
     assert of.core.app is None
