@@ -17,6 +17,7 @@ from haipump_fw.core.clock import Uptime
 from haipump_fw.delivery import Delivery, new_order
 from haipump_fw.proto import programme as grammar
 from tests.firmware.exact import oracle
+from tests.firmware.exact.scribe import Scribe, Text
 
 NEVER = 1 << 62
 PASS_US = 900  # one pass of the loop
@@ -96,20 +97,17 @@ class Bench:
         self.due_us = -1
         self.next_us = 0
         self.number = 0
-        self.runs: dict[int, oracle.Run] = {}
-        self.closed: list[tuple[fw.Order, Fraction]] = []  # (order, what the oracle says it planned)
-        self.takeup_us = self.delivery._takeup_us
-        motor = oracle.Motor(
-            Fraction(self.values["step_fl"], 1_000_000),
-            self.values["start_steps_per_s"],
-            max(1, self.values["accel_steps_per_s2"] * oracle.STAIR_US // oracle.US_PER_S),
-            self.values["max_steps_per_s"],
-        )
-        self.timeline = oracle.Timeline(motor)
-        self.doses = self.timeline  # what handling steps does not belong to doses, and has an accumulator of its own
+        self.scribe = Scribe(self.values)
+        self.orders: dict[int, fw.Order] = {}
         self.told = 0  # pulses that the oracle knows of
-        self.slack = 0
-        self.paused = False
+
+    @property
+    def timeline(self) -> oracle.Timeline:
+        return self.scribe.timeline
+
+    @property
+    def paused(self) -> bool:
+        return self.scribe.is_paused
 
     # --- time
 
@@ -140,7 +138,7 @@ class Bench:
         if 0 <= self.due_us <= self.now:
             ended = delivery.ended(self.now)
             for order in ended:
-                self._end(order)
+                self.end(order)
             if not ended:
                 delivery.replan(self.now)
             self._changed()
@@ -166,88 +164,58 @@ class Bench:
         self._changed()
         self.next_us = self.now
 
-    # --- the oracle
-
     def _tell(self) -> None:
-        """Pass new pulses on: take-up by the play that is left, the rest as volume."""
+        """Pass new pulses on."""
         for at, direction in self.steps.seen[self.told :]:
-            backlash = self.values["backlash_steps"]
-            if direction > 0 and self.slack:
-                self.slack -= 1
-            elif direction < 0 and self.slack < backlash:
-                self.slack += 1
-            else:
-                self.timeline.see(at)
+            self.scribe.step(at, direction)
         self.told = len(self.steps.seen)
-
-    def _first_us(self, back: bool = False) -> int:
-        """When a plan that is ordered now begins: behind the take-up and one of its steps."""
-        play = self.values["backlash_steps"] - self.slack if back else self.slack
-        return self.now + (play + 1) * self.takeup_us if play else self.now
+        self.clock.update()
 
     # --- orders: to the firmware, and in words to the oracle
 
-    def _start(
-        self, source: int, plans: list[oracle.Plan], *new, volume_nl: int = 0, rate: int = 0, sudden: bool = False
-    ) -> fw.Order:
+    def start(self, text: Text, *new) -> fw.Order:
         self._tell()
-        self.clock.update()
         self.number += 1
-        order = new_order(self.number, source, volume_nl, rate)
-        if source not in fw.DOSE:
-            self.timeline = oracle.Timeline(self.timeline.motor)
-        first_us = self._first_us(source in (fw.WITHDRAW, fw.HOME))
-        self.delivery.start(self.now, order, *new)
-        run = self.timeline.begin(first_us, *plans)
-        run.sudden = sudden
-        self.runs[order.number] = run
-        if source == fw.BOLUS and self.delivery.extended is not None:
-            self._hold(self.runs[self.delivery.extended.number], self.timeline.motor)
-        if source == fw.EXTENDED and self.delivery.bolus is not None:
-            run.hold(self.now)
+        order = new_order(self.number, text.source, text.volume_nl, text.rate)
+        self.orders[order.number] = order
+        now = self.now  # the call may take its time
+        self.delivery.start(now, order, *new)
+        self.scribe.started(now, order.number, text)
         self.act()
         return order
 
     def _replace_basal(self) -> tuple[Fraction, int]:
-        """Ends the basal order; returns the flow it had, and the firmware's speed for it."""
+        """Ends the basal order; returns the speed it had, and the firmware's number for that."""
+        self._tell()
         basal = self.delivery.basal
         if basal is None:
             return oracle.ZERO, 0
-        self.clock.update()
-        run = self.runs[basal.number]
-        flow = run.flow(self.now)
-        if run.sudden:  # never above the start speed, whatever stairs and line make of its last digit
-            flow = min(flow, self.timeline.motor.flow(self.timeline.motor.start))
-        speed = self.delivery.speed_of(basal, self.now)
-        self._end(basal)
-        return flow, speed
+        flow, speed = self.scribe.flow_before(self.now), self.delivery.speed_of(basal, self.now)
+        self.end(basal)
+        return self.scribe.motor.speed(flow), speed
 
     def rate(self, nl_per_day: int, source: int = fw.BASAL) -> fw.Order:
-        motor = self.timeline.motor
-        flow, speed = self._replace_basal()
+        before, speed = self._replace_basal()
         new = profiles.rate(nl_per_day, self.delivery.limits, speed)
-        return self._start(source, [oracle.rate(nl_per_day, motor, motor.speed(flow))], new, rate=nl_per_day)
+        return self.start(Text(source, [oracle.rate(nl_per_day, self.scribe.motor, before)], 0, nl_per_day), new)
 
     def ramp(self, nl_per_day: int, seconds: int) -> fw.Order:
         before = 0 if self.delivery.basal is None else self.delivery.basal.rate_nl_per_day(self.now)
         self._replace_basal()
         new = profiles.Ramp(before, nl_per_day, seconds, self.delivery.limits.step_q)
-        return self._start(fw.BASAL, [oracle.ramp(before, nl_per_day, seconds)], new, rate=nl_per_day, sudden=True)
+        text = Text(fw.BASAL, [oracle.ramp(before, nl_per_day, seconds)], 0, nl_per_day, sudden=True)
+        return self.start(text, new)
 
     def vtbi(self, nl_per_day: int, volume_nl: int, source: int = fw.BASAL) -> fw.Order:
-        motor = self.timeline.motor
-        flow, speed = self._replace_basal() if source == fw.BASAL else (oracle.ZERO, 0)
+        before, speed = self._replace_basal() if source == fw.BASAL else (oracle.ZERO, 0)
         new = profiles.volume_at_rate(profiles.quanta(volume_nl), nl_per_day, self.delivery.limits, speed)
-        plan = oracle.at_rate(volume_nl, nl_per_day, motor, motor.speed(flow))
-        return self._start(source, [plan], new, volume_nl=volume_nl, rate=nl_per_day)
+        plan = oracle.at_rate(volume_nl, nl_per_day, self.scribe.motor, before)
+        return self.start(Text(source, [plan], volume_nl, nl_per_day), new)
 
-    def bolus(self, volume_nl: int, seconds: int, source: int = fw.BOLUS) -> fw.Order | None:
-        """None when the motor can't."""
+    def bolus(self, volume_nl: int, seconds: int, source: int = fw.BOLUS) -> fw.Order:
         new = profiles.square(profiles.quanta(volume_nl), seconds * 1_000_000, self.delivery.limits)
-        if new is None:
-            return None
-        plan = oracle.square(volume_nl, seconds * 1_000_000, self.timeline.motor)
-        return self._start(source, [plan], new, volume_nl=volume_nl)
+        plan = oracle.square(volume_nl, seconds * 1_000_000, self.scribe.motor)
+        return self.start(Text(source, [plan], volume_nl), new)
 
     def programme(self, text: bytes) -> fw.Order:
         plan = grammar.parse(text)
@@ -261,99 +229,40 @@ class Bench:
         self._replace_basal()
         flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.delivery.limits.step_q)
         pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
-        return self._start(fw.PROGRAMME, oracle.programme(text, lambda nl: 0), flow, pulses, sudden=True)
+        return self.start(Text(fw.PROGRAMME, oracle.programme(text, lambda nl: 0), sudden=True), flow, pulses)
 
     # --- what happens to them
 
-    def _end(self, order: fw.Order) -> None:
-        self._tell()
-        self.clock.update()
-        self.delivery.end(order, self.now)
-        self._closed(order)
-        extended = self.delivery.extended
-        if order.source == fw.BOLUS and extended is not None and not self.paused:
-            self._go_on(extended)
-        self.act()
-
-    def _closed(self, order: fw.Order) -> None:
-        self.closed.append((order, self.timeline.end(self.runs.pop(order.number), self.now)))
-        if order.source not in fw.DOSE:
-            assert self.timeline.worst <= 0 and abs(self.timeline.drift) <= 1
-            self.timeline = self.doses
-
     def end(self, order: fw.Order) -> None:
         """End it now, whatever its speed."""
-        self._end(order)
+        self._tell()
+        self.delivery.end(order, self.now)
+        self.scribe.ended(self.now, order.number)
+        self.act()
 
     def cancel(self, order: fw.Order) -> None:
         """As the app does."""
         self._tell()
-        self.clock.update()
-        run = self.runs[order.number]
-        speed = self.timeline.motor.speed(run.flow(self.now))
-        if self.delivery.cancel(order, self.now):
-            self._end(order)
-            return
-        run.replace(self.now, oracle.coast(self.timeline.motor, speed))
+        over = self.scribe.cancel(self.now, order.number)
+        assert self.delivery.cancel(order, self.now) == over
+        if over:
+            self.end(order)
         self.act()
-
-    def _hold(self, run: oracle.Run, motor: oracle.Motor) -> None:
-        speed = motor.speed(run.flow(self.now))
-        if run.held_us is None and -(-speed // 1) > motor.start and not run.sudden:
-            run.top = run.plans[0].top() if run.top is None else run.top
-            run.motor = motor
-            run.replace(self.now, oracle.coast(motor, speed))
-        else:
-            run.hold(self.now)
-
-    def _go_on(self, order: fw.Order) -> None:
-        run = self.runs[order.number]
-        if run.motor is None:
-            run.release(self._first_us())
-            return
-        now = run.motor.speed(run.flow(self.now))
-        if order.volume_q:
-            rest = Fraction(order.volume_q, profiles.QUANTA_PER_NL) - run.planned(self.now)
-            top = order.rate or run.top * oracle.DAY_US // 1
-            plan = oracle.at_rate(rest, top, run.motor, now)
-        else:
-            plan = oracle.rate(order.rate, run.motor, now)
-        run.replace(self._first_us(), plan)
-        run.motor = None
 
     def pause(self) -> None:
         self._tell()
-        self.clock.update()
-        motor = self.timeline.motor
         self.delivery.pause(self.now)
-        self.paused = True
-        running = [(run, -(-motor.speed(run.flow(self.now)) // 1)) for run in self.timeline.runs if run.held_us is None]
-        gentle = [(run, speed) for run, speed in running if run.motor is None and not run.sudden]
-        sudden = sum(speed for run, speed in running if run.motor is None and run.sudden)
-        total = sum(speed for _, speed in gentle)
-        for run, speed in running:
-            share = motor
-            if sudden + total > motor.start and speed and not run.sudden:
-                share = motor.share(speed, total, motor.start - sudden)
-            if run.motor is None:
-                self._hold(run, share)
+        self.scribe.paused(self.now)
         self.act()
 
     def resume(self) -> None:
         self._tell()
-        self.clock.update()
         self.delivery.resume(self.now)
-        self.paused = False
-        for order in self.delivery.planner.orders:
-            if order is not self.delivery.extended or self.delivery.bolus is None:
-                self._go_on(order)
+        self.scribe.resumed(self.now)
         self.act()
 
     def stop(self) -> None:
         self._tell()
-        self.clock.update()
-        self.timeline.look(self.now)
-        for order in self.delivery.stop(self.now):
-            self._closed(order)
-        self.paused = False
+        self.delivery.stop(self.now)
+        self.scribe.stopped(self.now)
         self.act()

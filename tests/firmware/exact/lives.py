@@ -88,7 +88,7 @@ class Life:
         return self.highest - sum(max(o.rate, o.fastest, self._top(o)) for o in others)
 
     def _top(self, order: fw.Order) -> int:
-        run = self.bench.runs[order.number]
+        run = self.bench.scribe.runs[order.number]
         return int(sum(plan.top() for plan in run.plans) * 86_400_000_000) + 1
 
     def _rate(self, much: float, long: float) -> bool:

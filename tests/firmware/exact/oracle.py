@@ -280,7 +280,6 @@ class Run:
         self.start_us = start_us
         self.held_us: int | None = None  # time after its start at which it stands still
         self.settled = ZERO  # of plans that have been replaced
-        self.sudden = False  # a ramp or a programme: can only be held at once
         self.top: Fraction | None = None  # flow to go back to after slowing down
         self.motor: Motor | None = None  # it has slowed down within these
 

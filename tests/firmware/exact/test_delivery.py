@@ -33,18 +33,19 @@ SETTINGS = st.fixed_dictionaries(
 
 def check(bench: Bench) -> None:
     """After a life: never off, every order exact, no drift."""
-    timeline = bench.timeline
-    assert timeline.worst <= 0, f"off by {float(timeline.worst)} microsteps beyond the bar"
-    bent = timeline.bent / timeline.motor.step
-    for order, planned in bench.closed:
-        stepped = Fraction(order.booked * bench.delivery.planner.step_q, QUANTA_PER_NL)
-        assert abs(stepped - planned) <= (1 + bent) * timeline.motor.step, f"order {order.number} ({order.source})"
-    assert abs(timeline.drift) <= Fraction(1, 2) + Fraction(1, 1000) + bent
-    booked = sum(order.booked for order, _ in bench.closed if order.source in fw.DOSE)
-    assert booked == timeline.steps, "every step is booked once"
+    scribe = bench.scribe
+    for timeline in [scribe.doses, *scribe.handled]:
+        assert timeline.worst <= 0, f"off by {float(timeline.worst)} microsteps beyond the bar"
+        assert abs(timeline.drift) <= Fraction(1, 2) + Fraction(1, 1000) + timeline.bent / timeline.motor.step
+    bent = scribe.doses.bent
+    for closed in scribe.closed:
+        stepped = Fraction(bench.orders[closed.number].booked * bench.delivery.planner.step_q, QUANTA_PER_NL)
+        assert abs(stepped - closed.planned) <= scribe.motor.step + bent, f"order {closed.number}: {closed.text}"
+    doses = [bench.orders[closed.number].booked for closed in scribe.closed if closed.text.source in fw.DOSE]
+    assert sum(doses) == scribe.doses.steps, "every step is booked once"
 
 
-def lived(actions, *, steps_max: int = 60, **options: int) -> Bench:
+def lived(actions, *, steps_max: int = 40, **options: int) -> Bench:
     bench = Bench(**options)
     life = Life(bench, steps_max=steps_max)
     for action in actions:
@@ -54,7 +55,7 @@ def lived(actions, *, steps_max: int = 60, **options: int) -> Bench:
 
 
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), PART, PART, PART), min_size=2, max_size=10), SETTINGS)
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_any_orders_in_any_order(actions, options):
     check(lived(actions, **options))
 
@@ -63,12 +64,12 @@ def test_any_orders_in_any_order(actions, options):
     st.lists(st.tuples(st.sampled_from((*ACTIONS, *HANDLING, "stop")), PART, PART, PART), min_size=3, max_size=10),
     SETTINGS,
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_also_between_priming_and_withdrawing(actions, options):
     check(lived(actions, steps_max=30, **options))
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_both_wraps_of_the_tick_counter_are_crossed(seed):
     rng = random.Random(seed)
     bench = Bench(ticks_start_us=TICKS - rng.randrange(1, 2_000_000))
@@ -112,12 +113,12 @@ def test_a_thousand_orders_in_one_life_do_not_drift():
     for action in draw(rng, 1_800):
         life.act(action)
     life.finish()
-    assert len(bench.closed) > 650
+    assert len(bench.scribe.closed) > 650
     check(bench)
 
 
-def test_pulses_of_less_than_a_step_are_not_queued_for_hours():
-    """60 nL every 4 minutes: the interval within a pulse says nothing about when the next step comes."""
+def test_a_dose_in_pulses_of_less_than_a_step():
+    """60 nL every 4 minutes: most pulses pass without a step."""
     bench = Bench()
     bench.programme(b"haipump-programme 1\nperiod_s 240\nrepeats 100\nat_end stop\n0 bolus 60 1")
     for _ in range(60):
@@ -140,7 +141,7 @@ def test_an_immediate_bolus_holds_an_extended_one_which_goes_on_exactly():
     bench.run(0.2)
     assert extended.end_us == (3_600 + 60) * 1_000_000
     bench.run(3_200)
-    assert [order.source for order, _ in bench.closed] == [fw.BOLUS, fw.EXTENDED]
+    assert [closed.text.source for closed in bench.scribe.closed] == [fw.BOLUS, fw.EXTENDED]
     bench.stop()
     check(bench)
 
