@@ -130,7 +130,7 @@ def worst_far() -> tuple[float, str]:
 
 
 def worst_in_erase() -> float:
-    """Milliseconds when the stop comes while the flash erases a sector (typical time; a few times a day once the ring of
+    """Milliseconds when the stop comes while the flash erases a sector (typical time; a few a day once the ring of
     sectors has gone round, and only while the next step is more than 400 ms away)."""
     driver = Driver(DirectCore(Plant(seed=1), seed=1))
     driver.load(30, 231_147_588, 21_700)

@@ -14,6 +14,7 @@ from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import options, profiles
 from haipump_fw.core.machine import NotAllowed
+from haipump_fw.core.supervision import limit_raw
 from haipump_fw.core.units import QUANTA_PER_FL, QUANTA_PER_NL, STEP_PERIOD_MAX_US, US_PER_S, div_up
 from haipump_fw.delivery import (
     BASAL,
@@ -31,7 +32,6 @@ from haipump_fw.delivery import (
 )
 from haipump_fw.proto import programme
 from haipump_fw.proto.frame import Refused
-from haipump_fw.core.supervision import limit_raw
 from haipump_fw.proto.messages import RESULTS, SOURCES, TELEMETRY_PERIOD_MIN_MS
 from haipump_fw.selftest import PRESSURE_RAW_MAX
 
@@ -233,6 +233,9 @@ class Commands:
             self._check_gentle(max(rate, present))
             profile = profiles.Ramp(present, rate, ramp_s, limits.step_q)
         elif vtbi_nl:
+            slowing_nl = div_up(profiles.coast(limits, speed).total_q, QUANTA_PER_NL)
+            if vtbi_nl < slowing_nl:  # it would be over before the motor has slowed down from the running rate
+                raise Refused("limit", [("limit", "accel_steps_per_s2"), ("value", vtbi_nl), ("minimum", slowing_nl)])
             profile = profiles.volume_at_rate(profiles.quanta(vtbi_nl), rate, limits, speed)
         else:
             profile = profiles.rate(rate, limits, speed)
@@ -264,11 +267,13 @@ class Commands:
         app = self.app
         basal = app.delivery.basal
         rate = app.values["kvo_nl_per_day"]
-        running = 0 if basal is None else basal.rate_nl_per_day(app.now_us())
+        now_us = app.now_us()
+        running = 0 if basal is None else basal.rate_nl_per_day(now_us)
         if running:
             rate = min(rate, running)
         self._check_rate(rate)
-        profile = profiles.rate(rate, app.delivery.limits, app.delivery.limits.speed(running, 1))
+        speed = app.delivery.speed_of(basal, now_us) if running else 0
+        profile = profiles.rate(rate, app.delivery.limits, speed)
 
         def execute(number):
             self._begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
@@ -320,12 +325,15 @@ class Commands:
 
     def _square(self, volume_nl, duration_s):
         """(profile, seconds) of a bolus; 0 seconds: as fast as the bolus rate setting says."""
+        limits = self.app.delivery.limits
         (name, highest), lowest = self._rate_range()
         if not duration_s:
-            duration_s = profiles.bolus_seconds(volume_nl, min(self.app.values["bolus_nl_per_day"], highest))
+            fastest = min(self.app.values["bolus_nl_per_day"], highest)
+            whole = profiles.volume_at_rate(profiles.quanta(volume_nl), fastest, limits)
+            duration_s = div_up(whole.total_us, US_PER_S)
         rate = div_up(volume_nl * 86_400, duration_s)
-        profile = profiles.square(profiles.quanta(volume_nl), duration_s * US_PER_S, self.app.delivery.limits)
-        if rate > highest or profile is None:
+        profile = profiles.square(profiles.quanta(volume_nl), duration_s * US_PER_S, limits)
+        if rate > highest or profile is None or profile.top() > highest:
             raise Refused("limit", [("limit", name), ("value", rate), ("minimum", lowest), ("maximum", highest)])
         if rate < lowest:
             raise Refused(

@@ -73,7 +73,7 @@ class Storage:
         return sound and not self.journal.pending and not self.settings.saving
 
     def work(self, window_us):
-        """At most one flash operation that fits into the window. True when one was done, and more may wait; `busy` falls
+        """At most one flash operation that fits into the window. True when one was done, more may wait; `busy` falls
         when nothing is left to do."""
         done = self.fresh = False
         if self.journal.pending:
