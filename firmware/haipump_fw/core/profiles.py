@@ -10,7 +10,7 @@ All numbers are whole; big integers are fine here, this runs per order and per p
 """
 
 from haipump_fw.const import const
-from haipump_fw.core.units import QUANTA_PER_NL, SECONDS_PER_DAY, US_PER_S, div_up, root_down
+from haipump_fw.core.units import QUANTA_PER_NL, US_PER_S, div_up, root_down
 
 STAIR_US = const(20_000)  # length of one stair of an acceleration ramp
 # A rate ramp is made of stairs so fine that they leave the straight line by at most this part of a microstep (where
@@ -289,11 +289,6 @@ def square(volume_q, duration_us, limits):
     for stair in reversed(stairs):
         profile.add(stair, STAIR_US)
     return profile
-
-
-def bolus_seconds(volume_nl, rate_nl_per_day):
-    """Whole seconds that a volume takes at a rate, rounded up, at least 1."""
-    return max(1, div_up(volume_nl * SECONDS_PER_DAY, rate_nl_per_day))
 
 
 def quanta(volume_nl):

@@ -184,7 +184,10 @@ def test_looking_back_in_time_is_allowed():
     assert Pieces().top() == 0
 
 
-def test_seconds_of_a_bolus_are_rounded_up():
-    assert [profiles.bolus_seconds(v, 86_400) for v in (1, 2)] == [1, 2]
-    assert profiles.bolus_seconds(100, 86_400 * 60) == 2
-    assert profiles.bolus_seconds(1, 10**9) == 1
+@given(st.integers(1, 10**7), st.integers(1, 2_000), LIMITS)
+def test_whole_seconds_for_a_volume_at_a_rate_are_a_square_no_faster_than_it(volume_nl, steps_per_s, limits):
+    """How long a bolus takes that says no time: as at the bolus rate, stairs included, up to the next second."""
+    rate = steps_per_s * STEP_Q // 1_000_000
+    seconds = -(-profiles.volume_at_rate(quanta(volume_nl), rate, limits).total_us // 1_000_000)
+    profile = profiles.square(quanta(volume_nl), seconds * 1_000_000, limits)
+    assert profile is not None and profile.top() <= rate

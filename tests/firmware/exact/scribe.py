@@ -17,7 +17,7 @@ FLOWS = (BASAL, KVO, PROGRAMME)
 
 @dataclass
 class Text:
-    """An order as it was given. `volume_nl` 0: endless; `rate` 0: the time is given; `sudden`: a ramp or a programme."""
+    """An order as given. `volume_nl` 0: endless; `rate` 0: the time is given; `sudden`: a ramp or a programme."""
 
     source: int
     plans: list[oracle.Plan]
