@@ -16,6 +16,7 @@ from haipump.journal import RunFile
 from haipump.programme import daily
 from tests.host.report.quick_line import QuickLine
 
+LISTEN_US = 60_000_000  # how long the pump's words wait to be heard
 NOTED = datetime.datetime(2026, 3, 1, 12, 0, tzinfo=datetime.UTC)
 
 
@@ -40,9 +41,10 @@ class Bench:
             self.pump.telemetry(self.telemetry_s)
 
     def wait(self, seconds: float) -> None:
-        end = self.line.now() + seconds
-        while self.line.now() < end:
-            self.line.sleep(min(60.0, end - self.line.now()))
+        core = self.line.core
+        end_us = core.now_us + round(seconds * 1e6)
+        while core.now_us < end_us:
+            core.run_until(min(end_us, core.now_us + LISTEN_US))
             self.listen()
 
     def listen(self) -> None:

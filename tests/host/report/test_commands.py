@@ -18,7 +18,7 @@ runner = CliRunner()
 @pytest.fixture
 def line(monkeypatch) -> QuickLine:
     made = QuickLine()
-    monkeypatch.setattr(frame, "connect", lambda port, key: haipump.connect(made, key))
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(made, key, **more))
     monkeypatch.setattr(frame, "find_ports", lambda: [])
     return made
 
