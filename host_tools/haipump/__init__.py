@@ -10,7 +10,7 @@ It knows the pump only as bytes on a port; whether a board or an emulator answer
 """
 
 from haipump.answers import Alarm, OrderStatus, Plan, RawRecord, Status
-from haipump.client import Pump, connect
+from haipump.client import Pump, connect, stop
 from haipump.errors import HaipumpError
 from haipump.orders import Order
 from haipump.programme import Programme
@@ -28,4 +28,5 @@ __all__ = [
     "RawRecord",
     "Status",
     "connect",
+    "stop",
 ]

@@ -19,9 +19,12 @@ from haipump import quantities as q
 from haipump.conversation import PATIENCE_S, Conversation, Fields, Greeting
 from haipump.errors import (
     CommunicationError,
+    LinkLost,
     NoPumpFound,
+    NotAPump,
     NotExecuted,
     OutcomeUnknown,
+    PortError,
     Refused,
     SeveralPumps,
     StopNotConfirmed,
@@ -34,7 +37,7 @@ from haipump.protocol import help as texts
 from haipump.protocol.codec import Event
 from haipump.protocol.schema import MESSAGES, Value
 from haipump.transport import Transport, find_ports, transport_for
-from haipump_fw.proto.messages import PART_BYTES_MAX
+from haipump_fw.proto.messages import PART_BYTES_MAX, RESULTS, SOURCES
 
 _T = TypeVar("_T")
 STANDING = ("stopped", "alarm", "fault", "refill", "service", "self_test")  # states in which the motor is off or waits
@@ -50,16 +53,33 @@ _LEFT_OUT: Mapping[str, Mapping[str, Value]] = {
 
 
 def connect(
-    port: str | Transport | None = None, key: bytes | str | None = None, patience_s: float = PATIENCE_S
+    port: str | Transport | None = None,
+    key: bytes | str | None = None,
+    patience_s: float = PATIENCE_S,
+    *,
+    stopping: bool = False,
 ) -> Pump:
     """Open the pump at `port` (`/dev/ttyACM0`, a pty, `socket://host:port`, `COM5`), or the only one that is connected.
 
     `key` is for locked mode: 32 bytes, or 64 hexadecimal digits. `patience_s`: how long an unplugged port is waited
-    for. Raises PortError, CommunicationError, UsageError."""
+    for. `stopping`: send a stop before anything else; `Pump.stop` then makes sure of it. Raises PortError,
+    CommunicationError, UsageError."""
     transport = transport_for(port or the_only_port()) if port is None or isinstance(port, str) else port
     conversation = Conversation(transport, key_bytes(key), patience_s)
-    conversation.start()
+    try:
+        conversation.start(stopping)
+    except NotAPump as silent:
+        if not stopping:
+            raise
+        raise StopNotConfirmed(silent.what) from silent
     return Pump(conversation)
+
+
+def stop(port: str | Transport | None = None, patience_s: float = PATIENCE_S) -> answers.Status:
+    """Stop the pump at `port`, or the only one that is connected: the stop is sent before anything is asked. Raises
+    PortError when nothing could be sent, StopNotConfirmed."""
+    with connect(port, patience_s=patience_s, stopping=True) as pump:
+        return pump.stop()
 
 
 def the_only_port() -> str:
@@ -136,8 +156,32 @@ class Pump:
         return answers.build(answers.Lifetime, self._ask("lifetime"))
 
     def order(self, id: int | None = None) -> answers.OrderStatus:
-        """One order, or the last one. Raises Refused when the pump does not know it (any more)."""
-        return answers.build(answers.OrderStatus, self._ask("order", id=id))
+        """One order, or the last one. Of an order from before a restart the journal tells. Raises Refused when the
+        pump does not know it (any more)."""
+        try:
+            return answers.build(answers.OrderStatus, self._ask("order", id=id))
+        except Refused as refused:
+            if id is None or refused.fields.get("field") != "id":
+                raise
+            found = self._order_in_journal(id)
+            if found is None:
+                raise
+            return found
+
+    def _order_in_journal(self, id: int) -> answers.OrderStatus | None:
+        """How an order ended that the pump itself has forgotten. A power loss ends it as `reset`, with 0 for the
+        volumes: nobody counted the last ones."""
+        for record in self.journal_backwards(LOOK_BACK_MAX):
+            if record.fields.get("order") != id or record.name not in ("result", "intent"):
+                continue
+            facts = record.fields
+            planned_nl = facts["planned_nl"] if record.name == "result" else facts["volume_nl"]
+            commanded_nl = facts.get("commanded_nl", 0)
+            result = RESULTS[facts["result"]] if record.name == "result" else "reset"
+            stepped_nl, left_nl = facts.get("stepped_nl", 0), max(0, planned_nl - commanded_nl)
+            source = SOURCES[facts["source"]]
+            return answers.OrderStatus(id, source, result, planned_nl, commanded_nl, stepped_nl, left_nl, 0, 0)
+        return None
 
     def alarms(self) -> list[answers.Alarm]:
         """All alarms that stand, the most urgent first."""
@@ -213,7 +257,7 @@ class Pump:
         """Whether the pump began an order, also when it has restarted since. An order is recorded before it starts: not
         recorded, not started."""
         try:
-            return self.order(id).order == id
+            return int(self._ask("order", id=id)["order"]) == id
         except Refused:
             for record in self.journal_backwards(LOOK_BACK_MAX):
                 if record.name == records.UNREADABLE:
@@ -437,16 +481,20 @@ class Pump:
 
     def stop(self) -> answers.Status:
         """Stop the motor at once and make sure of it. Raises StopNotConfirmed."""
+        heard = "nothing was heard"
         for _ in range(STOP_TRIES_MAX):
-            self.conversation.stop_byte()
-            status = self.status()
+            try:
+                self.conversation.stop_byte()
+                status = answers.build(answers.Status, self.conversation.request("status", tries=1))
+            except (CommunicationError, PortError, Refused) as failure:
+                heard = failure.what
+                if isinstance(failure, LinkLost):
+                    break
+                continue
             if status.state in STANDING and status.flow_nl_per_day == 0:
                 return status
-        raise StopNotConfirmed(
-            f"a stop was sent {STOP_TRIES_MAX} times, and the pump still says {status.state}",
-            texts.state_sentence(status.state),
-            "press its stop button or cut its power now",
-        )
+            heard = f"the pump says that it is {texts.STATES.get(status.state, status.state)}"
+        raise StopNotConfirmed(heard)
 
     # --- what the pump says by itself
 
@@ -457,6 +505,7 @@ class Pump:
     def events(self, timeout_s: float | None = None) -> Iterator[Event]:
         """Events as they come, without end, or until none has come for `timeout_s`. Reconnects when it must."""
         while True:
+            self.conversation.check_open()
             while self.conversation.events:
                 yield self.conversation.events.popleft()
             if not self.conversation.listen(60.0 if timeout_s is None else timeout_s) and timeout_s is not None:

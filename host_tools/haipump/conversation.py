@@ -19,7 +19,8 @@ from a range of their own, so that no late answer to one is taken for the answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from haipump.errors import (
@@ -32,6 +33,7 @@ from haipump.errors import (
     PortBusy,
     PortError,
     Refused,
+    UsageError,
 )
 from haipump.protocol import help as texts
 from haipump.protocol.codec import (
@@ -53,6 +55,8 @@ SLOW_ANSWER_S = {"selftest": 10.0}
 TRIES_MAX = 4  # of one line on one connection
 ROUNDS_MAX = 4  # of one request over reconnections
 GREETING_TRIES_MAX = 5
+STOP_LINE = b"\n!\n"
+STOPS_AT_ONCE = 2  # a byte of noise may spoil one of them
 BUSY_PAUSE_S = 0.05
 READ_STEP_S = 0.25  # a wait is cut into reads of this length
 RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 0.05, 2.0
@@ -100,6 +104,11 @@ class Conversation:
         self.patience_s = patience_s
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
         self.events_missed = 0
+        self.closed = False
+        self.stopped_outside = False  # by a signal; from then on nothing is begun
+        self.on_state: Callable[[str], None] | None = None  # called with every state that is heard
+        self.stopping = False  # a stop is the first thing that a new connection sends
+        self._depth = 0  # of calls that are talking
         self._splitter = LineSplitter()
         self._heard = bytearray()
         self._greeting: Greeting | None = None
@@ -110,19 +119,23 @@ class Conversation:
 
     # --- opening and closing
 
-    def start(self) -> Greeting:
-        """Open the port and greet. Raises PortError (NotAPump when nobody answers as a pump does)."""
+    def start(self, stopping: bool = False) -> Greeting:
+        """Open the port and greet. `stopping`: the first thing that is sent, and sent again before every greeting, is a
+        stop. Raises PortError (NotAPump when nobody answers as a pump does)."""
+        self.closed = False
+        self.stopping = stopping
         self.transport.open()
         try:
-            return self._greet()
+            greeting = self._greet()
+            self.stopping = False
+            return greeting
         except (AnswerTimeout, Disconnected, LineError) as failure:
             heard = bytes(self._heard[-HEARD_MAX:])
             self.transport.close()
             if heard.startswith(b"# refused: "):
                 who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: "))
-                raise PortBusy(
-                    f"{self.transport.name} is taken: {who}", next_step="close the other program"
-                ) from failure
+                name = self.transport.name
+                raise PortBusy(f"{name} is taken: {who}", "close the other program", name) from failure
             said = f"it said {_printable(heard)}" if heard else "it said nothing"
             raise NotAPump(
                 f"{self.transport.name} does not answer as a pump does: {said}",
@@ -133,6 +146,8 @@ class Conversation:
             raise
 
     def close(self) -> None:
+        """For good: what is asked of it from now on is refused."""
+        self.closed = True
         self.transport.close()
 
     @property
@@ -144,30 +159,68 @@ class Conversation:
 
     # --- asking
 
-    def request(self, verb: str, fields: Request | None = None, find_out: FindOut | None = None) -> Fields:
-        """The typed answer to one message. Raises Refused, CommunicationError, FieldError.
+    def request(
+        self, verb: str, fields: Request | None = None, find_out: FindOut | None = None, tries: int = TRIES_MAX
+    ) -> Fields:
+        """The typed answer to one message. Raises Refused, CommunicationError, FieldError. `tries`: how often what may
+        be repeated freely is sent on one connection.
 
         `find_out` is asked, with the message's id, when the pump took a message of kind ACT and its answer is lost for
         good. It returns the answer when the message was executed, None when it was proven not to be, and raises
         OutcomeUnknown when nobody can tell."""
-        if self._restarted:
-            self.greet_again()
-        if MESSAGES[verb].kind == ACT:
-            return self._act(verb, fields or {}, find_out)
-        return self._repeatable(verb, fields or {})
+        with self._talking():
+            if self._restarted:
+                self.greet_again()
+            if MESSAGES[verb].kind == ACT:
+                return self._act(verb, fields or {}, find_out)
+            return self._repeatable(verb, fields or {}, tries)
+
+    def check_open(self) -> None:
+        """Raises UsageError after `close`: nothing opens the port again behind its back."""
+        if self.closed:
+            raise UsageError(
+                f"the connection to {self.transport.name} is closed",
+                next_step="connect anew; inside the `with` block it stays open",
+            )
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """While something is asked or heard. Raises UsageError when the conversation is closed."""
+        self.check_open()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
 
     def stop_byte(self) -> None:
         """Send `!` as a line of its own. Whether it worked is for the caller to ask. Raises LinkLost."""
-        for _ in range(ROUNDS_MAX):
+        with self._talking():
             try:
-                self.transport.write(b"\n!\n")
-                return
+                self.transport.write(STOP_LINE)
             except Disconnected as failure:
-                self._reconnect(failure)
-        raise LinkLost("the stop could not be sent", "unknown", "stop the pump with its button or cut its power")
+                self.stopping = True
+                self._reconnect(failure)  # which sends it first thing
+
+    def stop_from_outside(self) -> None:
+        """Send the stop at once, from a signal handler, whatever is going on; nothing that was ordered before it is
+        sent after it. A connection that is lost sends it first thing when it comes back."""
+        self.stopped_outside = self.stopping = True
+        try:
+            self.transport.write(STOP_LINE * STOPS_AT_ONCE)
+            self.stopping = False
+        except Disconnected:
+            return
+        if self._depth == 0 and not self.closed:  # nobody else would hear what came of it
+            with suppress(CommunicationError, Refused, PortError):
+                self.request("status", tries=1)
 
     def listen(self, timeout_s: float) -> bool:
         """Take in what comes for at most so long, until at least one event is there. True when there is one."""
+        with self._talking():
+            return self._listen(timeout_s)
+
+    def _listen(self, timeout_s: float) -> bool:
         deadline = self.transport.now() + timeout_s
         while not self.events:
             left = deadline - self.transport.now()
@@ -182,14 +235,14 @@ class Conversation:
 
     # --- what may be repeated freely
 
-    def _repeatable(self, verb: str, fields: Request) -> Fields:
+    def _repeatable(self, verb: str, fields: Request, tries: int = TRIES_MAX) -> Fields:
         failure: Exception = AssertionError("no round was made")
         for _ in range(ROUNDS_MAX):
             id = self._new_id(verb)
             line = self._encode(verb, fields, id)
             nonce = self.greeting.nonce
             try:
-                answer, _ = self._exchange(verb, id, line)
+                answer, _ = self._exchange(verb, id, line, tries)
             except _Lost as lost:
                 if isinstance(lost.cause, AnswerTimeout):
                     raise lost.cause from None
@@ -213,6 +266,7 @@ class Conversation:
         line = self._encode(verb, fields, id)
         sent_before = False
         for _ in range(ROUNDS_MAX):
+            self._not_after_a_stop(verb, id, sent_before)
             try:
                 answer, times = self._exchange(verb, id, line)
             except _Lost as lost:
@@ -295,13 +349,18 @@ class Conversation:
 
     # --- one line and its answer
 
-    def _exchange(self, verb: str, id: int, line: bytes) -> tuple[Answer, int]:
+    def _exchange(self, verb: str, id: int, line: bytes, tries: int = TRIES_MAX) -> tuple[Answer, int]:
         """Send until answered. Returns the answer and how often the line was sent. Raises _Lost."""
         self._heard.clear()
         answer, all_refused = None, True
-        for times in range(1, TRIES_MAX + 1):
+        for times in range(1, tries + 1):
+            orders = MESSAGES[verb].kind == ACT
+            if orders and times > 1:
+                self._not_after_a_stop(verb, id, True)
             try:
                 self.transport.write(line)
+                if orders and self.stopped_outside:
+                    self.transport.write(STOP_LINE)  # the signal came between our look and the line
                 answer = self._await(verb, id)
             except (Disconnected, _Restarted) as failure:
                 raise _Lost(failure) from failure
@@ -313,16 +372,33 @@ class Conversation:
                 continue
             return answer, times
         if answer is not None and all_refused:
-            return answer, TRIES_MAX  # only then: one of those without an answer may have been executed
+            return answer, tries  # only then: one of those without an answer may have been executed
         heard = bytes(self._heard[-HEARD_MAX:])
         said = f"heard only {_printable(heard)}" if heard else "heard nothing at all"
         raise _Lost(
             AnswerTimeout(
-                f"the pump did not answer {verb} ({TRIES_MAX} tries): {said}",
+                f"the pump did not answer {verb} ({tries} {'try' if tries == 1 else 'tries'}): {said}",
                 "Unknown; a running delivery goes on without the host",
                 "check the cable and the pump's lights; `haipump status` asks again",
                 heard,
             )
+        )
+
+    def _not_after_a_stop(self, verb: str, id: int, sent_before: bool) -> None:
+        """What was ordered before somebody else stopped the pump must not start it again."""
+        if not self.stopped_outside:
+            return
+        if sent_before:
+            raise OutcomeUnknown(
+                f"{verb} (number {id}) was under way when the pump was stopped from another terminal",
+                "The stop was sent after it",
+                "look at `haipump status`",
+                id,
+            )
+        raise NotExecuted(
+            f"the pump was stopped from another terminal, and {verb} was ordered before that",
+            "It was not sent",
+            "give the order again if it is still meant",
         )
 
     def _await(self, verb: str, id: int) -> Answer | None:
@@ -389,11 +465,18 @@ class Conversation:
             missed = max(0, event.number - self._last_event - 1)
         self._last_event = event.number
         self.events_missed += missed
+        self._hear_state(event.fields)
         self.events.append(Event(event.number, event.name, event.fields, missed))
+
+    def _hear_state(self, fields: Mapping[str, Value]) -> None:
+        if self.on_state is not None and "state" in fields:
+            self.on_state(str(fields["state"]))
 
     def _typed(self, verb: str, answer: Answer) -> Fields:
         try:
-            return typed_answer(verb, answer)
+            fields = typed_answer(verb, answer)
+            self._hear_state(fields)
+            return fields
         except LineError as failure:
             raise CommunicationError(
                 f"the answer to {verb} is incomplete ({failure})",
@@ -428,8 +511,11 @@ class Conversation:
         """Ask who is there. Raises AnswerTimeout, Disconnected, LineError, CommunicationError."""
         self._splitter.clear()
         self._restarted = False
-        self.transport.write(b"\n")  # ends what a host before us may have left unfinished
+        if not self.stopping:  # a stop begins with it
+            self.transport.write(b"\n")  # ends what a host before us may have left unfinished
         for _ in range(GREETING_TRIES_MAX):
+            if self.stopping:
+                self.transport.write(STOP_LINE * STOPS_AT_ONCE)
             id = self._new_id("hello")
             self.transport.write(encode_request("hello", id=id))
             try:
@@ -472,6 +558,10 @@ class Conversation:
 
     def greet_again(self) -> None:
         """Ask again who is there: lock state, nonce and next id may have changed. Raises CommunicationError."""
+        with self._talking():
+            self._regreet()
+
+    def _regreet(self) -> None:
         try:
             self._greet()
         except Disconnected as failure:
@@ -498,6 +588,7 @@ class Conversation:
             try:
                 self.transport.open()
                 self._greet()
+                self.stopping = False
                 return
             except (PortError, Disconnected, AnswerTimeout, LineError) as again:
                 failure = again

@@ -16,13 +16,13 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
         OutcomeUnknown           sent, but nobody can say whether it was executed
         NotExecuted              sent, lost, and proven not to have been executed
         WrongAnswer              the pump understood something else than was asked; nothing was started
+        StopNotConfirmed         a stop was wanted, and nobody can say that the pump stands still
         FlashFailed              installing the firmware broke off; has whether the board is half installed
       Refused                  the pump said no; has `code` and `fields`                       exit 1
       NotFlashable             the firmware does not go onto this board; nothing was written  exit 1
       Declined                 the person said no; nothing was changed                         exit 6
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
-        StopNotConfirmed         a stop was sent, and the pump does not say that it stands still
 """
 
 from __future__ import annotations
@@ -41,6 +41,12 @@ EXIT_INTERRUPTED = 130
 UNTOUCHED = "Nothing was sent to the pump"
 
 
+def full_stop(text: str) -> str:
+    """The sentence with its full stop, unless it ends with a mark of its own."""
+    text = text.rstrip(".")
+    return text if text.endswith(("?", "!")) else text + "."
+
+
 class HaipumpError(Exception):
     """Base of all. `what` happened, `state` the pump is in (as far as known), `next_step` for the user."""
 
@@ -54,7 +60,7 @@ class HaipumpError(Exception):
         self.next_step = next_step
 
     def __str__(self) -> str:
-        return ". ".join(part.rstrip(".") for part in (self.what, self.state, self.next_step) if part) + "."
+        return " ".join(full_stop(part) for part in (self.what, self.state, self.next_step) if part)
 
     def details(self) -> dict[str, object]:
         """Further facts for `--json`; subclasses add theirs."""
@@ -150,9 +156,13 @@ class PortForbidden(PortError):
 
 
 class PortBusy(PortError):
-    """Another program has the port."""
+    """Another program has `port`."""
 
     kind = "port_busy"
+
+    def __init__(self, what: str, next_step: str = "", port: str = "") -> None:
+        super().__init__(what, next_step=next_step)
+        self.port = port
 
 
 class NotAPump(PortError):
@@ -212,6 +222,20 @@ class WrongAnswer(CommunicationError):
     kind = "wrong_answer"
 
 
+class StopNotConfirmed(CommunicationError):
+    """A stop was wanted, and nobody can say that the pump stands still. `sent`: bytes of it left this computer."""
+
+    kind = "stop_not_confirmed"
+
+    def __init__(self, why: str, sent: bool = True, next_step: str = "press STOP on the pump or cut its power") -> None:
+        tried = f"the stop was sent, but {why}" if sent else f"the stop could not be sent: {why}"
+        super().__init__(f"NOT STOPPED for certain: {tried}", "it may be delivering", next_step)
+        self.sent = sent
+
+    def details(self) -> dict[str, object]:
+        return {"sent": self.sent}
+
+
 class FlashFailed(CommunicationError):
     """Installing the firmware broke off. `half_installed`: the board has no application until it is done again."""
 
@@ -260,18 +284,29 @@ class PumpFault(HaipumpError):
 
 
 class OrderInterrupted(PumpFault):
-    """An order ended before it was complete. `result` says how, `stepped_nl` what was delivered of `planned_nl`."""
+    """An order ended before it was complete. `result` says how, `stepped_nl` what was delivered of `planned_nl`; after
+    a restart of the pump that is the least, and `stepped_max_nl` the most."""
 
     kind = "interrupted"
 
     def __init__(
-        self, what: str, state: str, next_step: str, *, order: int, result: str, planned_nl: int, stepped_nl: int
+        self,
+        what: str,
+        state: str,
+        next_step: str,
+        *,
+        order: int,
+        result: str,
+        planned_nl: int,
+        stepped_nl: int,
+        stepped_max_nl: int | None = None,
     ) -> None:
         super().__init__(what, state, next_step)
         self.order = order
         self.result = result
         self.planned_nl = planned_nl
         self.stepped_nl = stepped_nl
+        self.stepped_max_nl = stepped_nl if stepped_max_nl is None else stepped_max_nl
 
     def details(self) -> dict[str, object]:
         return {
@@ -279,10 +314,5 @@ class OrderInterrupted(PumpFault):
             "result": self.result,
             "planned_nl": self.planned_nl,
             "stepped_nl": self.stepped_nl,
+            "stepped_max_nl": self.stepped_max_nl,
         }
-
-
-class StopNotConfirmed(PumpFault):
-    """A stop was sent, and the pump does not say that it stands still."""
-
-    kind = "stop_not_confirmed"

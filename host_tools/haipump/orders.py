@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from haipump.client import Pump
 
 POLL_SHORTEST_S, POLL_LONGEST_S = 0.2, 5.0
+SLEEP_PIECE_S = 0.25
 POLL_FRACTION = 20  # ask about so many times over what is left
 
 
@@ -29,13 +30,17 @@ class Order:
         self.id = id
         self.plan = plan
         self.recovered = recovered
+        self._seen_nl = 0  # of it, as the pump counted when it was last asked
+        self._before_nl: int | None = None  # the total of this syringe without it, None: not known
 
     def __repr__(self) -> str:
         return f"Order({self.id})"
 
     def status(self) -> OrderStatus:
         """How the order stands now."""
-        return self._pump.order(self.id)
+        status = self._pump.order(self.id)
+        self._seen_nl = max(self._seen_nl, status.stepped_nl)
+        return status
 
     def wait(
         self, timeout_s: float | None = None, progress: Callable[[OrderStatus], None] | None = None
@@ -48,6 +53,8 @@ class Order:
         began = transport.now()
         while True:
             status = self.status()
+            if status.running and self._before_nl is None:
+                self._before_nl = self._pump.totals().stepped_nl - status.stepped_nl
             if progress is not None:
                 progress(status)
             if not status.running:
@@ -63,12 +70,20 @@ class Order:
                 left = began + timeout_s - transport.now()
                 if left <= 0:
                     raise AnswerTimeout(
-                        f"order {self.id} is not over after {format_duration(int(timeout_s))}",
+                        f"order {self.id} is not over after {_seconds(timeout_s)}",
                         texts.state_sentence(pump.state) + f", {format_volume(status.left_nl)} are left",
                         "wait again, or cancel it",
                     )
                 pause = min(pause, left)
-            transport.sleep(pause)
+            self._sleep(pause)
+
+    def _sleep(self, seconds: float) -> None:
+        """In short pieces: a stop from another terminal ends it."""
+        conversation = self._pump.conversation
+        told = conversation.stopped_outside
+        while seconds > 0 and conversation.stopped_outside == told:
+            conversation.transport.sleep(min(seconds, SLEEP_PIECE_S))
+            seconds -= SLEEP_PIECE_S
 
     def cancel(self) -> OrderStatus:
         """End the order early: a bolus is cancelled and what runs beside it goes on, everything else is stopped. Raises
@@ -89,16 +104,44 @@ class Order:
         if status.result == "complete":
             return status
         name = texts.SOURCES.get(status.source, status.source)
-        state, alarm = self._pump.status().state, self._pump.status().alarm
+        pump = self._pump.status()
+        low, high = (status.stepped_nl, status.stepped_nl) if status.result != "reset" else self._range(status)
         raise OrderInterrupted(
-            f"the {name} was {texts.RESULTS.get(status.result, status.result)}, "
-            f"after {format_volume(status.stepped_nl)} of {format_volume(status.planned_nl)}",
-            texts.state_sentence(state),
-            texts.next_step("alarm", {"alarm": alarm})
-            if alarm in texts.ALARMS
+            self._how(status, name, low, high, pump.alarm),
+            texts.state_sentence(pump.state),
+            texts.next_step("alarm", {"alarm": pump.alarm})
+            if pump.alarm in texts.ALARMS
             else "decide whether to give the rest anew",
             order=self.id,
             result=status.result,
             planned_nl=status.planned_nl,
-            stepped_nl=status.stepped_nl,
+            stepped_nl=low,
+            stepped_max_nl=high,
         )
+
+    def _how(self, status: OrderStatus, name: str, low: int, high: int, alarm: str) -> str:
+        whole = f" of {format_volume(status.planned_nl)}" if status.planned_nl else ""
+        if status.result == "reset":
+            # outwards to whole microlitres: more digits would claim more than anybody knows
+            rough = [format_volume(1_000 * value) for value in (low // 1_000, -(-high // 1_000))]
+            came = " to ".join(rough if low != high else [format_volume(low)])
+            return f"the pump restarted during the order ({name}): {came}{whole} were delivered"
+        how = texts.RESULTS.get(status.result, status.result)
+        if status.result == "alarm" and alarm in texts.ALARMS:
+            how = f"stopped by the alarm {alarm}"
+        if status.result == "stopped" and self._pump.conversation.stopped_outside:
+            how += ", from another terminal"
+        return f"the {name} was {how}, after {format_volume(low)}{whole}"
+
+    def _range(self, status: OrderStatus) -> tuple[int, int]:
+        """What a restart leaves to know of the order: at least what was last seen of it; at most what all orders
+        together can have delivered since it began, and its own volume."""
+        totals = self._pump.totals()
+        most = totals.stepped_max_nl - (self._before_nl or 0)
+        if status.planned_nl:
+            most = min(most, status.planned_nl)
+        return self._seen_nl, max(self._seen_nl, most)
+
+
+def _seconds(value_s: float) -> str:
+    return format_duration(int(value_s)) if value_s >= 1 and value_s == int(value_s) else f"{value_s:g} s"

@@ -28,7 +28,7 @@ runner = CliRunner()
 def line(pump: FakePump, monkeypatch) -> Line:
     pump.settings["syringe_nl"] = 30_000_000
     made = Line(pump)
-    monkeypatch.setattr(frame, "connect", lambda port, key: haipump.connect(made, key))
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(made, key, **more))
     monkeypatch.setattr(frame, "find_ports", lambda: [])
     return made
 
@@ -218,6 +218,23 @@ def test_what_the_alarm_ended_has_exit_code_5(line, pump) -> None:
     assert error["error"]["kind"] == "interrupted" and "kink" in error["error"]["next_step"]
 
 
+def test_an_order_that_an_alarm_stops_at_once_is_no_success(line, pump, monkeypatch) -> None:
+    real = pump.app.commit
+
+    def commit(plan, order_id: int):
+        answer = real(plan, order_id)
+        pump.app.state, pump.alarms = "alarm", ["occlusion"]
+        pump.orders[order_id].result = "alarm"
+        return answer
+
+    monkeypatch.setattr(pump.app, "commit", commit)
+    text = " ".join(run("rate 1.3mL/day -y", code=5).split())
+    assert "Order 2 had begun, and was stopped at once by the alarm occlusion" in text and "kink" in text
+    assert run_json("bolus 1mL -y", code=5)["error"]["result"] == "alarm"
+    text = " ".join(run("bolus 1mL -y --wait", code=5).split())
+    assert "stopped by the alarm occlusion" in text
+
+
 def test_an_interrupted_wait_leaves_the_order_running(line, pump, monkeypatch) -> None:
     monkeypatch.setattr(haipump.Order, "wait", lambda self, progress: (_ for _ in ()).throw(KeyboardInterrupt))
     assert "goes on without us" in run("bolus 2mL --wait --yes", code=130)
@@ -395,7 +412,7 @@ def test_a_typing_mistake(line) -> None:
 
 
 def test_no_pump(monkeypatch) -> None:
-    def nobody(port, key):
+    def nobody(port, key, **more):
         raise NoPumpFound("no pump is connected", next_step="plug one in")
 
     monkeypatch.setattr(frame, "connect", nobody)
@@ -419,7 +436,7 @@ def test_several_pumps_are_asked_about_or_listed(line, pump, monkeypatch, tmp_pa
     found = [PortInfo("/dev/ttyACM0", "board", "Pico"), PortInfo("/dev/ttyACM1", "board", "Pico")]
     monkeypatch.setattr(frame, "find_ports", lambda: found)
     asked = []
-    monkeypatch.setattr(frame, "connect", lambda port, key: asked.append(port) or haipump.connect(line, key))
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: asked.append(port) or haipump.connect(line, key))
     with monkeypatch.context() as patch:
         patch.setattr(frame.Cli, "interactive", property(lambda cli: True))
         run("status", input="2\n")

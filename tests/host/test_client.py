@@ -100,6 +100,8 @@ def test_waiting_has_an_end(client, pump) -> None:
     with pytest.raises(haipump.errors.AnswerTimeout):
         order.wait(timeout_s=30)
     assert 30 <= pump.now_s < 31
+    with pytest.raises(haipump.errors.AnswerTimeout, match="after 0.5 s"):
+        order.wait(timeout_s=0.5)
     assert order.status().running
     with pytest.raises(UsageError):
         client.rate("1 mL/day").wait()

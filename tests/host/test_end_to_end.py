@@ -189,3 +189,64 @@ def test_a_power_cut_between_order_and_answer(after_us: int) -> None:
         intents = [r for r in map(lambda raw: decode(raw.data), client.journal()) if r.name == "intent"]
         assert len(intents) == begun
         assert client.status().state == "stopped"
+
+
+class PowerLossLine(DirectLine):
+    """The power goes at a time, for a second; the line to the computer holds."""
+
+    cut_at_s: float | None = None
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        if self.cut_at_s is not None and self.now() >= self.cut_at_s:
+            self.cut_at_s = None
+            self.core.power(False)
+            super().sleep(1)
+            self.core.power(True)
+            super().sleep(1)
+
+
+@pytest.mark.parametrize("basal", [False, True])
+def test_a_power_loss_in_a_wait_ends_with_what_may_have_been_delivered(basal: bool) -> None:
+    line = PowerLossLine()
+    with haipump.connect(line) as client:
+        client.syringe("30 mL", "30 mL")
+        if basal:
+            client.rate("24 mL/day")  # in a minute it adds 16,667 nL
+            line.sleep(600)
+        order = client.bolus("2 mL", over="2 min")
+        line.cut_at_s = line.now() + 60
+        before = line.core.plant.truth(line.core.now_us).commanded_steps
+        with pytest.raises(OrderInterrupted) as caught:
+            order.wait()
+        steps = line.core.plant.truth(line.core.now_us).commanded_steps - before
+        share_nl = steps * 231_147_588 // 10**6 - (16_667 if basal else 0)
+        assert caught.value.stepped_nl <= share_nl + 1_000
+        assert caught.value.stepped_max_nl >= share_nl - 1_000
+        assert 900_000 < caught.value.stepped_nl < caught.value.stepped_max_nl < 1_200_000
+        assert caught.value.result == "reset" and caught.value.exit_code == 5
+        assert "the pump restarted during the order" in caught.value.what and " to " in caught.value.what
+        assert client.status().state == "stopped" or client.status().alarm == "power_lost"
+        # asked again, also by a host that saw nothing of it
+        assert client.order(order.id).result == "reset" and client.order(order.id).source == "extended"
+        with pytest.raises(OrderInterrupted) as caught:
+            haipump.Order(client, order.id).wait()
+        assert caught.value.stepped_nl == 0 and share_nl <= caught.value.stepped_max_nl <= 2_000_000
+
+
+def test_an_order_that_ended_before_a_restart_is_known_from_the_journal(loaded, line) -> None:
+    order = loaded.bolus("10 uL")
+    assert order.wait().result == "complete"
+    stopped = loaded.bolus("1 mL", over="10 min", override=True)
+    line.sleep(60)
+    loaded.stop()
+    kept = stopped.status()
+    line.core.power(False)
+    line.sleep(1)
+    line.core.power(True)
+    line.sleep(1)
+    assert order.wait().result == "complete"
+    again = loaded.order(stopped.id)
+    assert (again.result, again.stepped_nl, again.planned_nl) == ("stopped", kept.stepped_nl, 1_000_000)
+    with pytest.raises(Refused):
+        loaded.order(999)

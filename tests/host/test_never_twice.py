@@ -19,6 +19,7 @@ from haipump.errors import (
     NotExecuted,
     OutcomeUnknown,
     Refused,
+    StopNotConfirmed,
 )
 from haipump_fw.proto.frame import Refused as DeviceRefused
 from tests.host.device import FakePump, Fault, Line, once
@@ -354,7 +355,7 @@ def test_a_stop_goes_out_over_an_unplugged_port(client, line, pump) -> None:
     line.to_pump = once(unplug, b"!")
     assert client.stop().state == "stopped"
     line.unplug()
-    with pytest.raises(LinkLost):
+    with pytest.raises(StopNotConfirmed):
         client.stop()
 
 

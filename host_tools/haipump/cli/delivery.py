@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from haipump import answers
+from haipump import answers, holding
 from haipump.cli import views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
-from haipump.errors import EXIT_INTERRUPTED, UsageError
+from haipump.errors import EXIT_INTERRUPTED, OrderInterrupted, PortBusy, PortError, StopNotConfirmed, UsageError
 from haipump.orders import Order
 from haipump.programme import EXAMPLE, Programme, daily, load
 from haipump.protocol import help as texts
@@ -187,11 +187,35 @@ def cancel(cli: Cli) -> None:
 
 def stop(cli: Cli) -> None:
     """Stops the motor at once, never asks, and makes sure of it."""
-    with cli.pump() as pump:
-        status = pump.stop()
-        cli.result({"status": asdict(status)})
-        delivered = format_volume(status.delivered_nl)
-        cli.say(f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe.")
+    try:
+        with cli.pump(stopping=True) as pump:
+            status = pump.stop()
+            cli.result({"status": asdict(status)})
+            delivered = format_volume(status.delivered_nl)
+            cli.say(f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe.")
+    except PortBusy as busy:
+        stop_through_holder(cli, busy)
+    except PortError as failure:
+        raise StopNotConfirmed(
+            failure.what, sent=False, next_step=f"press STOP on the pump or cut its power; then: {failure.next_step}"
+        ) from failure
+
+
+def stop_through_holder(cli: Cli, busy: PortBusy) -> None:
+    """Another program has the port: when it is one of ours, have it send the stop. Raises StopNotConfirmed."""
+    holder = holding.find(busy.port)
+    if holder is None:
+        raise StopNotConfirmed(
+            busy.what, sent=False, next_step="press STOP on the pump or cut its power; or end the other program"
+        ) from busy
+    state = holding.stop(holder)
+    if state in ("", "sent"):
+        why = f"{busy.port} is taken by {holder}, which " + ("does not react" if not state else "hears no answer")
+        raise StopNotConfirmed(
+            why, sent=bool(state), next_step="press Ctrl-C there and stop again, or press STOP on the pump"
+        ) from busy
+    cli.result({"state": state, "through": {"pid": holder.pid, "command": holder.command}})
+    cli.say(f"[bold]{texts.state_sentence(state)}.[/] {holder} has the port, and sent the stop.")
 
 
 def moved(cli: Cli, motion: answers.Motion) -> None:
@@ -209,14 +233,30 @@ def finish(cli: Cli, pump: Pump, order: Order, wait: bool) -> None:
     if wait:
         values["result"] = asdict(waited(cli, order))
     status = pump.status()
-    cli.result(values | {"status": asdict(status)})
     begun = order.plan is not None and order.plan.verb not in SETTING_VERBS
+    if begun and not wait and status.state in ("alarm", "fault"):
+        raise stopped_at_once(pump, order, status)
+    cli.result(values | {"status": asdict(status)})
     number = f"Order {order.id} has begun." if begun else "Done."
     if order.recovered:
         cli.say("[yellow]The answer was lost on the way; the pump was asked, and has taken the order once.[/]")
     if not wait:
         flow = f", flow {format_rate(status.flow_nl_per_day)}" if status.flow_nl_per_day else ""
         cli.say(f"[green]{number}[/] {texts.state_sentence(status.state)}{flow}.")
+
+
+def stopped_at_once(pump: Pump, order: Order, status: answers.Status) -> OrderInterrupted:
+    """The order began, and the pump does not deliver: an alarm came at once."""
+    done = order.status()
+    return OrderInterrupted(
+        f"order {order.id} had begun, and was stopped at once by the alarm {status.alarm}",
+        texts.state_sentence(status.state),
+        texts.next_step("alarm", {"alarm": status.alarm}),
+        order=order.id,
+        result=done.result,
+        planned_nl=done.planned_nl,
+        stepped_nl=done.stepped_nl,
+    )
 
 
 def waited(cli: Cli, order: Order) -> answers.OrderStatus:

@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.text import Text
 
 from haipump import answers
-from haipump.client import Pump, connect, key_bytes
+from haipump.client import STANDING, Pump, connect, key_bytes
 from haipump.errors import EXIT_DECLINED, EXIT_INTERRUPTED, Declined, HaipumpError, SeveralPumps, UsageError
+from haipump.holding import Holding
 from haipump.orders import Order
 from haipump.transport import find_ports
 
@@ -61,13 +62,15 @@ def stderr() -> Console:
 
 @dataclass
 class Cli:
-    """The common options, and what a command needs of the world. `shared` is the shell's open pump."""
+    """The common options, and what a command needs of the world. `name` is the command's, `shared` the shell's open
+    pump."""
 
     port: str | None = None
     json: bool = False
     yes: bool = False
     key_file: Path | None = None
     shared: Pump | None = None
+    name: str = ""
     out: Console = field(default_factory=stdout)
 
     @property
@@ -76,12 +79,23 @@ class Cli:
         return not self.json and sys.stdin.isatty() and sys.stdout.isatty()
 
     @contextmanager
-    def pump(self) -> Iterator[Pump]:
-        """The pump, for a `with`: the named one, the only one, or the one that the person picks."""
+    def pump(self, stopping: bool = False) -> Iterator[Pump]:
+        """The pump, for a `with`: the named one, the only one, or the one that the person picks. `stopping`: a stop is
+        the first thing that it gets. While it lasts, `haipump stop` in another terminal gets through, see `holding`."""
         if self.shared is not None:
             yield self.shared
             return
-        with connect(self.port or self.pick_port(), self.key()) as pump:
+        key = None if stopping else self.key()  # a stop needs none, and an unreadable file must not be in its way
+        with (
+            connect(self.port or self.pick_port(), key, stopping=stopping) as pump,
+            Holding(pump.port, self.name, pump.conversation.stop_from_outside) as holding,
+        ):
+
+            def hear(state: str) -> None:
+                if pump.conversation.stopped_outside and state in STANDING:
+                    holding.stopped(state)
+
+            pump.conversation.on_state = hear
             yield pump
 
     def key(self) -> bytes | None:
@@ -164,6 +178,7 @@ def command(
         @functools.wraps(function)
         def run(ctx: typer.Context, **arguments: Any) -> None:
             cli = merged(ctx, arguments)
+            cli.name = name
             with reported(cli):
                 function(cli, **arguments)
 

@@ -67,6 +67,8 @@ def _one(line: str, cli: Cli, root: ModuleType) -> bool:
     if words[0] == "shell":
         stderr().print("This is the shell already.")
         return True
+    if cli.shared is not None:
+        cli.shared.conversation.stopped_outside = False  # what is typed from here on comes after that stop
     try:
         root.run_line(words, cli)
     except typer.Abort:

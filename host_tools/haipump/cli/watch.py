@@ -64,8 +64,8 @@ def watch(
             pass  # the ordinary way out
         finally:
             _quiet(pump)
-        if not cli.json and cli.out.is_terminal:
-            cli.out.print(screen.render())
+        if not cli.json:
+            cli.out.print(screen.render() if cli.out.is_terminal else "")  # piped: the last screen lacks its line end
 
 
 def _quiet(pump: Pump) -> None:
@@ -106,9 +106,13 @@ class Screen:
         self.flows: deque[int] = deque(maxlen=HISTORY)
         self.pressures: deque[int] = deque(maxlen=HISTORY)
         self.happened: deque[str] = deque(maxlen=EVENTS_SHOWN)
+        self.told_of_stop = False
 
     def take(self, event: Event) -> None:
         """One more event."""
+        if self.pump.conversation.stopped_outside and not self.told_of_stop:
+            self.told_of_stop = True
+            self.happened.append("Stopped from another terminal")
         if event.name == "tele":
             self.tele = event.fields
             self.flows.append(int(event.fields["flow_nl_per_day"]))

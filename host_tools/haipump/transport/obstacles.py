@@ -87,7 +87,7 @@ def _busy(name: str) -> PortBusy:
     advice = "close it and try again"
     if any(user.startswith("ModemManager") for user in users) or (not users and modem_manager_runs()):
         advice = f"wait half a minute, or keep ModemManager away for good: `{UDEV_INSTALL[0]}`"
-    return PortBusy(f"{name} is in use by {who}", next_step=advice)
+    return PortBusy(f"{name} is in use by {who}", advice, name)
 
 
 def _group_of(name: str) -> str:

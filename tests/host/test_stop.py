@@ -1,0 +1,329 @@
+"""A stop comes before everything else, is never claimed without proof, and gets through a port that is taken."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+import tty
+
+import pytest
+from typer.testing import CliRunner
+
+import haipump
+from haipump import holding
+from haipump.cli import app, frame
+from haipump.errors import LinkLost, NotExecuted, OutcomeUnknown, PortBusy, PortMissing, StopNotConfirmed, UsageError
+from haipump.transport import SerialTransport
+from tests.host.device import FakePump, Line, once
+
+runner = CliRunner()
+
+
+def stop_line(line: Line, monkeypatch) -> None:
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+
+
+def deliver(pump: FakePump, line: Line) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1.3 mL/day")
+    line.sent.clear()
+
+
+def mute(line: Line) -> None:
+    """The pump hears everything and its answers are lost."""
+    line.to_host = lambda line, data: []
+
+
+def test_the_stop_is_the_first_thing_on_the_line(pump, line, monkeypatch) -> None:
+    deliver(pump, line)
+    stop_line(line, monkeypatch)
+    result = runner.invoke(app, ["stop"])
+    assert result.exit_code == 0 and "stopped" in result.output
+    assert line.sent[:4] == [b"\n", b"!\n", b"\n", b"!\n"], "sent, repeated, and only then asked"
+    assert b"hello" in line.sent[4]
+
+
+def test_a_silent_pump_is_stopped_and_not_believed(pump, line, monkeypatch) -> None:
+    deliver(pump, line)
+    mute(line)
+    stop_line(line, monkeypatch)
+    result = runner.invoke(app, ["stop"])
+    text = " ".join(result.output.split())
+    assert result.exit_code == 4
+    assert "NOT STOPPED for certain" in text and "It may be delivering" in text
+    assert "Press STOP on the pump or cut its power" in text
+    assert "Nothing was sent" not in text
+    assert pump.app.state == "stopped" and line.sent.count(b"!\n") >= 5
+    mute(line)
+    error = json.loads(runner.invoke(app, ["stop", "--json"]).stdout)
+    assert error["error"]["kind"] == "stop_not_confirmed" and error["error"]["sent"] and error["exit_code"] == 4
+
+
+def test_the_library_stops_a_pump_that_falls_silent(pump, line) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1.3 mL/day")
+        mute(line)
+        line.sent.clear()
+        began = line.now()
+        with pytest.raises(StopNotConfirmed, match="NOT STOPPED for certain"):
+            client.stop()
+        assert line.sent[1] == b"!\n" and pump.app.state == "stopped"
+        assert line.sent.count(b"!\n") == 5 and line.now() - began < 6, "a person waits for the word"
+
+
+def test_a_stop_over_a_lost_connection_is_first_when_it_comes_back(pump, line) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1.3 mL/day")
+        line.unplug(for_s=3)
+        line.sent.clear()
+        assert client.stop().state == "stopped"
+        assert line.sent[1] == b"!\n"
+        client.rate("1.3 mL/day")
+        line.sent.clear()
+        line.unplug(for_s=3)
+        client.status()
+        assert b"!\n" not in line.sent, "the next connection is an ordinary one"
+
+
+def test_a_connection_that_stays_away_is_told_as_a_stop_without_proof(pump, line) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1.3 mL/day")
+        line.unplug()
+        with pytest.raises(StopNotConfirmed) as caught:
+            client.stop()
+        assert "did not come back" in caught.value.what
+        assert isinstance(caught.value.__context__, (LinkLost, type(None)))
+
+
+def test_the_function_stops_in_one_call(pump, line) -> None:
+    deliver(pump, line)
+    assert haipump.stop(line).state == "stopped"
+    assert line.sent[1] == b"!\n"
+
+
+def test_a_missing_port_is_no_stop(line, monkeypatch) -> None:
+    line.plugged = False
+    stop_line(line, monkeypatch)
+    result = runner.invoke(app, ["stop"])
+    text = " ".join(result.output.split())
+    assert result.exit_code == 4 and "NOT STOPPED" in text and "no port memory" in text and "STOP on the pump" in text
+    assert "Nothing was sent" not in text
+
+
+def test_an_unreadable_key_file_is_not_in_the_way(pump, line, monkeypatch) -> None:
+    deliver(pump, line)
+    stop_line(line, monkeypatch)
+    assert runner.invoke(app, ["stop", "--key-file", "/nowhere/key"]).exit_code == 0
+    assert pump.app.state == "stopped"
+
+
+def test_a_stop_that_the_pump_does_not_follow(pump, line, monkeypatch) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1.3 mL/day")
+        monkeypatch.setattr(pump.app, "_stop", lambda: None)
+        with pytest.raises(StopNotConfirmed, match="says that it is infusing"):
+            client.stop()
+
+
+# --- through another command that holds the port
+
+
+def test_what_was_ordered_before_a_stop_from_outside_is_not_begun_after_it(pump, line) -> None:
+    with haipump.connect(line) as client:
+        plan = client.prepare_bolus("1 mL")
+        client.conversation.stop_from_outside()
+        with pytest.raises(NotExecuted, match="another terminal"):
+            client.commit(plan)
+        assert pump.orders_executed() == []
+
+
+def test_an_order_under_way_is_not_repeated_after_a_stop_from_outside(pump, line) -> None:
+    with haipump.connect(line) as client:
+        plan = client.prepare_bolus("1 mL")
+
+        def lost(line: Line, data: bytes) -> list[bytes]:
+            client.conversation.stop_from_outside()
+            return []
+
+        line.to_pump = once(lost, b" commit")
+        with pytest.raises(OutcomeUnknown, match="under way"):
+            client.commit(plan)
+        assert pump.orders_executed() == [] and pump.executed[-1][0] == "stop"
+
+
+def test_a_stop_from_outside_waits_for_a_lost_connection(pump, line) -> None:
+    with haipump.connect(line) as client:
+        client.rate("1 mL/day")
+        line.unplug(for_s=2)
+        line.sent.clear()
+        client.conversation.stop_from_outside()
+        assert client.status().state == "stopped"
+        assert line.sent[1] == b"!\n"
+
+
+def test_a_file_that_was_left_behind_is_nobodys(tmp_path) -> None:
+    holding.folder().mkdir(parents=True)
+    path = holding.folder() / f"{os.getpid()}.json"
+    facts = {"pid": os.getpid(), "command": "watch", "stop": "", "stops": 0, "names": ["/dev/ttyACM0"]}
+    path.write_text(json.dumps(facts))
+    assert holding.find("/dev/ttyACM0") is None
+    assert not path.exists()
+
+
+def test_a_holder_is_found_by_every_name_of_its_port(tmp_path) -> None:
+    (tmp_path / "tty").touch()
+    link = tmp_path / "pump"
+    link.symlink_to(tmp_path / "tty")
+    before = signal.getsignal(signal.SIGUSR1)
+    with holding.Holding(str(link), "watch", lambda: None):
+        assert str(holding.find(str(tmp_path / "tty"))) == f"haipump watch (pid {os.getpid()})"
+        assert holding.find(str(link)) and not holding.find("/dev/other")
+    assert holding.find(str(link)) is None
+    assert signal.getsignal(signal.SIGUSR1) is before
+    with holding.Holding("socket://localhost:7000", "watch", lambda: None):
+        assert holding.find("socket://127.0.0.1:7000")
+
+
+class Served:
+    """A pump in memory behind a pty, in a thread of its own: for other processes. Its time is that of the wall."""
+
+    def __init__(self, answers: bool = True) -> None:
+        self.pump = FakePump()
+        self.answers = True
+        self._ours, theirs = pty.openpty()
+        tty.setraw(theirs)
+        self.name = os.ttyname(theirs)
+        self._theirs = theirs
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        began, told = time.monotonic(), 0.0
+        while not self._over.is_set():
+            ready, _, _ = select.select([self._ours], [], [], 0.01)
+            data = os.read(self._ours, 4_096) if ready else b""
+            self.pump.now_s = time.monotonic() - began
+            if data:
+                self.pump.take(data)
+            period_s = self.pump.app.telemetry_ms / 1_000
+            if period_s and self.pump.now_s - told > 0.05:
+                told = self.pump.now_s
+                names = haipump.protocol.schema.EVENTS["tele"]
+                fields = {"uptime_s": 1, "pressure_pa": 1, "confirmed_nl": 1} | dict(self.pump.app.answer("status", {}))
+                self.pump.session.event("tele", [(name, fields[name]) for name in names])
+            out = self.pump.give()
+            if out and self.answers:
+                os.write(self._ours, out)
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+
+@pytest.fixture
+def served():
+    made = Served()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def second_terminal(served):
+    """Starts haipump in a process of its own and returns once it has registered."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str) -> subprocess.Popen[str]:
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from haipump.cli import main; main()", *words, "--port", served.name],
+            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        begun.append(process)
+        while holding.find(served.name) is None:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_a_stop_gets_through_a_watch(served, second_terminal) -> None:
+    served.pump.app.state, served.pump.app.basal = "infusing", 1_300_000
+    watch = second_terminal("watch")
+    with pytest.raises(PortBusy):
+        SerialTransport(served.name).open()
+    result = runner.invoke(app, ["stop", "--port", served.name])
+    assert result.exit_code == 0, result.output
+    assert f"haipump watch (pid {watch.pid}) has the port, and sent the stop" in " ".join(result.output.split())
+    assert served.pump.app.state == "stopped"
+    again = runner.invoke(app, ["stop", "--port", served.name, "--json"])
+    assert json.loads(again.stdout)["through"]["command"] == "watch", "it goes on watching"
+    watch.send_signal(signal.SIGINT)
+    out, _ = watch.communicate(timeout=20)
+    assert watch.returncode == 0
+    assert "Stopped from another terminal" in out and out.endswith("\n")
+
+
+def test_a_stop_gets_through_a_wait_and_ends_it(served, second_terminal) -> None:
+    waits = second_terminal("bolus", "2mL", "--over", "10min", "--wait", "--yes")
+    while not served.pump.orders:
+        time.sleep(0.01)
+    result = runner.invoke(app, ["stop", "--port", served.name])
+    assert result.exit_code == 0, result.output
+    out, errors = waits.communicate(timeout=20)
+    assert waits.returncode == 5 and "stopped" in errors and "from another terminal" in " ".join((out + errors).split())
+
+
+def test_a_holder_that_hears_nothing_has_not_stopped_it_for_certain(served, second_terminal, monkeypatch) -> None:
+    second_terminal("watch")
+    served.answers = False
+    monkeypatch.setattr(holding, "HEAR_S", 0.3)
+    result = runner.invoke(app, ["stop", "--port", served.name])
+    text = " ".join(result.output.split())
+    assert result.exit_code == 4 and "haipump watch (pid" in text and "NOT STOPPED for certain" in text
+
+
+def test_a_port_that_a_stranger_has(served) -> None:
+    other = SerialTransport(served.name)
+    other.open()
+    try:
+        result = runner.invoke(app, ["stop", "--port", served.name])
+    finally:
+        other.close()
+    text = " ".join(result.output.split())
+    assert result.exit_code == 4 and f"(pid {os.getpid()})" in text and "STOP on the pump" in text
+
+
+# --- closed
+
+
+def test_a_closed_connection_stays_closed(pump, line) -> None:
+    with haipump.connect(line) as client:
+        client.status()
+    for use in (
+        client.status,
+        client.stop,
+        client.hello,
+        lambda: client.rate("1 mL/day"),
+        lambda: next(client.events(1)),
+    ):
+        with pytest.raises(UsageError, match="closed"):
+            use()
+    assert not line.is_open
+    with pytest.raises(PortMissing):
+        line.plugged = False
+        haipump.connect(line)
