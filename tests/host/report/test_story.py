@@ -18,6 +18,7 @@ from haipump.report.source import read
 from haipump.report.story import tell
 from haipump_fw import app as firmware
 from haipump_fw.core import alarms, ledger, states
+from haipump_fw.store import records as device
 from tests.host.report.runs import NOTED
 
 DAY_S = 86_400
@@ -156,10 +157,25 @@ def test_restated_records_are_not_counted_twice(recorded, story) -> None:
     intents = [record for record in source.records if record.name == "intent"]
     assert len(intents) > 3 and sum(not record.restated for record in intents) == 1
     assert len(story("calm").orders) == 1 and len(story("calm").loads) == 1
-    commits = {r.seq for r in source.records if r.name == "commit" and r.restated}
-    assert len([p for p in story("calm").points if p.journal]) == len(
-        [r for r in source.records if r.name == "commit" and r.seq not in commits]
+
+
+def test_a_restated_commit_is_no_new_value(copied) -> None:
+    path = copied("calm")
+    source = read(path)
+    old = next(record for record in source.records if record.name == "commit" and record.values["stepped_nl"] > 10_000)
+    raw = bytearray(old.raw)
+    raw[1] |= device.RESTATED
+    device.seal(memoryview(raw), source.chain.last + 1, bytearray(source.records[-1].chain))
+    before = tell(source)
+    change(
+        path,
+        "insert into records select seq + 1, raw, kind, name, 1, boot, uptime_s, 1 from records "
+        "order by seq desc limit 1",
+        f"update records set raw = x'{raw.hex()}' where seq = {source.chain.last + 1}",
     )
+    after = tell(read(path))
+    assert after.source.chain.intact and after.source.chain.count == source.chain.count + 1
+    assert after.points == before.points and after.stays == before.stays
 
 
 def test_five_minutes_are_enough(story) -> None:
