@@ -17,7 +17,7 @@ SYRINGES = ((1, 4_700, 10_843_403), (10, 14_500, 103_206_192), (30, 21_700, 231_
 ACTIONS = ("rate", "fast", "ramp", "vtbi", "bolus", "quick", "extended", "programme", "pause", "resume", "cancel")
 HANDLING = ("prime", "withdraw")
 ENDS_MAX = 8
-SLICES = 8
+SLICES = 32
 
 
 def draw(

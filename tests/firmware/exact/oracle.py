@@ -23,12 +23,18 @@ US_PER_S = 1_000_000
 DAY_US = 86_400 * US_PER_S
 STAIR_US = 20_000
 RAMP_PART = 10_000
+GRAIN = 10**30
 ZERO = Fraction(0)
 FOREVER = Fraction(1 << 80)
 
 
 def flow(nl_per_day: int | Fraction) -> Fraction:
     return Fraction(nl_per_day) / DAY_US
+
+
+def short(volume: Fraction) -> Fraction:
+    """The same to 1e-30 nL: sums of thousands of orders would have denominators of thousands of digits."""
+    return volume if volume.denominator <= GRAIN else Fraction(round(volume * GRAIN), GRAIN)
 
 
 class Plan:
@@ -309,7 +315,7 @@ class Run:
 
     def replace(self, t_us: int, *plans: Plan) -> None:
         self._timeline.fold()
-        self.settled = self.planned(t_us)
+        self.settled = short(self.planned(t_us))
         self.plans = list(plans)
         self.start_us = t_us
         self.held_us = None
@@ -362,8 +368,8 @@ class Timeline:
         """Returns what the order planned in all."""
         self.fold()
         planned = run.planned(t_us)
-        self.finished += planned
-        self.bent += run.bend(t_us, self.motor.step)
+        self.finished = short(self.finished + planned)
+        self.bent = short(self.bent + run.bend(t_us, self.motor.step))
         self.runs.remove(run)
         return planned
 

@@ -193,9 +193,10 @@ def test_a_first_word_that_comes_too_late_is_caught_up_gently():
             bench.steps.now += late.pop()
         return update()
 
-    bench.clock.update = slow
     bench._tell()
+    bench.clock.update = slow
     bench.delivery.replan(bench.now)
+    assert not late
     at = len(bench.steps.seen)
     bench.act()
     bench.run(2)
@@ -205,3 +206,4 @@ def test_a_first_word_that_comes_too_late_is_caught_up_gently():
     assert min(gaps) >= period * 15 // 16 - 1, "no jump of more than a sixteenth"
     assert abs(float(bench.timeline.look(bench.now))) < 1.0, "and nothing is left of it"
     assert abs(gaps[-1] - period) <= 1
+    assert max(gaps) <= period + 1 and min(gaps) < period, "it had to be caught up at all"
