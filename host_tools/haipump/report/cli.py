@@ -78,7 +78,7 @@ def log(
     if telemetry and period_s < PERIOD_MIN_S:
         raise UsageError("the period is shorter than 1 s", next_step="use --telemetry 1s")
     noted = programmes.load(programme) if programme else None
-    with RunFile(to) as run, cli.pump() as pump:
+    with cli.pump() as pump, RunFile(to) as run:  # no pump, no file
         run.note_pump(pump)
         if noted is not None:
             run.note_programme(noted)
@@ -284,6 +284,10 @@ def _alarm_words(values: Mapping[str, int]) -> str:
 
 
 _WORDS = {
+    "carry": lambda values: (
+        f"for a restart: {format_volume(values['primed_nl'])} primed, {format_volume(values['withdrawn_nl'])} "
+        f"withdrawn, {values['orders']} orders"
+    ),
     "boot": lambda values: f"start {values['boot']}, cause: {source.word(source.CAUSES, values['reset'])}",
     "ids": lambda values: f"ids up to {values['reserved']} are reserved",
     "intent": _intent_words,
