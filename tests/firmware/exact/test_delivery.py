@@ -184,9 +184,9 @@ def test_time_between_order_and_first_word_is_not_lost():
 
 def test_a_first_word_that_comes_too_late_is_caught_up_gently():
     bench = Bench()
-    bench.rate(1_500_000_000)
+    bench.rate(4_000_000_000)  # 200 steps/s
     bench.run(2)
-    late = [4_000]
+    late = [9_000]
 
     def slow(update=bench.clock.update):
         if late and bench.delivery._begun:
@@ -206,4 +206,4 @@ def test_a_first_word_that_comes_too_late_is_caught_up_gently():
     assert min(gaps) >= period * 15 // 16 - 1, "no jump of more than a sixteenth"
     assert abs(float(bench.timeline.look(bench.now))) < 1.0, "and nothing is left of it"
     assert abs(gaps[-1] - period) <= 1
-    assert max(gaps) <= period + 1 and min(gaps) < period, "it had to be caught up at all"
+    assert max(gaps) <= period + 1 and min(gaps) < period * 0.95, "it had to be caught up at all"

@@ -52,6 +52,7 @@ def act(pump: Pump, rng: random.Random) -> str:
         pump.handle("prime", 2_000)
         pump.check()
         pump.run(1)
+        pump.check()
         return pump.command("refill phase=end")
     if name == "button":
         pump.core.press(64, True)  # stop
