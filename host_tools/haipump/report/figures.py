@@ -26,7 +26,8 @@ from haipump.report.story import Story
 WIDE, HALF = 12.8, 6.3  # inches
 PNG_DPI = 150
 SVG_RASTER_DPI = 200  # of what is too dense to be drawn as vectors
-DENSE = 1_500  # so many marks become pixels
+DENSE = 1_500  # so many marks become pixels ...
+DENSE_LINE = 12_000  # ... and so many values of a restless line
 NL_PER_ML = 1_000_000
 FLOW_STEPS_MIN = 25  # a mean flow over fewer microsteps would show the steps, not the flow
 FLOW_SHORTEST_S, FLOW_LONGEST_S = 5.0, 900.0
@@ -99,6 +100,7 @@ class Data:
         self.planned = story.plan.at(self.t)
         self.planned_low, self.planned_high = story.plan.between(self.t)
         self.breaks = self._breaks()
+        self.dense = len(points) > DENSE_LINE
 
     def _breaks(self) -> list[int]:
         """Places before which a line is interrupted: restarts, and silences that the journal does not fill."""
@@ -214,13 +216,13 @@ def _volumes(axes: Axes, data: Data) -> None:
         low, high = data.volume / scale, (data.volume + data.slack) / scale
         axes.fill_between(
             data.time(data.t), low, high, where=data.slack > 0, color=style.STEPPED, alpha=0.25, linewidth=0,
-            label="range: what a power loss leaves unknown",
+            rasterized=len(data.t) > DENSE, label="range: what a power loss leaves unknown",
         )  # fmt: skip
         axes.plot(*data.line(np.where(data.slack > 0, high, np.nan)), color=style.STEPPED, linewidth=1.2)
     axes.plot(*data.line(data.volume / scale), color=style.STEPPED, linewidth=2, label="stepped", zorder=3)
     axes.plot(
         *data.line(data.confirmed / scale), color=style.CONFIRMED, linewidth=1.6, linestyle=(0, (1.2, 2.2)),
-        label="confirmed by the shaft", zorder=4,
+        label="confirmed by the shaft", zorder=4, rasterized=data.dense,
     )  # fmt: skip
     for t_bolus, _ in boluses(data.story):
         axes.axvline(data.time(t_bolus), ymax=0.03, color=style.BOLUS, linewidth=2, zorder=4)
@@ -283,7 +285,7 @@ def _shaft(axes: Axes, data: Data) -> None:
             return
         off = (data.confirmed - data.volume) * FL_PER_NL / data.story.step_fl
         axes.axhline(0, color=style.FAINT, linewidth=0.8)
-        axes.plot(*data.line(off), color=style.CONFIRMED, linewidth=0.8)
+        axes.plot(*data.line(off), color=style.CONFIRMED, linewidth=0.8, rasterized=data.dense)
         per_turn = int(data.story.source.latest("calibration").get("steps_per_turn", 0))
         if per_turn:
             stall = 4 * per_turn / 200
@@ -435,7 +437,7 @@ def pressure(data: Data) -> Figure:
     figure = _figure(HALF, 3.5)
     axes = figure.subplots()
     _titled(axes, "Pressure in the line", "kPa, right: mmHg")
-    axes.plot(*data.line(data.pressure / KPA), color=style.PRESSURE, linewidth=1.1)
+    axes.plot(*data.line(data.pressure / KPA), color=style.PRESSURE, linewidth=1.1, rasterized=data.dense)
     limits = data.story.source.latest("limits")
     top = float(np.nanmax(data.pressure, initial=0)) / KPA
     if "occlusion_pa" in limits:
@@ -462,7 +464,9 @@ def reservoir(data: Data) -> Figure:
     left = data.reservoir / NL_PER_ML
     filled = [int(index) + 1 for index in np.flatnonzero(np.diff([point.syringe for point in data.story.points]))]
     axes.plot(*data.line(left, filled), color=style.RESERVOIR, linewidth=2)
-    axes.fill_between(*data.line(left, filled), color=style.RESERVOIR, alpha=0.15, linewidth=0)
+    # an area is not thinned out as a line is
+    many = len(data.t) > DENSE
+    axes.fill_between(*data.line(left, filled), color=style.RESERVOIR, alpha=0.15, linewidth=0, rasterized=many)
     limits = data.story.source.latest("limits")
     for name, words, color, place, side in (
         ("reservoir_low_nl", "low", style.WARN, 0.015, "left"),
