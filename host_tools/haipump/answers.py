@@ -14,7 +14,8 @@ _T = TypeVar("_T")
 
 def build(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """An answer of this kind; fields that a newer pump adds are left out."""
-    return kind(**{field.name: values[field.name] for field in fields(kind) if field.name in values})  # type: ignore
+    known = {field.name: values[field.name] for field in fields(kind) if field.name in values}
+    return kind(**known)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

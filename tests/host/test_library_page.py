@@ -1,6 +1,7 @@
 """The examples of docs/library.md run, each against a fresh pump in simulated time."""
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,12 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), 
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=range(len(EXAMPLES)))
-def test_example_runs(code, monkeypatch, capsys):
+def test_example_runs(code, monkeypatch, capsys, tmp_path):
     connect = haipump.connect
     monkeypatch.setattr(haipump, "connect", lambda port: connect(CoreTransport(DirectCore(Plant(seed=1), seed=1))))
-    exec(compile(code, str(PAGE), "exec"), {})
+    script = tmp_path / "example.py"
+    script.write_text(code, encoding="utf-8")
+    runpy.run_path(str(script))
     assert "print(" not in code or capsys.readouterr().out.strip()
 
 

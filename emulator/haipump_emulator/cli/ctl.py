@@ -294,7 +294,7 @@ def supply(ctx: typer.Context, voltage: Annotated[int, typer.Argument(**argument
 def press(
     ctx: typer.Context,
     button: Button,
-    for_: Annotated[int, typer.Option("--for", help="Hold it so long.", **arguments.TIME)] = "200ms",  # type: ignore
+    for_: Annotated[int, typer.Option("--for", help="Hold it so long.", **arguments.TIME)] = "200ms",  # type: ignore[assignment]
 ) -> None:
     """Press a button of the pump."""
     _do(ctx, f"{button.value} pressed for {format_time(for_)}", "press", button=button.value, for_us=for_)
@@ -310,7 +310,7 @@ def jumper(ctx: typer.Context, switch: Switch) -> None:
 def power(
     ctx: typer.Context,
     action: PowerAction,
-    for_: Annotated[int, typer.Option("--for", help="Off so long.", **arguments.TIME)] = "1s",  # type: ignore
+    for_: Annotated[int, typer.Option("--for", help="With cycle: stay off so long.", **arguments.TIME)] = "1s",  # type: ignore[assignment]
 ) -> None:
     """Cut the power, restore it, or both."""
     _do(ctx, f"power {action.value}", "power", action=action.value, for_us=for_)
