@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import binascii
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TypeVar
 
 from haipump import answers, records, syringes
 from haipump import quantities as q
-from haipump.conversation import PATIENCE_S, Conversation, Fields, Greeting
+from haipump.conversation import LOOK_AT, PATIENCE_S, Conversation, Fields, Greeting
 from haipump.errors import (
     CommunicationError,
     LinkLost,
@@ -36,12 +36,13 @@ from haipump.programme import Programme
 from haipump.protocol import help as texts
 from haipump.protocol.codec import Event
 from haipump.protocol.schema import MESSAGES, Value
-from haipump.transport import Transport, find_ports, transport_for
+from haipump.transport import Transport, find_ports, is_emulator, transport_for
 from haipump_fw.proto.messages import PART_BYTES_MAX, RESULTS, SOURCES
 
 _T = TypeVar("_T")
 STANDING = ("stopped", "alarm", "fault", "refill", "service", "self_test")  # states in which the motor is off or waits
 STOP_TRIES_MAX = 5
+PAUSED = "an emulator is there: if its time is paused, `haipump-emu ctl continue`; else start it anew"
 JOURNAL_PAGE = 2  # records in one answer
 LOOK_BACK_MAX = 100  # journal records in which an order is looked for whose answer was lost
 SETTING_NAMES = tuple(MESSAGES["prepare_settings"].request)
@@ -58,14 +59,16 @@ def connect(
     patience_s: float = PATIENCE_S,
     *,
     stopping: bool = False,
+    on_silence: Callable[[float], None] | None = None,
 ) -> Pump:
     """Open the pump at `port` (`/dev/ttyACM0`, a pty, `socket://host:port`, `COM5`), or the only one that is connected.
 
     `key` is for locked mode: 32 bytes, or 64 hexadecimal digits. `patience_s`: how long an unplugged port is waited
-    for. `stopping`: send a stop before anything else; `Pump.stop` then makes sure of it. Raises PortError,
-    CommunicationError, UsageError."""
+    for. `stopping`: send a stop before anything else; `Pump.stop` then makes sure of it. `on_silence`: called with the
+    seconds for which an answer has stayed away (0: it came). Raises PortError, CommunicationError, UsageError."""
     transport = transport_for(port or the_only_port()) if port is None or isinstance(port, str) else port
-    conversation = Conversation(transport, key_bytes(key), patience_s)
+    look_at = PAUSED if is_emulator(transport.name) else LOOK_AT
+    conversation = Conversation(transport, key_bytes(key), patience_s, on_silence, look_at)
     try:
         conversation.start(stopping)
     except NotAPump as silent:

@@ -61,9 +61,12 @@ BUSY_PAUSE_S = 0.05
 READ_STEP_S = 0.25  # a wait is cut into reads of this length
 RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 0.05, 2.0
 PATIENCE_S = 20.0  # how long a lost port is waited for
+SILENT_S = 3.0  # after this the user is told that we are waiting
 HEARD_MAX = 200
 EVENTS_MAX = 1_000
 _READ_ID_FIRST = 900_000_000
+
+LOOK_AT = "check the cable and the pump's lights; `haipump status` asks again"
 
 Fields = dict[str, Value]
 Request = Mapping[str, Value | None]
@@ -96,10 +99,23 @@ class _Lost(Exception):
 
 
 class Conversation:
-    """`key` is the 32-byte key for locked mode. `patience_s`: how long a port that vanished is waited for."""
+    """`key` is the 32-byte key for locked mode. `patience_s`: how long a port that vanished is waited for. `on_silence`
+    is called with how many seconds an answer has stayed away, again and again, and with 0 when something comes.
+    `look_at`: what to look at when nobody answers."""
 
-    def __init__(self, transport: Transport, key: bytes | None = None, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        key: bytes | None = None,
+        patience_s: float = PATIENCE_S,
+        on_silence: Callable[[float], None] | None = None,
+        look_at: str = LOOK_AT,
+    ) -> None:
         self.transport = transport
+        self.on_silence = on_silence
+        self.look_at = look_at
+        self._since: float | None = None  # nothing has come since then
+        self._told_silent = False
         self.key = key
         self.patience_s = patience_s
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
@@ -135,11 +151,13 @@ class Conversation:
             if heard.startswith(b"# refused: "):
                 who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: "))
                 name = self.transport.name
-                raise PortBusy(f"{name} is taken: {who}", "close the other program", name) from failure
+                raise PortBusy(f"the port {name} is taken: {who}", "close the other program", name) from failure
             said = f"it said {_printable(heard)}" if heard else "it said nothing"
             raise NotAPump(
-                f"{self.transport.name} does not answer as a pump does: {said}",
-                next_step="is it the right port (`haipump ports`)? Is the pump in service mode? Switch it off and on",
+                f"the port {self.transport.name} does not answer as a pump does: {said}",
+                next_step="is it the right port (`haipump ports`)? Is the pump in service mode? Switch it off and on"
+                if self.look_at == LOOK_AT
+                else self.look_at,
             ) from failure
         except BaseException:
             self.transport.close()
@@ -187,6 +205,8 @@ class Conversation:
     def _talking(self) -> Iterator[None]:
         """While something is asked or heard. Raises UsageError when the conversation is closed."""
         self.check_open()
+        if self._depth == 0:
+            self._since = None
         self._depth += 1
         try:
             yield
@@ -277,7 +297,9 @@ class Conversation:
                     return self._after_restart(verb, id, find_out)
                 if isinstance(lost.cause, AnswerTimeout) and now.next_id <= id:
                     raise NotExecuted(
-                        f"{verb} did not reach the pump", self._state_text(), "nothing happened; try again"
+                        f"{texts.VERBS[verb].name} did not reach the pump",
+                        self._state_text(),
+                        "nothing happened; try again",
                     ) from lost.cause
                 if now.nonce != nonce and now.locked:
                     return self._ask(verb, id, find_out)  # the same bytes would not be accepted any more
@@ -305,7 +327,9 @@ class Conversation:
 
     def _restarted_before(self, verb: str) -> NotExecuted:
         return NotExecuted(
-            f"the pump restarted before it took {verb}", self._state_text(), "it is stopped: look at it and start anew"
+            f"the pump restarted before it took {texts.VERBS[verb].name}",
+            self._state_text(),
+            "it is stopped: look at it and start anew",
         )
 
     def _ask(self, verb: str, id: int, find_out: FindOut | None) -> Fields:
@@ -317,12 +341,14 @@ class Conversation:
         except CommunicationError as failure:
             raise self._unknown(verb, id) from failure
         if answer is None:
-            raise NotExecuted(f"the pump did not execute {verb}", self._state_text(), "nothing happened; try again")
+            raise NotExecuted(
+                f"the pump did not execute {texts.VERBS[verb].name}", self._state_text(), "nothing happened; try again"
+            )
         return answer
 
     def _unknown(self, verb: str, id: int) -> OutcomeUnknown:
         return OutcomeUnknown(
-            f"the answer to {verb} (number {id}) was lost, and it may or may not have been executed",
+            f"the answer to {texts.VERBS[verb].name} (number {id}) was lost, and it may or may not have been executed",
             self._state_text(),
             "look at `haipump status` before you repeat anything",
             id,
@@ -334,7 +360,7 @@ class Conversation:
         except CommunicationError as failure:
             heard = failure.heard if isinstance(failure, AnswerTimeout) else b""
             raise OutcomeUnknown(
-                f"the connection broke while {verb} (number {id}) was under way"
+                f"the connection broke while {texts.VERBS[verb].name} (number {id}) was under way"
                 + (f", last heard {_printable(heard)}" if heard else ""),
                 "It may have been executed; a running delivery goes on without the host",
                 "look at the pump; reconnect and ask `haipump status` before you repeat anything",
@@ -379,7 +405,7 @@ class Conversation:
             AnswerTimeout(
                 f"the pump did not answer {verb} ({tries} {'try' if tries == 1 else 'tries'}): {said}",
                 "Unknown; a running delivery goes on without the host",
-                "check the cable and the pump's lights; `haipump status` asks again",
+                self.look_at,
                 heard,
             )
         )
@@ -390,13 +416,13 @@ class Conversation:
             return
         if sent_before:
             raise OutcomeUnknown(
-                f"{verb} (number {id}) was under way when the pump was stopped from another terminal",
+                f"{texts.VERBS[verb].name} (number {id}) was under way when the pump was stopped from another terminal",
                 "The stop was sent after it",
                 "look at `haipump status`",
                 id,
             )
         raise NotExecuted(
-            f"the pump was stopped from another terminal, and {verb} was ordered before that",
+            f"the pump was stopped from another terminal, and {texts.VERBS[verb].name} was ordered before that",
             "It was not sent",
             "give the order again if it is still meant",
         )
@@ -404,6 +430,8 @@ class Conversation:
     def _await(self, verb: str, id: int) -> Answer | None:
         """The answer to `id`; None when it does not come, or when the pump complains about a line whose id it could not
         read: then ours probably came damaged, and is sent again."""
+        if self._since is None:
+            self._since = self.transport.now()
         deadline = self.transport.now() + SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S)
         while (left := deadline - self.transport.now()) > 0:
             for raw in self._receive(left):
@@ -416,7 +444,15 @@ class Conversation:
                     return answer
                 if answer.id is None and not answer.ok:
                     return None
+        self._tell_silence()
         return None
+
+    def _tell_silence(self) -> None:
+        """Tell whoever wants to know that nothing has come for long."""
+        waited = 0.0 if self._since is None else self.transport.now() - self._since
+        if self.on_silence is not None and waited >= SILENT_S:
+            self._told_silent = True
+            self.on_silence(waited)
 
     @staticmethod
     def _fits(verb: str, answer: Answer) -> bool:
@@ -428,6 +464,11 @@ class Conversation:
 
     def _receive(self, timeout_s: float) -> list[bytes]:
         data = self.transport.read(timeout_s)
+        if data:
+            self._since = None
+            if self._told_silent and self.on_silence is not None:
+                self.on_silence(0.0)
+            self._told_silent = False
         self._heard += data
         del self._heard[: -2 * HEARD_MAX]
         return self._splitter.feed(data)
@@ -487,10 +528,24 @@ class Conversation:
     def _refusal(self, verb: str, answer: Answer) -> Refused:
         fields = typed_error(answer)
         code = answer.code
-        what = f"the pump refused {texts.VERBS[verb].name}: {texts.refusal_sentence(code, fields, verb)}"
-        return Refused(
-            what, texts.state_sentence(str(fields.get("state", ""))), texts.next_step(code, fields), code, fields
-        )
+        why, advice = texts.refusal_sentence(code, fields, verb), texts.next_step(code, fields)
+        if code == "alarm" and "alarm" in fields:
+            why, advice = texts.alarm_refusal(str(fields["alarm"]), self._alarm_phase(str(fields["alarm"])))
+        what = f"the pump refused {texts.VERBS[verb].name}: {why}"
+        return Refused(what, texts.state_sentence(str(fields.get("state", ""))), advice, code, fields)
+
+    def _alarm_phase(self, alarm: str) -> str:
+        """active, acknowledged or latched; empty when that can't be found out."""
+        index, count = 0, 1
+        try:
+            while index < count:
+                values = self._repeatable("alarms", {"index": index})
+                if values["alarm"] == alarm:
+                    return str(values["phase"])
+                index, count = index + 1, int(values["count"])
+        except (CommunicationError, Refused):
+            pass
+        return ""
 
     # --- ids, greeting, reconnecting
 
@@ -579,11 +634,14 @@ class Conversation:
     def _reconnect(self, cause: Exception) -> None:
         """Open the port of the same name again, waiting longer each time, for at most `patience_s`. Raises LinkLost."""
         began, pause = self.transport.now(), RECONNECT_FIRST_S
+        if self._since is None:
+            self._since = began
         self._last_event = None
         failure: Exception = cause
         while self.transport.now() - began < self.patience_s:
             self.transport.close()
             self.transport.sleep(pause)
+            self._tell_silence()
             pause = min(2 * pause, RECONNECT_LONGEST_S)
             try:
                 self.transport.open()
@@ -594,7 +652,7 @@ class Conversation:
                 failure = again
         self.transport.close()
         raise LinkLost(
-            f"{self.transport.name} is gone ({cause}) and did not come back in {self.patience_s:.0f} s",
+            f"the port {self.transport.name} is gone ({cause}) and did not come back in {self.patience_s:.0f} s",
             "Unknown; a running delivery goes on without the host",
             "check the cable and the pump's power, then look at `haipump status`",
         ) from failure

@@ -52,7 +52,7 @@ class Order:
         transport = self._pump.conversation.transport
         began = transport.now()
         while True:
-            status = self.status()
+            status = self._patiently()
             if status.running and self._before_nl is None:
                 self._before_nl = self._pump.totals().stepped_nl - status.stepped_nl
             if progress is not None:
@@ -76,6 +76,17 @@ class Order:
                     )
                 pause = min(pause, left)
             self._sleep(pause)
+
+    def _patiently(self) -> OrderStatus:
+        """The status; a pump that does not answer is waited for as long as a port that vanished."""
+        conversation = self._pump.conversation
+        began = conversation.transport.now()
+        while True:
+            try:
+                return self.status()
+            except AnswerTimeout:
+                if conversation.transport.now() - began >= conversation.patience_s:
+                    raise
 
     def _sleep(self, seconds: float) -> None:
         """In short pieces: a stop from another terminal ends it."""

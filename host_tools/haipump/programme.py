@@ -177,13 +177,19 @@ def load(path: Path) -> Programme:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as failure:
-        raise ProgrammeFileError(f"{path} can't be read: {failure.strerror}", next_step="check the name") from failure
+        raise ProgrammeFileError(
+            f"the programme file {path} can't be read: {failure.strerror}", next_step="check the name"
+        ) from failure
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as failure:
-        raise ProgrammeFileError(f"{path} is not valid TOML: {failure}", next_step=_SHAPE) from failure
+        raise ProgrammeFileError(
+            f"the programme file {path} is not valid TOML: {failure}", next_step=_SHAPE
+        ) from failure
     try:
         return _from_toml(values)
     except ProgrammeFileError as failure:
-        raise ProgrammeFileError(f"{path}: {failure.what}", next_step=failure.next_step) from failure
+        raise ProgrammeFileError(
+            f"in the programme file {path}: {failure.what}", next_step=failure.next_step
+        ) from failure
 
 
 def _from_toml(values: Mapping[str, object]) -> Programme:

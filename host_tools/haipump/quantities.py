@@ -11,7 +11,7 @@ digit: each of these has been misread once on a real pump. Every quantity needs 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import TypeVar
 
@@ -20,9 +20,11 @@ from haipump.errors import InexactQuantity, QuantityError
 _T = TypeVar("_T")
 
 SECONDS_PER_DAY = 86_400
+DIGITS_ALIKE_MAX = 9  # of numbers in one sentence
 DIGITS_MAX = 18  # of a typed number; more is a paste accident
 
 _VOLUME_NL = {"nl": Fraction(1), "ul": Fraction(1_000), "ml": Fraction(1_000_000)}
+_RATE_UNITS = {"nL/day": 1, "mL/day": 1_000_000, "mL/h": 24_000_000, "mL/min": 1_440_000_000}
 _TIME_S = {
     "s": 1, "sec": 1, "second": 1, "seconds": 1,
     "min": 60, "minute": 60, "minutes": 60,
@@ -118,6 +120,34 @@ def format_rate(value_nl_per_day: int) -> str:
             if decimal is not None and len(decimal) <= len(best):
                 best, best_unit = decimal, unit
     return f"{best} {best_unit}"
+
+
+def format_rates(values_nl_per_day: Sequence[int]) -> list[str]:
+    """Rates for one sentence, all in the unit of the first when that is exact and short for all; else in mL/day, and
+    the first also in its own."""
+    own = format_rate(values_nl_per_day[0])
+    unit = own.split(" ")[1]
+    texts = [_in_unit(value, _RATE_UNITS[unit]) for value in values_nl_per_day]
+    if all(text is not None and len(text) <= DIGITS_ALIKE_MAX for text in texts):
+        return [f"{text} {unit}" for text in texts]
+    out = [f"{_exact_decimal(value, 1_000_000)} mL/day" for value in values_nl_per_day]
+    if unit != "mL/day":
+        out[0] += f" ({own})"
+    return out
+
+
+def format_volumes(values_nl: Sequence[int]) -> list[str]:
+    """Volumes for one sentence, all in the unit of the first when that is short for all, else in mL."""
+    unit = format_volume(values_nl[0]).split(" ")[1]
+    for name in (unit, "mL"):
+        texts = [_in_unit(value, _VOLUME_NL[name.lower()]) or "" for value in values_nl]
+        if name == "mL" or all(len(text) <= DIGITS_ALIKE_MAX for text in texts):
+            return [f"{text} {name}" for text in texts]
+    raise AssertionError("mL always is possible")
+
+
+def _in_unit(value: int, unit: Fraction | int) -> str | None:
+    return _decimal(Fraction(value) / unit)
 
 
 def format_duration(value_s: int) -> str:

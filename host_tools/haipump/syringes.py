@@ -80,4 +80,7 @@ def find(size: str) -> Syringe:
         if syringe.size_nl == wanted:
             return syringe
     known = ", ".join(syringe.name for syringe in SYRINGES)
-    raise UsageError(f"there is no {size} syringe in the table", next_step=f"use one of {known}, or give its --bore")
+    raise UsageError(
+        f"there is no {size} syringe in the table",
+        next_step=f"use one of {known}, or give its inner diameter with --bore-um",
+    )

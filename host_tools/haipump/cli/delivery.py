@@ -29,6 +29,9 @@ PANEL = "Delivery"
 SETTING_VERBS = ("prepare_syringe", "prepare_limits", "prepare_calibration", "prepare_settings")  # begin nothing
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
+BolusOverrideOption = Annotated[
+    bool, typer.Option("--override", help="Yes, ten times the last bolus or more is meant.")
+]
 WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end, with a progress bar.")]
 
 
@@ -70,7 +73,7 @@ def bolus(
     volume: Annotated[str, typer.Argument(help="For example 0.1mL.")],
     over: Annotated[str | None, typer.Option(help="Extended: spread evenly over this time, e.g. 10min.")] = None,
     within: Annotated[str | None, typer.Option("--in", help="Immediate, but taking this time.")] = None,
-    override: OverrideOption = False,
+    override: BolusOverrideOption = False,
     wait: WaitOption = False,
 ) -> None:
     """Delivers a bolus, immediate or extended; the basal rate goes on beside it."""
@@ -271,10 +274,14 @@ def waited(cli: Cli, order: Order) -> answers.OrderStatus:
     try:
         with nullcontext() if cli.json else progress:
             task = progress.add_task("Starting", total=1.0, detail="")
+            if not cli.json:
+                cli.on_silence = lambda text: progress.update(task, detail=text)
             status = order.wait(progress=_follow(progress, task))
     except KeyboardInterrupt:
         cli.say("[yellow]It goes on without us.[/] `haipump watch` shows it, `cancel` ends a bolus, `stop` everything.")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        cli.on_silence = None
     cli.say(f"[green]Complete:[/] {format_volume(status.stepped_nl)} in {format_duration_short(status.elapsed_s)}.")
     return status
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,10 +23,19 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperCommand
 
 from haipump import answers
 from haipump.client import STANDING, Pump, connect, key_bytes
-from haipump.errors import EXIT_DECLINED, EXIT_INTERRUPTED, Declined, HaipumpError, SeveralPumps, UsageError
+from haipump.errors import (
+    EXIT_DECLINED,
+    EXIT_INTERRUPTED,
+    Declined,
+    HaipumpError,
+    SeveralPumps,
+    UsageError,
+    full_stop,
+)
 from haipump.holding import Holding
 from haipump.orders import Order
 from haipump.transport import find_ports
@@ -71,6 +81,8 @@ class Cli:
     key_file: Path | None = None
     shared: Pump | None = None
     name: str = ""
+    on_silence: Callable[[str], None] | None = None  # shows the text, or takes it away when it is empty
+    _said_silent: bool = False
     out: Console = field(default_factory=stdout)
 
     @property
@@ -87,7 +99,7 @@ class Cli:
             return
         key = None if stopping else self.key()  # a stop needs none, and an unreadable file must not be in its way
         with (
-            connect(self.port or self.pick_port(), key, stopping=stopping) as pump,
+            connect(self.port or self.pick_port(), key, stopping=stopping, on_silence=self._silent) as pump,
             Holding(pump.port, self.name, pump.conversation.stop_from_outside) as holding,
         ):
 
@@ -97,6 +109,19 @@ class Cli:
 
             pump.conversation.on_state = hear
             yield pump
+
+    def _silent(self, seconds: float) -> None:
+        """Say that we are waiting for an answer: `on_silence` does where there is a screen, else a line on standard
+        error, renewed in place on a terminal."""
+        text = silence_text(seconds)
+        if self.on_silence is not None:
+            self.on_silence(text)
+        elif not self.json and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+        elif not self.json and text and not self._said_silent:
+            sys.stderr.write(text + "\n")
+        self._said_silent = bool(text)
 
     def key(self) -> bytes | None:
         """The key from the key file. Raises UsageError."""
@@ -160,6 +185,11 @@ class Cli:
             return pump.commit(plan)
 
 
+def silence_text(seconds: float) -> str:
+    """What is shown while an answer stays away; empty when it has come."""
+    return f"no answer for {int(seconds)} s, trying again" if seconds else ""
+
+
 def _same(one: answers.Plan, other: answers.Plan) -> bool:
     drifting = ("empty_in_s", "reservoir_nl", "from_nl_per_day")
 
@@ -167,6 +197,17 @@ def _same(one: answers.Plan, other: answers.Plan) -> bool:
         return {name: value for name, value in plan.values.items() if name not in drifting}
 
     return facts(one) == facts(other)
+
+
+class _Command(TyperCommand):
+    """Takes `-1mL` for what it is: a quantity with a sign, and no option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for word in args[: args.index("--")] if "--" in args else args:
+            if re.match(r"-\.?[0-9]", word):
+                advice = f"write: haipump jog -- {word}" if self.name == "jog" else f"write {word[1:]} if that is meant"
+                raise typer.BadParameter(f'"{word}" has a sign, and quantities have none; {advice}')
+        return super().parse_args(ctx, args)
 
 
 def command(
@@ -193,7 +234,7 @@ def command(
         own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
         run.__signature__ = inspect.Signature([context, *own, *common])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (context, *own, *common)}
-        app.command(name, rich_help_panel=panel, **settings)(run)
+        app.command(name, cls=_Command, rich_help_panel=panel, **settings)(run)
         return function
 
     return register
@@ -217,12 +258,18 @@ def reported(cli: Cli) -> Iterator[None]:
     try:
         yield
     except HaipumpError as error:
+        if cli._said_silent and sys.stderr.isatty():
+            sys.stderr.write("\n")
         if cli.json:
             sys.stdout.write(json.dumps({"ok": False, **error.as_json()}, indent=2) + "\n")
         else:
             stderr().print(error_text(error))
         raise typer.Exit(error.exit_code) from error
-    except (typer.Abort, EOFError):
+    except (typer.Abort, EOFError) as left:
+        # typer turns Ctrl-C at a question into Abort
+        if isinstance(left.__context__, KeyboardInterrupt):
+            stderr().print("\n[dim]Interrupted. It was not confirmed: nothing was started.[/]")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
         stderr().print("[bold red]It was not confirmed.[/]\nNothing was started.")
         raise typer.Exit(EXIT_DECLINED) from None
     except KeyboardInterrupt:
@@ -244,5 +291,9 @@ def error_text(error: HaipumpError) -> Text:
 
 
 def _sentence(text: str) -> str:
+    """With a capital and a full stop. What somebody typed, a file's name or a wire's word keeps its letters: only a
+    plain word is capitalised."""
     text = text.rstrip(".")
-    return text[:1].upper() + text[1:] + ("" if text.endswith(("?", "`", '"')) else ".")
+    if re.match(r"[a-z]+(?:'t)?[,:;]?(?: |$)", text):
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith(("`", '"')) else full_stop(text)

@@ -9,7 +9,8 @@ import importlib
 import importlib.util
 import json as json_module
 import sys
-from typing import Any
+from importlib import metadata
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +19,10 @@ from haipump.cli import delivery, flashing, handling, looking, setup, shell, wat
 from haipump.cli.frame import Cli, JsonOption, KeyOption, PortOption, YesOption, merged, reported
 
 EPILOG = (
-    "Exit codes: 0 done, 1 the pump refused, 2 usage, 3 no pump or port, 4 communication failed, 5 the pump ended it "
-    "(alarm, stop), 6 not confirmed, 130 interrupted. Quantities are typed as people write them: 1.3mL/day, 0.5 ml/h, "
-    "2uL/min, 0.1mL, 90s, 1h30min, 50kPa. For bench and teaching; never to be connected to a person."
+    "Exit codes: 0 done, 1 the pump refused, 2 usage, 3 no pump or port, 4 communication failed or a stop not "
+    "confirmed, 5 the pump ended it (alarm, stop), 6 not confirmed, 130 interrupted. Quantities are typed as people "
+    "write them: 1.3mL/day, 0.5 ml/h, 2uL/min, 0.1mL, 90s, 1h30min, 50kPa. For bench and teaching; never to be "
+    "connected to a person."
 )
 
 app = typer.Typer(
@@ -35,6 +37,16 @@ app = typer.Typer(
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            number = metadata.version("haipump")
+        except metadata.PackageNotFoundError:
+            number = "(run from its sources)"
+        sys.stdout.write(f"haipump {number}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def without_command(
     ctx: typer.Context,
@@ -42,6 +54,9 @@ def without_command(
     json: JsonOption = False,
     yes: YesOption = False,
     key_file: KeyOption = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     cli = merged(ctx, {"port": port, "json": json, "yes": yes, "key_file": key_file})
     ctx.obj = cli

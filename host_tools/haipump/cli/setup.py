@@ -5,9 +5,11 @@ Owns: their options. Must not: move anything.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +23,7 @@ from haipump.cli import views
 from haipump.cli.delivery import finish
 from haipump.cli.frame import Cli, command
 from haipump.client import SETTING_NAMES, Pump
-from haipump.errors import UsageError
+from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError
 from haipump.protocol import help as texts
 
 ALARM_PANEL, PANEL = "Alarms", "Setting up"
@@ -249,8 +251,8 @@ def lock(
     with cli.pump() as pump:
         if new_key is not None:
             key = secrets.token_hex(32)
-            _write_key(new_key, key)
-            pump.set_key(key)
+            with _key_file(new_key, key):
+                pump.set_key(key)
             cli.say(f"The key is in {new_key}. Keep it: without it, only the service jumper opens the pump.")
         cli.confirm("Lock the pump?")
         pump.lock()
@@ -258,14 +260,32 @@ def lock(
         cli.say("The pump is locked. `stop` works without the key all the same.")
 
 
-def _write_key(path: Path, key: str) -> None:
+@contextmanager
+def _key_file(path: Path, key: str) -> Iterator[None]:
+    """The key is safely on the disk before the pump gets it, and has its name only once the pump has taken it. When
+    nobody can say whether it did, the file stays: a key that is lost locks everybody out."""
+    waiting = path.with_name(path.name + ".new")
     try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        if path.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        with open(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(key + "\n")
+            file.flush()
+            os.fsync(file.fileno())
     except OSError as failure:
         raise UsageError(
-            f"{path} can't be made ({failure.strerror})", next_step="name a file that does not exist"
+            f"the key file {path} can't be made ({failure.strerror})",
+            next_step=f"name a file that does not exist (nor {waiting.name})",
         ) from failure
+    try:
+        yield
+    except (Refused, NotExecuted, UsageError):
+        waiting.unlink(missing_ok=True)
+        raise
+    except HaipumpError as unknown:
+        unknown.next_step += f"; the key, should the pump have taken it, is in {waiting}"
+        raise
+    waiting.rename(path)
 
 
 def unlock(cli: Cli) -> None:

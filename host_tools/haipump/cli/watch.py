@@ -57,12 +57,19 @@ def watch(
                     sys.stdout.flush()
             else:
                 with Live(screen.render(), console=cli.out, screen=cli.out.is_terminal, auto_refresh=False) as live:
+
+                    def silent(text: str) -> None:
+                        screen.silence = text
+                        live.update(screen.render(), refresh=True)
+
+                    cli.on_silence = silent
                     for event in following(pump, period_s, count):
                         screen.take(event)
                         live.update(screen.render(), refresh=True)
         except KeyboardInterrupt:
             pass  # the ordinary way out
         finally:
+            cli.on_silence = None
             _quiet(pump)
         if not cli.json:
             cli.out.print(screen.render() if cli.out.is_terminal else "")  # piped: the last screen lacks its line end
@@ -107,6 +114,7 @@ class Screen:
         self.pressures: deque[int] = deque(maxlen=HISTORY)
         self.happened: deque[str] = deque(maxlen=EVENTS_SHOWN)
         self.told_of_stop = False
+        self.silence = ""
 
     def take(self, event: Event) -> None:
         """One more event."""
@@ -148,6 +156,8 @@ class Screen:
             views.titled(f"[bold]haipump[/] at {self.pump.port}", table, style, subtitle),
             views.alarms_view(self.alarms) if self.alarms else Text(" No alarm stands.", style="dim"),
         ]
+        if self.silence:
+            parts.append(Text(f" {self.silence}", style="bold yellow"))
         if self.happened:
             parts.append(Text("\n".join(" " + line for line in self.happened), style="dim"))
         return Group(*parts)

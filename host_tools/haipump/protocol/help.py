@@ -6,7 +6,7 @@ Owns: texts. Must not: decide anything. A test checks that the message table is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from haipump import quantities
@@ -237,6 +237,28 @@ NEXT_STEPS: Mapping[str, str] = {
     "key": "switch off, close the service jumper, switch on, and try again",
 }
 
+# What the pump says in `what` when its state does not allow something: what to do then.
+STATE_ADVICE: Mapping[str, str] = {
+    "stop_resume_or_acknowledge_first": "`haipump stop` first, then again",
+    "a_bolus_needs_a_pump_that_is_stopped_or_delivering": "`haipump stop` first, then again",
+    "one_bolus_at_a_time": "wait for it, or `haipump cancel`",
+    "only_a_delivery_can_be_paused": "nothing flows that could be paused; `haipump stop` stops whatever moves",
+    "nothing_is_paused": "`haipump start` sets the last rate again, `haipump rate` another one",
+    "no_bolus_is_running": "there is nothing to cancel; `haipump stop` ends everything else",
+    "stop_first": "`haipump stop` first, then again",
+    "no_refill_has_begun": "begin one with `haipump refill`",
+    "not_while_it_moves_freely_tests_or_waits_for_you": "wait for the end or `haipump stop`; see `haipump alarms`",
+}
+_STARTS = ("stop_resume_or_acknowledge_first", "a_bolus_needs_a_pump_that_is_stopped_or_delivering")
+_START_ADVICE: Mapping[str, str] = {
+    "paused": "`haipump resume` goes on with what is paused, `haipump stop` ends it",
+    "alarm": "look at `haipump alarms`, remove the cause, then `haipump ack`",
+    "fault": "look at `haipump alarms`; switch the pump off and on, or try `haipump selftest`",
+    "refill": "end the refill with `haipump refill --end`",
+    "self_test": "wait a few seconds and try again",
+    "service": "switch the pump off and on to leave service mode",
+}
+
 EVENTS: Mapping[str, str] = {
     "boot": "the pump started",
     "state": "the state changed",
@@ -323,29 +345,55 @@ _LIMITS: Mapping[str, str] = {
 
 def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "") -> str:
     """Why, with the numbers that came with the refusal in everyday units."""
-    reason = ERRORS.get(code, f"error {code}")
+    reason = _override(fields, verb) if code == "override" else ERRORS.get(code, f"error {code}")
     unit = _unit_name(code, fields, verb)
+    given = [name for name in ("value", "before", "minimum", "maximum") if name in fields]
+    if "value" not in given:
+        given.reverse()  # in the unit of the highest, then: the lowest is often tiny
+    said = dict(zip(given, alike(unit, [fields[name] for name in given]), strict=True))
     limit = str(fields.get("limit", ""))
     facts = []
     if limit:
         facts.append(_LIMITS.get(limit) or FIELDS.get(limit, limit))
     elif "field" in fields:
-        facts.append(str(fields["field"]))
+        facts.append(human(str(fields["field"])))
     if isinstance(fields.get("what"), str):
         facts.append(str(fields["what"]).replace("_", " "))
     if "value" in fields:
-        facts.append(f"{quantity(unit, fields['value'])} asked")
+        facts.append(f"{said['value']} asked")
     if "before" in fields:
-        facts.append(f"{quantity(unit, fields['before'])} before")
+        facts.append(f"{said['before']} before")
     if "minimum" in fields and "maximum" in fields:
-        facts.append(f"possible are {quantity(unit, fields['minimum'])} to {quantity(unit, fields['maximum'])}")
+        facts.append(f"possible are {said['minimum']} to {said['maximum']}")
     elif "maximum" in fields:
-        facts.append(f"at most {quantity(unit, fields['maximum'])}")
+        facts.append(f"at most {said['maximum']}")
+    elif "minimum" in fields:
+        facts.append(f"at least {said['minimum']}")
     known = ("code", "state", "what", "field", "limit", "value", "before", "minimum", "maximum", "next_id")
     for name, value in fields.items():
         if name not in known:
             facts.append(f"{FIELDS.get(name, name)}: {quantity(name, value)}")
     return reason + (": " + ", ".join(facts) if facts else "")
+
+
+def alarm_refusal(alarm: str, phase: str) -> tuple[str, str]:
+    """Why the alarm forbids it, by its phase, and what to do."""
+    advice = ALARMS.get(alarm, ("", "look at `haipump alarms`"))[1]
+    if phase == "acknowledged":
+        return f"the cause of the alarm {alarm} still stands", advice
+    if phase == "latched":
+        return f"the alarm {alarm} has to be acknowledged first", "its cause is gone: `haipump ack`"
+    return f"the alarm {alarm} has to be acknowledged first", f"{advice}; then `haipump ack`"
+
+
+def _override(fields: Mapping[str, int | str], verb: str) -> str:
+    """Against what it was compared: the last bolus, or the running rate."""
+    if verb == "prepare_bolus":
+        return "ten times the last bolus or more needs an override"
+    value, before = fields.get("value"), fields.get("before")
+    if isinstance(value, int) and isinstance(before, int) and value < before:
+        return "a tenth of the running rate or less needs an override"
+    return ERRORS["override"]
 
 
 def _unit_name(code: str, fields: Mapping[str, int | str], verb: str) -> str:
@@ -363,16 +411,63 @@ def _unit_name(code: str, fields: Mapping[str, int | str], verb: str) -> str:
 def next_step(code: str, fields: Mapping[str, int | str]) -> str:
     """What to do after a refusal; an alarm that is named adds its own advice."""
     advice = NEXT_STEPS.get(code, "update the host tools: they do not know this error yet")
+    if code == "state":
+        by_state = _START_ADVICE.get(str(fields.get("state", ""))) if fields.get("what") in _STARTS else None
+        return by_state or STATE_ADVICE.get(str(fields.get("what", "")), advice)
     for value in fields.values():
         if value in ALARMS:
             return f"{ALARMS[str(value)][1]}; then `haipump ack`"
     return advice
 
 
+# How the fields of questions are called in a sentence, where FIELDS explains them too widely.
+_NAMES: Mapping[str, str] = {
+    "rate_nl_per_day": "the rate",
+    "ramp_s": "the time of the ramp",
+    "vtbi_nl": "the volume to be infused",
+    "volume_nl": "the volume",
+    "duration_s": "the time",
+    "at_end": "what follows at the end",
+    "steps": "the number of steps",
+    "reservoir_nl": "the volume in the syringe",
+    "seconds": "the time of silence",
+    "period_ms": "the period",
+    "id": "the number of the order",
+    "travel_steps": "the length of the way",
+    "syringe_nl": "the size of the syringe",
+    "syringe_max_nl_per_day": "the highest rate of the syringe",
+    "count": "the count",
+    "disconnected": "the word that the line is disconnected",
+}
+
+
+def human(name: str) -> str:
+    """A field as one calls it in a sentence."""
+    if name in _NAMES:
+        return _NAMES[name]
+    text = FIELDS.get(name, "")
+    return f"the {text.partition(';')[0].partition(',')[0].partition(' (')[0]}" if text[:1].isalpha() else f'"{name}"'
+
+
+def alike(name: str, values: Sequence[int | str]) -> list[str]:
+    """Several values of a field for one sentence, in one unit where that is possible."""
+    numbers = [value for value in values if isinstance(value, int)]
+    if numbers and len(numbers) == len(values):
+        if name.endswith("_nl_per_day"):
+            return quantities.format_rates(numbers)
+        if name.endswith("_nl"):
+            return quantities.format_volumes(numbers)
+    return [quantity(name, value) for value in values]
+
+
 def quantity(name: str, value: int | str) -> str:
     """A field's value with the unit that its name ends with, in everyday units."""
     if not isinstance(value, int):
         return str(value)
+    if name == "heap_free":
+        return f"{value} bytes"
+    if name == "seconds":
+        return quantities.format_duration(value)
     for ending, write in (
         ("_nl_per_day", quantities.format_rate),
         ("_nl", quantities.format_volume),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from haipump.errors import FieldError
+from haipump.protocol import help as texts
 from haipump_fw.proto import messages as table
 
 READ, PREPARE, ACT, STOP = table.READ, table.PREPARE, table.ACT, table.STOP
@@ -51,7 +52,9 @@ class Field:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise self._wrong(value, f"a whole number from {low} to {high}")
             if not low <= value <= high:
-                raise self._wrong(value, f"from {low} to {high}")
+                given, lowest, highest = texts.alike(self.name, [value, low, high])
+                what = f"{texts.human(self.name)} must be from {lowest} to {highest}, and {given} was given"
+                raise FieldError(what, next_step="choose a value inside the range")
             return value
         if not isinstance(value, str):
             raise self._wrong(value, self.form)
@@ -78,7 +81,8 @@ class Field:
         return self.check(int(text))
 
     def _wrong(self, value: Value, wanted: str) -> FieldError:
-        return FieldError(f"{self.name} is {value!r}, but has to be {wanted}", next_step=f"give {self.name} {wanted}")
+        name = texts.human(self.name)
+        return FieldError(f"{name} must be {wanted}, and {value!r} was given", next_step=f"give {self.name} {wanted}")
 
 
 def _is_base64(text: str) -> bool:

@@ -5,7 +5,7 @@
 """
 
 from haipump.transport.base import Disconnected, Transport
-from haipump.transport.discovery import PortInfo, emulator_folder, find_ports
+from haipump.transport.discovery import PortInfo, emulator_folder, find_ports, is_emulator
 from haipump.transport.serial_port import SerialTransport
 from haipump.transport.tcp import TcpTransport
 
@@ -17,6 +17,7 @@ __all__ = [
     "Transport",
     "emulator_folder",
     "find_ports",
+    "is_emulator",
     "transport_for",
 ]
 

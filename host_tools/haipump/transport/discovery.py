@@ -45,6 +45,11 @@ def find_ports(every: bool = False) -> list[PortInfo]:
     return found + sorted(others, key=lambda info: info.port) if every else found
 
 
+def is_emulator(port: str) -> bool:
+    """A running emulator says that this is its port."""
+    return any(info.port in (port, os.path.abspath(port)) for info in _emulators())
+
+
 def _described(text: str | None) -> str:
     return text if text and text != "n/a" else "serial port"
 

@@ -39,7 +39,7 @@ def explain_open_failure(name: str, failure: Exception) -> PortError:
         return _busy(name)
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO) or "FileNotFound" in text or not Path(name).exists():
         return PortMissing(f"there is no port {name}", next_step="look with `haipump ports`; is the cable in?")
-    return PortMissing(f"{name} can't be opened ({text})", next_step="look with `haipump ports`")
+    return PortMissing(f"the port {name} can't be opened ({text})", next_step="look with `haipump ports`")
 
 
 def users_of(name: str) -> list[str]:
@@ -87,7 +87,7 @@ def _busy(name: str) -> PortBusy:
     advice = "close it and try again"
     if any(user.startswith("ModemManager") for user in users) or (not users and modem_manager_runs()):
         advice = f"wait half a minute, or keep ModemManager away for good: `{UDEV_INSTALL[0]}`"
-    return PortBusy(f"{name} is in use by {who}", advice, name)
+    return PortBusy(f"the port {name} is in use by {who}", advice, name)
 
 
 def _group_of(name: str) -> str:
