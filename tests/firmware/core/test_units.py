@@ -2,6 +2,7 @@
 
 from math import isqrt
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +42,10 @@ def test_groups():
     assert groups == {"calibration", "syringe", "limits", "options", "internal"}
     assert sum(len(options.rows(group)) for group in groups) == len(options.OPTIONS)
     assert [row[options.NAME] for row in options.rows("syringe")] == ["syringe_nl", "syringe_max_nl_per_day"]
+
+
+def test_a_value_is_checked_against_its_row():
+    assert options.check("pause_max_s", 60) is None and options.check("pause_max_s", 86_400) is None
+    assert options.check("pause_max_s", 59) == options.check("pause_max_s", 86_401) == (60, 86_400)
+    with pytest.raises(KeyError):
+        options.check("nonsense", 1)
