@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-_T = TypeVar("_T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_T = TypeVar("_T", bound="DataclassInstance")
 
 
 def build(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """An answer of this kind; fields that a newer pump adds are left out."""
     known = {field.name: values[field.name] for field in fields(kind) if field.name in values}
-    return kind(**known)  # type: ignore[arg-type]
+    return kind(**known)
 
 
 @dataclass(frozen=True)

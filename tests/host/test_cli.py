@@ -88,7 +88,7 @@ def test_hints_fit_the_state(line, pump, state: str, hint: str) -> None:
 @pytest.mark.parametrize(
     ("command", "keys"),
     [
-        ("status", {"ok", "port", "device", "status", "alarms", "sensors", "syringe_nl"}),
+        ("status", {"ok", "port", "device", "status", "alarms", "sensors", "syringe_nl", "totals", "last_order"}),
         ("info", {"ok", "port", "hello", "info", "sensors"}),
         ("totals", {"ok", "totals", "lifetime"}),
         ("alarms", {"ok", "alarms"}),
@@ -506,7 +506,7 @@ def test_watching(line, pump, monkeypatch) -> None:
     telemetry(pump, line, monkeypatch)
     pump.alarms = ["occlusion"]
     text = run("watch --count 3")
-    for part in ("1.3 mL/day", "40.0 kPa", "alarm at 69 kPa", "occlusion", "up 1 min 5 s", "confirmed"):
+    for part in ("1.3 mL/day", "40.0 kPa", "alarm at 69 kPa", "occlusion", "up 1 min 5 s", "by the shaft"):
         assert part in text
     assert pump.app.telemetry_ms == 0, "the telemetry goes on"
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column
 
 from haipump import answers, holding
 from haipump.cli import views
@@ -27,6 +28,7 @@ from haipump_fw.proto.messages import SOURCES
 
 PANEL = "Delivery"
 SETTING_VERBS = ("prepare_syringe", "prepare_limits", "prepare_calibration", "prepare_settings")  # begin nothing
+WORDS_WIDTH = 56  # "extended bolus  43.2 % 12.345 of 19.6 mL  13 d 4 h left"
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
 BolusOverrideOption = Annotated[
@@ -264,11 +266,13 @@ def stopped_at_once(pump: Pump, order: Order, status: answers.Status) -> OrderIn
 
 def waited(cli: Cli, order: Order) -> answers.OrderStatus:
     """Wait with a progress bar. Ctrl-C leaves the order running and says so."""
+    bar_width = min(40, cli.out.width - WORDS_WIDTH)  # the words come first
+    bar = [BarColumn(bar_width)] if bar_width >= views.BAR_MIN else []
     progress = Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        *bar,
         TextColumn("{task.percentage:>5.1f} %"),
-        TextColumn("{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", table_column=Column(overflow="fold")),
         console=cli.out,
     )
     try:

@@ -14,11 +14,14 @@ from rich.text import Text
 
 from haipump.cli import views
 from haipump.cli.frame import Cli, command
+from haipump.client import Pump
 from haipump.protocol import help as texts
 from haipump.quantities import format_duration, format_volume
 from haipump.transport import find_ports, obstacles
+from haipump_fw.proto.messages import RESULTS, SOURCES
 
 PANEL = "Looking"
+LOOK_BACK_MAX = 12  # journal records in which the end of the last order is looked for
 
 
 def register(app: typer.Typer) -> None:
@@ -96,9 +99,13 @@ def show_status(cli: Cli, with_hints: bool) -> None:
     with cli.pump() as pump:
         now, sensors, syringe_nl = pump.status(), pump.sensors(), pump.calibration().syringe_nl
         standing = pump.alarms() if now.alarm != "none" else []
+        total = pump.totals()
+        why = why_stopped(pump) if now.state == "stopped" else None
         cli.result(
             {
                 "port": pump.port,
+                "totals": asdict(total),
+                "last_order": why,
                 "device": pump.conversation.greeting.device,
                 "status": asdict(now),
                 "alarms": [asdict(alarm) for alarm in standing],
@@ -106,10 +113,25 @@ def show_status(cli: Cli, with_hints: bool) -> None:
                 "syringe_nl": syringe_nl,
             }
         )
-        cli.say(views.status_view(pump.port, now, standing, sensors, syringe_nl))
+        ended = "" if why is None else ended_text(str(why["source"]), str(why["result"]))
+        cli.say(views.status_view(pump.port, now, standing, sensors, syringe_nl, total, ended))
         if with_hints:
             cli.say("[dim]Try: [/]" + "[dim], [/]".join(f"[bold]{hint}[/]" for hint in views.hints(now, syringe_nl)))
             cli.say("[dim]All commands: haipump --help[/]")
+
+
+def why_stopped(pump: Pump) -> dict[str, int | str] | None:
+    """The order with which the delivery ended, as the journal has it; None when nothing near tells."""
+    for record in pump.journal_backwards(LOOK_BACK_MAX):
+        if record.name == "result" and not record.restated:
+            facts = record.fields
+            return {"order": facts["order"], "source": SOURCES[facts["source"]], "result": RESULTS[facts["result"]]}
+    return None
+
+
+def ended_text(source: str, result: str) -> str:
+    """How the last order ended, in a few words."""
+    return f"the {texts.SOURCES.get(source, source)} was {texts.RESULTS.get(result, result)}"
 
 
 def totals(cli: Cli) -> None:

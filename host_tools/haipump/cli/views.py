@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -67,6 +68,9 @@ _PLAN_ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("step_max_nl_per_day", "Highest rate of the motor"),
     ),
 }
+LABEL_MIN = 12
+BAR_MIN = 4  # shorter bars say nothing
+NARROW = 72  # columns below which tables become lists
 _SILENT = ("ramp_s", "vtbi_nl", "from_nl_per_day", "basal_nl_per_day", "syringe_max_nl_per_day")
 _SUPPLY_ROWS = (("reservoir_nl", "In the syringe"), ("empty_in_s", "Empty in"))
 _END_WORDS = {"stop": "stop", "kvo": "keep the vein open (KVO)"}
@@ -75,8 +79,9 @@ _END_WORDS = {"stop": "stop", "kvo": "keep the vein open (KVO)"}
 def grid() -> Table:
     """Two columns: words and values."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim")
-    table.add_column(no_wrap=True)
+    # Where room is short the wider column gives way first, down to whole words of the labels.
+    table.add_column(style="dim", min_width=LABEL_MIN)
+    table.add_column(overflow="fold")
     return table
 
 
@@ -130,6 +135,28 @@ def state_text(state: str) -> Text:
     return Text(f" {words} " if " on " in style else words, style=style)
 
 
+class Bar:
+    """A value with a bar before or after it. The bar takes what room is left and goes when that is less than BAR_MIN;
+    then what stands behind it goes, too."""
+
+    def __init__(self, text: str, bar: Callable[[int], Text], width: int, behind: str = "") -> None:
+        self.text, self.bar, self.width, self.behind = text, bar, width, behind
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        behind = len(self.behind) + 2 if self.behind else 0
+        return Measurement(len(self.text), len(self.text) + 2 + self.width + behind)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        line = Text(self.text, overflow="fold")
+        room = options.max_width - len(self.text)
+        behind = f"  {self.behind}" if self.behind and len(self.behind) + 2 <= room else ""
+        width = min(self.width, room - len(behind) - 2)
+        if width >= BAR_MIN:
+            line.append("  ").append_text(self.bar(width))
+        line.append(behind, style="dim")
+        yield line
+
+
 def gauge(value: int, full: int, width: int = 24, style: str = "green") -> Text:
     """A bar of eighths: how much of `full`."""
     eighths = 0 if full <= 0 else max(0, min(8 * width, 8 * width * value // full))
@@ -141,11 +168,19 @@ def gauge(value: int, full: int, width: int = 24, style: str = "green") -> Text:
 
 
 def status_view(
-    port: str, status: answers.Status, alarms: list[answers.Alarm], sensors: answers.Sensors, syringe_nl: int
+    port: str,
+    status: answers.Status,
+    alarms: list[answers.Alarm],
+    sensors: answers.Sensors,
+    syringe_nl: int,
+    totals: answers.Totals,
+    ended: str,
 ) -> RenderableType:
-    """The one-look answer to "how is the pump"."""
+    """The one-look answer to "how is the pump". `ended`: how the last order ended, when it is stopped and known."""
     table = grid()
     table.add_row("State", state_text(status.state))
+    if ended:
+        table.add_row("Because", ended)
     table.add_row("Flow now", format_rate(status.flow_nl_per_day))
     if status.basal_nl_per_day != status.flow_nl_per_day:
         table.add_row("Basal rate", format_rate(status.basal_nl_per_day))
@@ -155,14 +190,15 @@ def status_view(
         table.add_row("Extended bolus left", format_volume(status.extended_left_nl))
     if status.order:
         table.add_row("Order", str(status.order))
-    table.add_row("Delivered", format_volume(status.delivered_nl))
-    reservoir = Text(f"{format_volume(status.reservoir_nl)}  ")
+    delivered = format_volume(status.delivered_nl)
+    if totals.stepped_min_nl != totals.stepped_max_nl:
+        low, high = totals.stepped_min_nl, totals.stepped_max_nl
+        delivered = f"between {format_volume(low)} and {format_volume(high)}, after a power loss"
+    table.add_row("Delivered", delivered)
     if syringe_nl:
-        reservoir.append_text(gauge(status.reservoir_nl, syringe_nl, 16))
-        reservoir.append(f"  of {format_volume(syringe_nl)}", style="dim")
+        table.add_row("In the syringe", reservoir_bar(status.reservoir_nl, syringe_nl))
     else:
-        reservoir.append("no syringe is loaded", style="yellow")
-    table.add_row("In the syringe", reservoir)
+        table.add_row("In the syringe", Text("no syringe is loaded", style="yellow"))
     if status.flow_nl_per_day:
         table.add_row("Empty in", empty_in(status.empty_in_s, True))
     table.add_row("Pressure", f"{sensors.pressure_pa / 1000:.1f} kPa")
@@ -172,22 +208,27 @@ def status_view(
     return Group(*parts)
 
 
-def alarms_view(alarms: list[answers.Alarm]) -> Table:
+def alarms_view(alarms: list[answers.Alarm]) -> RenderableType:
     """What stands, what it means, what to do."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Alarm", "Priority", "Phase", "Since", "Meaning and what to do"):
-        table.add_column(heading, overflow="fold")
+    rows: list[Sequence[Text | str]] = []
     for alarm in alarms:
         meaning, advice = texts.ALARMS.get(alarm.alarm, ("unknown to these tools", "update them"))
         what = Text(meaning[:1].upper() + meaning[1:] + ": ")
         what.append(advice)
         style = PRIORITY_STYLES.get(alarm.priority, "")
         phase = alarm.phase + (f", silent {alarm.silence_s} s" if alarm.silence_s else "")
-        table.add_row(
-            Text(alarm.alarm, style=style), Text(alarm.priority, style=style), phase,
-            format_duration_short(alarm.age_s), what,
-        )  # fmt: skip
-    return table
+        since = format_duration_short(alarm.age_s)
+        rows.append((Text(alarm.alarm, style=style), Text(alarm.priority, style=style), phase, since, what))
+    return Rows(rows, ("Alarm", "Priority", "Phase", "Since", "Meaning and what to do"))
+
+
+def reservoir_bar(reservoir_nl: int, syringe_nl: int, style: str = "green") -> Bar:
+    """What is in the syringe, of how much."""
+
+    def bar(width: int) -> Text:
+        return gauge(reservoir_nl, syringe_nl, width, style)
+
+    return Bar(format_volume(reservoir_nl), bar, 20, f"of {format_volume(syringe_nl)}")
 
 
 def hints(status: answers.Status, syringe_nl: int) -> list[str]:
@@ -214,12 +255,35 @@ def facts_view(title: str, values: Mapping[str, Any], words: Mapping[str, str] |
     return titled(f"[bold]{title}[/]", table)
 
 
-def rows_view(rows: Iterable[tuple[str, ...]], *headings: str) -> Table:
+def rows_view(rows: Iterable[tuple[str, ...]], *headings: str) -> RenderableType:
     """A plain table."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        # the name is what one types; it is the last thing to break
-        table.add_column(heading, overflow="fold", no_wrap=heading == headings[0])
-    for row in rows:
-        table.add_row(*row)
-    return table
+    return Rows(list(rows), headings)
+
+
+class Rows:
+    """A table; where it does not fit, a list: the first value, and below it the others with their headings."""
+
+    def __init__(self, rows: Sequence[Sequence[Text | str]], headings: Sequence[str]) -> None:
+        self.rows, self.headings = rows, headings
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width < NARROW:
+            yield from self._listed()
+            return
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in self.headings:
+            # the name is what one types; it is the last thing to break
+            table.add_column(heading, overflow="fold", no_wrap=heading == self.headings[0])
+        for row in self.rows:
+            table.add_row(*row)
+        yield table
+
+    def _listed(self) -> Iterable[RenderableType]:
+        for first, *others in self.rows:
+            yield Text("")
+            yield first if isinstance(first, Text) else Text.from_markup(first, style="bold", overflow="fold")
+            table = grid()
+            for heading, value in zip(self.headings[1:], others, strict=True):
+                if len(value):
+                    table.add_row("  " + heading, value)
+            yield table

@@ -14,7 +14,6 @@ from typing import Annotated
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from haipump import answers
@@ -166,31 +165,30 @@ class Screen:
     def _delivered(tele: Mapping[str, int | str]) -> str:
         text = format_volume(int(tele["delivered_nl"]))
         if "confirmed_nl" in tele:
-            text += f"  [dim]confirmed by the shaft: {format_volume(int(tele['confirmed_nl']))}[/]"
+            text += f" [dim](by the shaft {format_volume(int(tele['confirmed_nl']))})[/]"
         return text
 
-    def _reservoir(self, reservoir_nl: int) -> Table | str:
+    def _reservoir(self, reservoir_nl: int) -> views.Bar | str:
         text = format_volume(reservoir_nl)
         if not self.syringe_nl:
             return text
         low = reservoir_nl <= self.limits.reservoir_low_nl
-        row = Table.grid(padding=(0, 2))
-        bar = views.gauge(reservoir_nl, self.syringe_nl, style="yellow" if low else "green")
-        row.add_row(bar, text, f"[dim]of {format_volume(self.syringe_nl)}[/]")
-        return row
+        return views.reservoir_bar(reservoir_nl, self.syringe_nl, "yellow" if low else "green")
 
-    def _pressure(self, pressure_pa: int) -> Text:
+    def _pressure(self, pressure_pa: int) -> views.Bar:
         limit = self.limits.occlusion_pa
         style = "red" if pressure_pa >= limit else "yellow" if 2 * pressure_pa >= limit else "green"
-        text = _with_curve(f"{pressure_pa / 1000:.1f} kPa", self.pressures, style, limit)
-        text.append(f"  alarm at {q.format_pressure(limit)}", style="dim")
-        return text
+        behind = f"alarm at {q.format_pressure(limit)}"
+        return _with_curve(f"{pressure_pa / 1000:.1f} kPa", self.pressures, style, limit, behind)
 
 
-def _with_curve(value: str, history: Sequence[int], style: str, full: int | None = None) -> Text:
-    text = Text(value.ljust(14))
-    text.append(sparkline(history, full), style=style)
-    return text
+def _with_curve(value: str, history: Sequence[int], style: str, full: int | None = None, behind: str = "") -> views.Bar:
+    """The newest values as a curve of the width that there is."""
+
+    def bar(width: int) -> Text:
+        return Text(sparkline(list(history)[-width:], full), style=style)
+
+    return views.Bar(value.ljust(12), bar, len(history), behind)
 
 
 def sparkline(values: Sequence[int], full: int | None = None) -> str:
