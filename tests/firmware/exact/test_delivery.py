@@ -55,7 +55,7 @@ def lived(actions, *, steps_max: int = 40, **options: int) -> Bench:
 
 
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), PART, PART, PART), min_size=2, max_size=10), SETTINGS)
-@settings(max_examples=50)
+@settings(max_examples=150)
 def test_any_orders_in_any_order(actions, options):
     check(lived(actions, **options))
 
@@ -64,7 +64,7 @@ def test_any_orders_in_any_order(actions, options):
     st.lists(st.tuples(st.sampled_from((*ACTIONS, *HANDLING, "stop")), PART, PART, PART), min_size=3, max_size=10),
     SETTINGS,
 )
-@settings(max_examples=40)
+@settings(max_examples=80)
 def test_also_between_priming_and_withdrawing(actions, options):
     check(lived(actions, steps_max=30, **options))
 
