@@ -1,0 +1,304 @@
+"""What people read: sentences, units, advice, and screens of any width."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+import haipump
+from haipump.cli import app, frame, main, views, watch
+from haipump.errors import FieldError, NotAPump, OutcomeUnknown, PortMissing, Refused, UsageError
+from haipump.protocol import help as texts
+from haipump.transport import emulator_folder
+from haipump_fw.core.states import REFUSED
+from tests.host.device import Line
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def command(line, monkeypatch):
+    """Runs a line as typed, on the pump in memory; returns (exit code, words)."""
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+    line.pump.settings["syringe_nl"] = 30_000_000
+
+    def run(words: str, input: str | None = None) -> tuple[int, str]:
+        result = runner.invoke(app, words.split(), input=input)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+
+    return run
+
+
+# --- waiting
+
+
+def test_a_pump_that_stays_silent_is_told_of_while_we_wait(line) -> None:
+    told: list[float] = []
+    with haipump.connect(line, on_silence=told.append) as client:
+        client.rate("1 mL/day")
+        assert told == []
+        line.to_host = lambda line, data: []
+        with pytest.raises(haipump.errors.AnswerTimeout):
+            client.status()
+        assert told and 3 <= told[0] < 5
+        line.to_host = None
+        client.status()
+        assert told[-1] == 0
+        del told[:]
+        line.unplug(for_s=8)
+        client.status()
+        assert [int(value) for value in told][0] in (3, 4) and told[-1] == 0
+
+
+def test_a_wait_goes_on_over_a_silence_and_says_so(line, pump, command) -> None:
+    silent = [100.0, 108.0]
+
+    def fault(line: Line, data: bytes) -> list[bytes]:
+        return [] if silent[0] <= line.now() < silent[1] else [data]
+
+    line.to_host = fault
+    code, text = command("bolus 2mL --over 10min --wait -y")
+    assert code == 0 and "Complete" in text
+    silent[:] = [line.now(), line.now() + 3.5]
+    code, text = command("info")
+    assert code == 0 and "no answer for 3 s, trying again" in text
+
+
+# --- files
+
+
+def test_a_key_that_the_pump_refuses_leaves_no_file(command, tmp_path, monkeypatch) -> None:
+    key = tmp_path / "key"
+    monkeypatch.setattr(
+        haipump.Pump, "set_key", lambda self, key: (_ for _ in ()).throw(Refused("no", "", "", "key", {}))
+    )
+    assert command(f"lock --new-key {key} -y")[0] == 1
+    assert list(tmp_path.glob("key*")) == []
+
+
+def test_a_key_that_the_pump_may_have_taken_is_kept(command, tmp_path, monkeypatch) -> None:
+    key = tmp_path / "key"
+    monkeypatch.setattr(
+        haipump.Pump, "set_key", lambda self, key: (_ for _ in ()).throw(OutcomeUnknown("lost", "", "look", 1))
+    )
+    code, text = command(f"lock --new-key {key} -y")
+    assert code == 4 and "key.new" in text.replace(" ", "")
+    assert len((tmp_path / "key.new").read_text().strip()) == 64
+
+
+def test_no_pump_no_run_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "x.sqlite"
+    assert runner.invoke(app, ["log", "--to", str(path), "--port", str(tmp_path / "none")]).exit_code == 3
+    assert not path.exists()
+
+
+# --- sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("build/pump is taken", "build/pump is taken."),
+        ("rate_nl_per_day is 0", "rate_nl_per_day is 0."),
+        ("plan.toml is wrong", "plan.toml is wrong."),
+        ('"1.3" has no unit', '"1.3" has no unit.'),
+        ("the pump is stopped.", "The pump is stopped."),
+        ("is the cable in?", "Is the cable in?"),
+        ("use `haipump stop`", "Use `haipump stop`"),
+        ("stop", "Stop."),
+    ],
+)
+def test_only_plain_words_get_a_capital(text: str, shown: str) -> None:
+    assert frame._sentence(text) == shown
+
+
+def test_an_error_as_text_has_no_double_marks() -> None:
+    assert str(PortMissing("there is no port x", next_step="is the cable in?")).endswith("is the cable in?")
+    assert "?." not in str(UsageError("why?", "how?", "what?"))
+
+
+def test_a_field_out_of_range_is_named_as_people_do(client) -> None:
+    with pytest.raises(FieldError) as caught:
+        client.rate("0 mL/day")
+    assert caught.value.what == "the rate must be from 0.000001 mL/day to 100000 mL/day, and 0 mL/day was given"
+    with pytest.raises(FieldError, match="the volume must be from 0.000001 mL to 100 mL, and 200 mL was given"):
+        client.bolus("200 mL")
+    for name in ("override", "max_bolus_nl", "kvo_nl_per_day", "accel_steps_per_s2"):
+        assert "_" not in texts.human(name), name
+
+
+def refusal(client, pump, verb: str, code: str, fields: list[tuple[str, int | str]]) -> Refused:
+    pump.refuse[verb] = (code, fields)
+    with pytest.raises(Refused) as caught:
+        client.rate("1 mL/day") if verb == "prepare_rate" else client.bolus("1 mL")
+    return caught.value
+
+
+def test_one_sentence_has_one_unit_or_both(client, pump) -> None:
+    day = 24_000_000
+    limit: list[tuple[str, int | str]] = [("limit", "max_rate_nl_per_day"), ("value", 100 * day)]
+    what = refusal(client, pump, "prepare_rate", "limit", [*limit, ("minimum", day), ("maximum", 50 * day)]).what
+    assert "100 mL/h asked" in what and "possible are 1 mL/h to 50 mL/h" in what
+    what = refusal(client, pump, "prepare_rate", "limit", [*limit, ("minimum", 39_943), ("maximum", 50 * day)]).what
+    assert "2400 mL/day (100 mL/h) asked" in what and "possible are 0.039943 mL/day to 1200 mL/day" in what
+    what = refusal(client, pump, "prepare_bolus", "reservoir", [("value", 1_000_000), ("maximum", 50_000)]).what
+    assert "1 mL asked, at most 0.05 mL" in what
+
+
+def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) -> None:
+    fields: list[tuple[str, int | str]] = [("value", 2_000_000), ("before", 100_000)]
+    assert "ten times the last bolus or more" in refusal(client, pump, "prepare_bolus", "override", fields).what
+    assert "ten times the running rate or more" in refusal(client, pump, "prepare_rate", "override", fields).what
+    fields = [("value", 100_000), ("before", 2_000_000)]
+    assert "a tenth of the running rate or less" in refusal(client, pump, "prepare_rate", "override", fields).what
+
+
+def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch) -> None:
+    pump.alarms = ["reservoir_low", "occlusion"]
+    error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")])
+    assert "occlusion has to be acknowledged first" in error.what and "then `haipump ack`" in error.next_step
+    phase = {"phase": "acknowledged"}
+    real = pump.app.read_alarms
+    monkeypatch.setattr(pump.app, "read_alarms", lambda fields: real(fields) | phase)
+    error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")])
+    assert "the cause of the alarm occlusion still stands" in error.what and "ack" not in error.next_step
+    phase["phase"] = "latched"
+    assert "its cause is gone" in refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")]).next_step
+
+
+def test_every_refusal_of_the_state_table_has_its_own_advice() -> None:
+    words = {why.replace(" ", "_").replace(",", "").lower() for _, _, why in REFUSED} | {"one_bolus_at_a_time"}
+    assert words == set(texts.STATE_ADVICE)
+    fields = {"what": "one_bolus_at_a_time", "state": "bolus"}
+    assert texts.next_step("state", fields) == "wait for it, or `haipump cancel`"
+    assert "haipump start" in texts.next_step("state", {"what": "nothing_is_paused", "state": "stopped"})
+    for state, words_ in (("paused", "resume"), ("alarm", "ack"), ("refill", "refill --end"), ("priming", "stop")):
+        assert words_ in texts.next_step("state", {"what": "stop_resume_or_acknowledge_first", "state": state})
+
+
+def test_a_quantity_with_a_sign_is_refused_as_such(command, line, pump) -> None:
+    for words in ("rate -1mL/day -y", "bolus -.5mL -y", "rate -y -- -1mL/day"):
+        code, text = command(words)
+        assert code == 2 and "has a sign" in text, text
+        assert "No such option" not in text
+    code, text = command("jog -100 --disconnected -y")
+    assert code == 2 and "haipump jog -- -100" in text
+    assert command("jog --disconnected -y -- -100")[0] == 0
+    assert pump.orders_executed() == ["prepare_jog"]
+
+
+def test_a_bore_is_advised_by_its_option() -> None:
+    with pytest.raises(UsageError) as caught:
+        haipump.syringes.find("7mL")
+    assert "--bore-um" in caught.value.next_step
+
+
+# --- who is silent
+
+
+def test_a_silent_emulator_may_be_paused(pump) -> None:
+    line = Line(pump)
+    line.name = "socket://127.0.0.1:7000"
+    line.to_host = lambda line, data: []
+    with pytest.raises(NotAPump) as caught:
+        haipump.connect(line)
+    assert "service mode" in caught.value.next_step
+    emulator_folder().mkdir(parents=True)
+    (emulator_folder() / "a.json").write_text(json.dumps({"port": line.name, "pid": os.getpid()}))
+    with pytest.raises(NotAPump) as caught:
+        haipump.connect(line)
+    assert "haipump-emu ctl continue" in caught.value.next_step and "service" not in caught.value.next_step
+
+
+# --- the rest of the command
+
+
+def test_the_version(capsys) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0 and capsys.readouterr().out.startswith("haipump ")
+
+
+def test_ctrl_c_at_a_question_is_an_interruption(command, pump, monkeypatch) -> None:
+    monkeypatch.setattr(frame.Cli, "interactive", property(lambda cli: not cli.json))
+
+    def interrupted(*_: object, **__: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("typer.confirm", _asking(interrupted))
+    code, text = command("bolus 1mL")
+    assert code == 130 and "nothing was started" in text
+    assert pump.orders_executed() == []
+
+
+def _asking(read):
+    """typer's own way of asking: Ctrl-C and the end of input both become Abort."""
+    import typer
+
+    def confirm(question: str, default: bool) -> bool:
+        try:
+            return bool(read())
+        except (KeyboardInterrupt, EOFError):
+            raise typer.Abort from None
+
+    return confirm
+
+
+def test_the_status_has_the_range_and_why_it_stopped(command, line, pump, monkeypatch) -> None:
+    assert "Because" not in command("status")[1]
+    command("rate 1.3mL/day -y")
+    assert "Because" not in command("status")[1]
+    command("stop")
+    pump.record("result", 2, 1, 2, 0, 1_000, 1_000)
+    totals = pump.app.read_totals({}) | {"stepped_max_nl": 1_600_000}
+    monkeypatch.setattr(pump.app, "read_totals", lambda fields: totals)
+    text = command("status")[1]
+    assert "Because the rate was stopped before its end" in text
+    assert "between 1.5 mL and 1.6 mL, after a power loss" in text
+    found = json.loads(runner.invoke(app, ["status", "--json"]).stdout)
+    assert found["last_order"] == {"order": 2, "source": "basal", "result": "stopped"}
+
+
+def test_the_memory_has_a_unit(command, pump, monkeypatch) -> None:
+    real = pump.app.read_info
+    monkeypatch.setattr(pump.app, "read_info", lambda fields: real(fields) | {"heap_free": 123_456})
+    assert "Free memory 123456 bytes" in command("info")[1]
+
+
+# --- widths
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_labels_are_whole_words_at_any_width(client, pump, width: int) -> None:
+    pump.settings["syringe_nl"] = 30_000_000
+    pump.alarms = ["occlusion"]
+    client.bolus("0.1 mL", over="1h")
+    screen = watch.Screen(client)
+    screen.flows.extend(range(60))
+    screen.pressures.extend(range(60))
+    screen.tele = {"uptime_s": 65, "state": "bolus", "flow_nl_per_day": 1_300_000, "delivered_nl": 1_500_000,
+                   "pressure_pa": 40_000, "reservoir_nl": 18_000_000, "confirmed_nl": 1_499_000,
+                   "empty_in_s": 1_000_000, "bolus_left_nl": 50_000, "alarm": "occlusion"}  # fmt: skip
+    console = Console(width=width, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(screen.render())
+    status = views.status_view(
+        "p", client.status(), client.alarms(), client.sensors(), 30_000_000, client.totals(), "the bolus was complete"
+    )
+    console.print(status)
+    rows = [("kvo_nl_per_day", "0.3 mL/day", "0.01 mL/day to 1 mL/day", "rate of KVO")]
+    console.print(views.rows_view(rows, "Setting", "Value", "Range", "What it is"))
+    text = console.export_text()
+    console.file.close()
+    assert max(len(line) for line in text.splitlines()) <= width
+    for word in ("State", "Flow", "Delivered", "syringe", "Empty in", "Pressure", "occlusion", "1.3 mL/day",
+                 "40.0 kPa", "18 mL", "of 30 mL", "kvo_nl_per_day", "kink", "Because"):  # fmt: skip
+        assert word in text, word
+    assert ("█" in text) and ("alarm at 69 kPa" in text or width == 40)
