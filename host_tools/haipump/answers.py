@@ -6,19 +6,16 @@ Owns: the types. Must not: ask anything. A test checks them against the message 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-_T = TypeVar("_T", bound="DataclassInstance")
+_T = TypeVar("_T")
 
 
 def build(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """An answer of this kind; fields that a newer pump adds are left out."""
-    known = {field.name: values[field.name] for field in fields(kind) if field.name in values}
-    return kind(**known)
+    names = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 @dataclass(frozen=True)

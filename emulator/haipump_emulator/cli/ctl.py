@@ -44,6 +44,8 @@ class PowerAction(StrEnum):
 
 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_Hold = Annotated[int, typer.Option("--for", help="Hold it so long.", **arguments.TIME)]
+_Off = Annotated[int, typer.Option("--for", help="With cycle: stay off so long.", **arguments.TIME)]
 _Over = Annotated[int, typer.Option(help="Evenly over this simulated time.", **arguments.TIME)]
 
 
@@ -294,7 +296,7 @@ def supply(ctx: typer.Context, voltage: Annotated[int, typer.Argument(**argument
 def press(
     ctx: typer.Context,
     button: Button,
-    for_: Annotated[int, typer.Option("--for", help="Hold it so long.", **arguments.TIME)] = "200ms",  # type: ignore[assignment]
+    for_: _Hold = "200ms",  # type: ignore[assignment]
 ) -> None:
     """Press a button of the pump."""
     _do(ctx, f"{button.value} pressed for {format_time(for_)}", "press", button=button.value, for_us=for_)
@@ -310,7 +312,7 @@ def jumper(ctx: typer.Context, switch: Switch) -> None:
 def power(
     ctx: typer.Context,
     action: PowerAction,
-    for_: Annotated[int, typer.Option("--for", help="With cycle: stay off so long.", **arguments.TIME)] = "1s",  # type: ignore[assignment]
+    for_: _Off = "1s",  # type: ignore[assignment]
 ) -> None:
     """Cut the power, restore it, or both."""
     _do(ctx, f"power {action.value}", "power", action=action.value, for_us=for_)
