@@ -74,7 +74,10 @@ def connect(
     except NotAPump as silent:
         if not stopping:
             raise
-        raise StopNotConfirmed(silent.what) from silent
+        press = "press STOP on the pump or cut its power"
+        if conversation.look_at == PAUSED:
+            press += f"; {PAUSED}"
+        raise StopNotConfirmed(silent.what, next_step=press) from silent
     return Pump(conversation)
 
 

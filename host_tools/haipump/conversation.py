@@ -155,6 +155,7 @@ class Conversation:
             said = f"it said {_printable(heard)}" if heard else "it said nothing"
             raise NotAPump(
                 f"the port {self.transport.name} does not answer as a pump does: {said}",
+                state="Nothing was changed; a pump that is delivering goes on",
                 next_step="is it the right port (`haipump ports`)? Is the pump in service mode? Switch it off and on"
                 if self.look_at == LOOK_AT
                 else self.look_at,

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from haipump import answers
 from haipump.protocol import help as texts
-from haipump.quantities import format_duration_short, format_rate, format_volume
+from haipump.quantities import format_duration_short, format_rate, format_volume, format_volumes
 
 STATE_STYLES: Mapping[str, str] = {
     "infusing": "green",
@@ -192,8 +192,8 @@ def status_view(
         table.add_row("Order", str(status.order))
     delivered = format_volume(status.delivered_nl)
     if totals.stepped_min_nl != totals.stepped_max_nl:
-        low, high = totals.stepped_min_nl, totals.stepped_max_nl
-        delivered = f"between {format_volume(low)} and {format_volume(high)}, after a power loss"
+        low, high = format_volumes([totals.stepped_min_nl, totals.stepped_max_nl])
+        delivered = f"between {low} and {high}, after a power loss"
     table.add_row("Delivered", delivered)
     if syringe_nl:
         table.add_row("In the syringe", reservoir_bar(status.reservoir_nl, syringe_nl))
