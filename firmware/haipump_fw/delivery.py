@@ -3,7 +3,7 @@
 Owns: the running orders, the planner, the step port, the motor's enable, direction and backlash. Must not: judge
 (states, limits and alarms are the app's), nor read a sensor. All `t_us` are microseconds of uptime.
 
-Words ahead follow the period (DESIGN section 3): the FIFO holds 25 ms of motion (1 to 8 words), the ring at most 40 ms.
+Words ahead follow the period (ADR 0006): the FIFO holds 25 ms of motion (1 to 8 words), the ring at most 40 ms.
 """
 
 from haipump_fw.const import const

@@ -1,4 +1,4 @@
-"""Which module may import which: the table of DESIGN section 2 as data, and the walk over the syntax trees.
+"""Which module may import which: the table of ADR 0005 as data, and the walk over the syntax trees.
 
 Owns: RULES. Must not: excuse a single file; when the table is wrong for all, it is changed here and in
 docs/architecture.md.

@@ -15,4 +15,4 @@ COLLECT_US = 15_000  # collection with some 80 kB live
 HEAP_BYTES = 100_000  # free after a collection
 ALLOCATED_PER_BYTE = 40  # what handling a console byte leaves on the heap: lines, answers, numbers
 PASS_US = 900  # one pass of the loop's own Python
-"""`PASS_US` is an estimate from 2 ms of Python per busy tick; the chip issue measures it."""
+"""`PASS_US` is an estimate from 2 ms of Python per busy tick; to be measured on the chip."""

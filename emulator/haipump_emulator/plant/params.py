@@ -3,8 +3,8 @@
 Owns: names, defaults, ranges, the plant's own syringe table, `validate()`. Must not: compute physics or hold state.
 
 Units are at the end of each name. Volumes are nanolitres, pressures pascals above ambient, resistances Pa s/nL
-(equal to kPa s/uL), compliances nL/Pa (equal to uL/kPa). "DOMAIN" in a source means the mechanics section of the
-project's domain notes; "rig" a choice made for the bench rig described in docs/plant.md.
+(equal to kPa s/uL), compliances nL/Pa (equal to uL/kPa). "literature" in a source means what docs/plant.md
+names; "rig" a choice made for the bench rig described in docs/plant.md.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ class SyringeParams:
     """The syringe in the rig, as it really is (the pump's calibration may believe something else)."""
 
     size_ml: int = _row(30, 1, 60, "nominal", "nominal size")
-    bore_mm: float = _row(21.7, 1.0, 60.0, "DOMAIN 7.1", "true inner diameter")
+    bore_mm: float = _row(21.7, 1.0, 60.0, "literature", "true inner diameter")
     capacity_nl: int = _row(30_000_000, 100_000, 100_000_000, "nominal", "volume when the stopper is at the full mark")
     overfill_nl: int = _row(2_000_000, 0, 20_000_000, "rig", "the stopper can be pulled this far behind the full mark")
     initial_nl: int = _row(30_000_000, 0, 100_000_000, "rig", "volume in it at the start")
-    spring_n_per_mm: float = _row(30.0, 10.0, 100.0, "DOMAIN 7.8 (k)", "axial stiffness from pusher to stopper")
-    friction_static_n: float = _row(6.0, 0.0, 20.0, "DOMAIN 7.8 (Fs)", "force that starts the stopper; 0: no friction")
-    friction_kinetic_n: float = _row(4.0, 0.0, 20.0, "DOMAIN 7.8 (Fk)", "force while the stopper slides")
+    spring_n_per_mm: float = _row(30.0, 10.0, 100.0, "literature (k)", "axial stiffness from pusher to stopper")
+    friction_static_n: float = _row(6.0, 0.0, 20.0, "literature (Fs)", "force that starts the stopper; 0: no friction")
+    friction_kinetic_n: float = _row(4.0, 0.0, 20.0, "literature (Fk)", "force while the stopper slides")
     stick_speed_um_per_s: float = _row(0.1, 0.001, 100.0, "rig", "a sliding stopper slower than this sticks again")
-    expansion_nl_per_k: float = _row(-5_000.0, -50_000.0, 50_000.0, "DOMAIN 7.5", "water minus barrel, net")
+    expansion_nl_per_k: float = _row(-5_000.0, -50_000.0, 50_000.0, "literature", "water minus barrel, net")
     captured: bool = _row(True, 0, 1, "rig", "the pusher holds the plunger, so that it can also pull")
 
 
@@ -46,8 +46,8 @@ class ScrewParams:
     """
 
     lead_um: float = _row(2_000.0, 200.0, 20_000.0, "rig: T8x2", "travel per turn")
-    error_um: float = _row(10.0, 0.0, 50.0, "DOMAIN 7.8 (e_s)", "amplitude of the error that repeats each turn")
-    backlash_um: float = _row(50.0, 0.0, 500.0, "DOMAIN 7.8", "dead zone between nut and pusher")
+    error_um: float = _row(10.0, 0.0, 50.0, "literature (e_s)", "amplitude of the error that repeats each turn")
+    backlash_um: float = _row(50.0, 0.0, 500.0, "literature", "dead zone between nut and pusher")
     efficiency: float = _row(0.35, 0.05, 0.98, "rig: plain T8 nut", "share of the torque's work that becomes thrust")
     drag_n: float = _row(2.0, 0.0, 50.0, "rig", "friction of the carriage, load of the motor only")
     front_switch_before_empty_um: float = _row(500.0, -5_000.0, 50_000.0, "rig", "front switch, so far before empty")
@@ -62,7 +62,7 @@ class MotorParams:
 
     full_steps_per_turn: int = _row(200, 20, 400, "rig: NEMA 17", "full steps per turn")
     microsteps: int = _row(16, 1, 256, "rig: driver at 1/16", "pulses per full step")
-    microstep_error_full_steps: float = _row(0.05, 0.0, 0.5, "DOMAIN 7.8", "amplitude of the error inside a full step")
+    microstep_error_full_steps: float = _row(0.05, 0.0, 0.5, "literature", "amplitude of the error inside a full step")
     torque_n_mm: float = _row(250.0, 1.0, 5_000.0, "rig: NEMA 17, 1 A", "pull-out torque at standstill")
     no_torque_steps_per_s: float = _row(8_000.0, 100.0, 1e6, "rig", "speed at which the torque has fallen to nothing")
     pull_in_steps_per_s: float = _row(1_000.0, 10.0, 1e6, "rig", "largest jump of speed the rotor follows")
@@ -73,9 +73,9 @@ class MotorParams:
 class LineParams:
     """Everything between stopper and artery."""
 
-    compliance_nl_per_pa: float = _row(1.0, 0.01, 100.0, "DOMAIN 7.8 (C_b + C_t)", "barrel and tube, without spring")
-    resistance_pa_s_per_nl: float = _row(0.2, 0.001, 1e6, "DOMAIN 7.8 (R)", "flow resistance to the artery")
-    air_nl: float = _row(0.0, 0.0, 20_000_000.0, "DOMAIN 7.8 (V_air)", "bubble, its volume at ambient pressure")
+    compliance_nl_per_pa: float = _row(1.0, 0.01, 100.0, "literature (C_b + C_t)", "barrel and tube, without spring")
+    resistance_pa_s_per_nl: float = _row(0.2, 0.001, 1e6, "literature (R)", "flow resistance to the artery")
+    air_nl: float = _row(0.0, 0.0, 20_000_000.0, "literature (V_air)", "bubble, its volume at ambient pressure")
     ambient_pa: float = _row(101_325.0, 50_000.0, 110_000.0, "standard atmosphere", "absolute ambient pressure")
 
 
@@ -83,9 +83,9 @@ class LineParams:
 class ArteryParams:
     """What the line ends in."""
 
-    mean_pa: float = _row(13_000.0, -50_000.0, 50_000.0, "DOMAIN 7.8 (P_back)", "mean pressure; 0 on a bench")
-    pulse_pa: float = _row(2_700.0, 0.0, 20_000.0, "DOMAIN 7.8", "amplitude of the pulse")
-    pulse_hz: float = _row(1.2, 0.1, 10.0, "DOMAIN 7.8", "heart rate")
+    mean_pa: float = _row(13_000.0, -50_000.0, 50_000.0, "literature (P_back)", "mean pressure; 0 on a bench")
+    pulse_pa: float = _row(2_700.0, 0.0, 20_000.0, "literature", "amplitude of the pulse")
+    pulse_hz: float = _row(1.2, 0.1, 10.0, "literature", "heart rate")
 
 
 SENSORS = ("pressure", "encoder", "supply", "temperature", "switches")
@@ -122,7 +122,7 @@ class SensorsParams:
     pressure_span_raw: float = _row(58_982.0, 1_000.0, 65_535.0, "rig: 4.5 V of 5 V", "16-bit counts to full scale")
     pressure_full_pa: float = _row(100_000.0, 10_000.0, 1e6, "rig: 0-100 kPa sensor", "full scale")
     pressure_noise_lsb: float = _row(2.0, 0.0, 500.0, "rig: RP2040 converter", "standard deviation")
-    pressure_offset_pa: float = _row(0.0, -20_000.0, 20_000.0, "DOMAIN 7.7 (2.5 %)", "constant error")
+    pressure_offset_pa: float = _row(0.0, -20_000.0, 20_000.0, "literature (2.5 %)", "constant error")
     pressure_drift_pa_per_h: float = _row(0.0, -1_000.0, 1_000.0, "rig", "error that grows with time")
     encoder_noise_lsb: float = _row(1.0, 0.0, 500.0, "rig: AS5600 and converter", "standard deviation; 4096 to a turn")
     encoder_offset_turns: float = _row(0.13, -1.0, 1.0, "rig: magnet as glued", "reading at the rotor's zero")
@@ -138,7 +138,7 @@ class EnvironmentParams:
     """Room and supply."""
 
     temperature_c: float = _row(22.0, -20.0, 60.0, "rig", "temperature at the start")
-    drift_k_per_h: float = _row(0.0, -20.0, 20.0, "DOMAIN 7.5", "steady drift; lasts until the first `warm`")
+    drift_k_per_h: float = _row(0.0, -20.0, 20.0, "literature", "steady drift; lasts until the first `warm`")
     height_cm: float = _row(0.0, -300.0, 300.0, "rig", "pump above the artery")
     supply_mv: int = _row(5_000, 0, 30_000, "rig", "supply at the start")
 
@@ -208,7 +208,7 @@ def _out_of_range(value: Any, item: dataclasses.Field[Any]) -> str | None:
     return None
 
 
-# size in mL: bore in mm. DOMAIN 7.1: Harvard-style table for plastic syringes; 60 mL from general knowledge.
+# size in mL: bore in mm. literature: Harvard-style table for plastic syringes; 60 mL from general knowledge.
 SYRINGE_BORES_MM = {1: 4.78, 3: 8.66, 5: 12.06, 10: 14.5, 20: 19.13, 30: 21.7, 60: 26.7}
 
 
@@ -216,7 +216,7 @@ def for_syringe(size_ml: int, base: PlantParams | None = None) -> PlantParams:
     """`base` (default: the defaults) with another syringe, full, of 1, 3, 5, 10, 20, 30 or 60 mL.
 
     Bore and capacity are the table's. Thermal expansion and overfill scale with the capacity, friction with the
-    circumference of the stopper (assumed; DOMAIN has numbers for 20 to 60 mL only). ValueError for an unknown size.
+    circumference of the stopper (assumed; there are numbers for 20 to 60 mL only). ValueError for an unknown size.
     """
     if size_ml not in SYRINGE_BORES_MM:
         known = ", ".join(str(size) for size in SYRINGE_BORES_MM)

@@ -26,7 +26,7 @@ RESEND_MAX = 3  # a lost answer is asked for again with the same id, which can't
 PART_BYTES = 120
 LINE_MAX = 4096  # longer than any line of the pump: what has no end by then is noise
 
-# Inner diameters in micrometres (DOMAIN.md 7.1, the first column).
+# Inner diameters in micrometres (Harvard-style table, see docs/plant.md).
 BORES_UM = {1: 4_780, 3: 8_660, 5: 12_060, 10: 14_500, 20: 19_130, 30: 21_700, 60: 26_700}
 LEAD_UM = 2_000
 STEPS_PER_TURN = 3_200

@@ -16,7 +16,7 @@ QUANTA_PER_FL = const(86_400)
 # A rate of r nL/day plans r quanta per microsecond.
 QUANTA_PER_NL = 86_400_000_000  # larger than a small integer: once per order, never per step
 
-STEP_PERIOD_MAX_US = const(500_000_000)  # slower than this is refused (DESIGN section 3)
+STEP_PERIOD_MAX_US = const(500_000_000)  # slower than this is refused (docs/architecture.md)
 
 
 def div_up(numerator, denominator):

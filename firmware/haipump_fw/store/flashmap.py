@@ -19,7 +19,7 @@ SETTINGS_B = const(1)
 JOURNAL_FIRST = const(4)
 JOURNAL_SECTORS = const(60)
 
-PAGE_WINDOW_US = const(3_000)  # a page takes 1 ms; the rest is margin for the code around it (DESIGN section 4)
+PAGE_WINDOW_US = const(3_000)  # a page takes 1 ms; the rest is margin for the code around it
 ERASE_WINDOW_US = const(420_000)  # a sector takes 45 ms, at most 400 ms, and 5 ms to read it back
 
 BLANK_PAGE = b"\xff" * PAGE

@@ -1,7 +1,7 @@
 """The journal: records of 64 bytes, appended to a ring of sectors in the raw partition.
 
 Owns: places, sequence numbers, the chain, the queue, and what a restart needs to know. Must not: know a clock or what a
-record means beyond "intent" and "result" (HOUSE_RULES 30: it programs only in a window that the caller grants).
+record means beyond "intent" and "result" (it programs only in a window that the caller grants).
 
 Places. A sector holds 64 records. The write position moves through the ring; in front of it up to AHEAD_SECTORS sectors
 are kept erased, behind it lies the past, oldest first to go. A place that is not blank is never programmed again: a

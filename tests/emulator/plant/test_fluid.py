@@ -88,7 +88,7 @@ def test_artery_pressure_drives_blood_back_through_a_leak() -> None:
 
 
 def test_stick_slip_volume() -> None:
-    """dV = A (Fs - Fk) / k, critically damped, when the line lets it out (DOMAIN 7.4)."""
+    """dV = A (Fs - Fk) / k, critically damped, when the line lets it out."""
     plant = running(params(screw={"error_um": 0.0}, motor={"microstep_error_full_steps": 0.0}))
     pushed, previous = [], -1
     t = 0

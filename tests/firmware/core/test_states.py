@@ -1,7 +1,7 @@
 """The state table against a list written by hand, and the interpreter against the `transitions` package.
 
 The list says for every event in which states it leads where, and why; every pair that it does not name must be ignored
-or refused as it says. It was written from the requirements (DOMAIN 5.1 ids), not from the table.
+or refused as it says. It was written from the requirements (published ids, GIP and CriSys), not from the table.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ RING_MAX = 64
 
 
 def most_words(period_us: int) -> tuple[int, int]:
-    """FIFO depth and ring for a step period, as DESIGN section 3 has them."""
+    """FIFO depth and ring for a step period, as ADR 0006 has them."""
     return min(8, max(1, 25_000 // period_us)), min(RING_MAX, 40_000 // period_us)
 
 
