@@ -30,6 +30,7 @@ except ImportError:
 
 HEAR_S = 3.0  # a watching holder hears of the pump's state every second, a waiting one asks at once
 LOOK_S = 0.02
+READ_TRIES_MAX = 5
 
 
 @dataclass(frozen=True)
@@ -138,20 +139,29 @@ def stop(holder: Holder) -> str:
 
 
 def _read(path: Path) -> tuple[Holder, set[str]] | None:
-    """None when it is nobody's any more, or half written."""
+    """None when it is nobody's any more."""
     if fcntl is None:
         return None
-    try:
-        with open(path, "r+", encoding="utf-8") as file:
+    for _ in range(READ_TRIES_MAX):  # one read may meet a write half done
+        with contextlib.suppress(ValueError, KeyError, TypeError):
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return _read_once(path)
             except OSError:
-                facts = json.loads(file.read())
-                pid, stops = int(facts["pid"]), int(facts["stops"])
-                return Holder(path, pid, str(facts["command"]), str(facts["stop"]), stops), set(facts["names"])
-            path.unlink()  # the lock was free: its process is gone
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+                return None
+        time.sleep(LOOK_S)
+    return None
+
+
+def _read_once(path: Path) -> tuple[Holder, set[str]] | None:
+    assert fcntl is not None
+    with open(path, "r+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            facts = json.loads(file.read())
+            pid, stops = int(facts["pid"]), int(facts["stops"])
+            return Holder(path, pid, str(facts["command"]), str(facts["stop"]), stops), set(facts["names"])
+        path.unlink()  # the lock was free: its process is gone
     return None
 
 

@@ -52,6 +52,7 @@ class Order:
         transport = self._pump.conversation.transport
         began = transport.now()
         while True:
+            told = self._pump.conversation.stopped_outside
             status = self._patiently()
             if status.running and self._before_nl is None:
                 self._before_nl = self._pump.totals().stepped_nl - status.stepped_nl
@@ -75,7 +76,7 @@ class Order:
                         "wait again, or cancel it",
                     )
                 pause = min(pause, left)
-            self._sleep(pause)
+            self._sleep(pause, told)
 
     def _patiently(self) -> OrderStatus:
         """The status; a pump that does not answer is waited for as long as a port that vanished."""
@@ -88,10 +89,9 @@ class Order:
                 if conversation.transport.now() - began >= conversation.patience_s:
                     raise
 
-    def _sleep(self, seconds: float) -> None:
-        """In short pieces: a stop from another terminal ends it."""
+    def _sleep(self, seconds: float, told: bool) -> None:
+        """In short pieces: a stop from another terminal ends it. `told`: that one was known of before."""
         conversation = self._pump.conversation
-        told = conversation.stopped_outside
         while seconds > 0 and conversation.stopped_outside == told:
             conversation.transport.sleep(min(seconds, SLEEP_PIECE_S))
             seconds -= SLEEP_PIECE_S

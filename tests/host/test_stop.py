@@ -279,8 +279,11 @@ def test_a_stop_gets_through_a_watch(served, second_terminal) -> None:
 
 
 def test_a_stop_gets_through_a_wait_and_ends_it(served, second_terminal) -> None:
+    asked: list[dict[str, int]] = []
+    real = served.pump.app.read_order
+    served.pump.app.read_order = lambda fields: asked.append(fields) or real(fields)
     waits = second_terminal("bolus", "2mL", "--over", "10min", "--wait", "--yes")
-    while not served.pump.orders:
+    while not asked:  # it waits
         time.sleep(0.01)
     result = runner.invoke(app, ["stop", "--port", served.name])
     assert result.exit_code == 0, result.output
