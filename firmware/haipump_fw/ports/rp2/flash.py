@@ -26,6 +26,7 @@ _HEADER_FIRST = const(0x10000100)
 _HEADER_LAST = const(0x100001EC)
 _MARK_START = const(0x7188EBF2)
 _MARK_END = const(0xE71AA390)
+_WORD = const(0xFFFFFFFF)  # mem32 reads a word with its top bit set as a negative number
 _ENTRIES_MAX = const(256)
 _KIND_ID_AND_INT = const(0x50520005)  # entry type 5, tag "RP"
 _ID_BINARY_END = const(0x68F465DE)
@@ -34,7 +35,7 @@ _ID_BINARY_END = const(0x68F465DE)
 def interpreter_end():
     """Flash offset behind the interpreter's last byte, from the image's own description. OSError when it has none."""
     for header in range(_HEADER_FIRST, _HEADER_LAST + 1, 4):
-        if mem32[header] == _MARK_START and mem32[header + 16] == _MARK_END:
+        if mem32[header] == _MARK_START and mem32[header + 16] & _WORD == _MARK_END:
             first = mem32[header + 4]
             last = min(mem32[header + 8], first + 4 * _ENTRIES_MAX)
             for pointer in range(first, last, 4):
