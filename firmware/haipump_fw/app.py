@@ -75,13 +75,14 @@ def _planned(plans, t_us):
 class Finished:
     """What is remembered of an ended order."""
 
-    def __init__(self, order, result, planned_nl, commanded_nl, stepped_nl, elapsed_s):
+    def __init__(self, order, result, planned_nl, commanded_nl, stepped_nl, confirmed_nl, elapsed_s):
         self.number = order.number
         self.source = order.source
         self.result = result
         self.planned_nl = planned_nl
         self.commanded_nl = commanded_nl
         self.stepped_nl = stepped_nl
+        self.confirmed_nl = confirmed_nl
         self.elapsed_s = elapsed_s
 
 
@@ -118,6 +119,7 @@ class App:
         self.recovering = self.was_serviced and bool(self.values["locked"])
         self.reset_cause = ports.system.reset_cause()
         self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
+        self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
         self._slow_at_s = 0
@@ -158,13 +160,10 @@ class App:
         if commit is not None:
             state = STATES[commit.values["state"]]
             running = state in RUNNING
-            ledger.stepped_base_nl = ledger.commanded_base_nl = commit.values["stepped_nl"]
-            ledger.life_nl = commit.values["life_nl"] - commit.values["stepped_nl"]
-            ledger.confirmed_base_nl = commit.values["confirmed_nl"]
-            ledger.reservoir_base_nl = commit.values["reservoir_nl"]
+            closed = storage.last("syringe", "life_commanded_nl", 0), storage.last("syringe", "life_confirmed_nl", 0)
+            ledger.restore(commit.values, storage.last("carry", "off_nl", 0), closed)
             ledger.primed_nl = storage.last("carry", "primed_nl", 0)
             ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
-            ledger.unsure_nl = commit.values["unsure_nl"]  # of earlier power losses with this syringe
             ledger.orders = storage.last("carry", "orders", 0)
             ledger.lost_steps = storage.last("carry", "lost_steps", 0)
             if not running:
@@ -183,7 +182,7 @@ class App:
         self.commit()  # before the orders are closed: from here on the range is known, whatever happens
         for intent in open_orders:
             values = intent.values
-            storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0)
+            storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0, 0)
         if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
             self.alarms.set("unexpected_reset", 0)
         if running:
@@ -221,6 +220,8 @@ class App:
         # copies restate what is long past: only two originals can be out of order
         fresh = commit is not None and not syringe.restated and not commit.restated
         interrupted = commit is None or (fresh and syringe.seq > commit.seq)
+        if interrupted and commit is not None:
+            self.ledger.reopen()  # the totals of the syringe before are in those of the life already
         if interrupted or syringe.values["syringe_nl"] != self.values["syringe_nl"]:
             self._syringe_known = False
             self.ledger.reservoir_base_nl = 0
@@ -301,14 +302,15 @@ class App:
 
     def _close_books(self):
         """Before the motor goes off: steps that the shaft did not show are remembered."""
-        self._look_at_shaft()
+        self.look_at_shaft()
+        self._unseen_before += self.unseen_steps()
         if self.delivery.move is None:
             self._missing_steps += self.unseen_steps()
         self.supervision.forget_shaft()
         for name in ("motor_stall", "step_count", "steps_late"):
             self.alarms.unset(name)  # with the motor off there is nothing to compare: latched until acknowledged
 
-    def _look_at_shaft(self):
+    def look_at_shaft(self):
         """Books and encoder of the same moment, so that steps on their way are not taken for missing ones."""
         self.delivery.account()
         self.supervision.shaft(self.ports.sensors.encoder_raw(), self.delivery.expected)
@@ -337,6 +339,7 @@ class App:
         t_us = self.now_us()
         if order.source not in (BOLUS, EXTENDED) and self.delivery.basal is not None and order.source <= PROGRAMME:
             self._end(self.delivery.basal, _REPLACED, t_us)
+        order.unseen_from = self._unseen_before + self.unseen_steps()
         self.delivery.start(t_us, order, *new)
         before = self.machine.state
         self.fire(event, SOURCES[order.source])
@@ -345,7 +348,7 @@ class App:
             self.changed()
 
     def _end(self, order, result, t_us):
-        self.delivery.account()
+        self.look_at_shaft()
         self.delivery.end(order, t_us)
         self._close(order, result)
 
@@ -354,6 +357,7 @@ class App:
         planned_nl = order.volume_q // profiles.QUANTA_PER_NL
         commanded_nl = order.settled_q // profiles.QUANTA_PER_NL
         stepped_nl = self.ledger.nl(order.booked)
+        confirmed_nl = self.confirmed_of(order)
         elapsed_s = max(0, (self.clock.now_us() - order.begun_us) // US_PER_S)
         if order.source in DOSE:
             self.ledger.ended(order.settled_q, order.booked)
@@ -363,9 +367,10 @@ class App:
                 self.ledger.primed_nl += stepped_nl
             elif order.source == WITHDRAW:
                 self.ledger.withdrawn_nl += stepped_nl
-        self.finished.append(Finished(order, result, planned_nl, commanded_nl, stepped_nl, elapsed_s))
+        volumes = planned_nl, commanded_nl, stepped_nl
+        self.finished.append(Finished(order, result, *volumes, confirmed_nl, elapsed_s))
         del self.finished[:-FINISHED_MAX]
-        self.storage.record("result", order.number, order.source, result, planned_nl, commanded_nl, stepped_nl)
+        self.storage.record("result", order.number, order.source, result, *volumes, stepped_nl - confirmed_nl)
         self.session.event(
             "done",
             [
@@ -374,6 +379,7 @@ class App:
                 ("result", RESULTS[result]),
                 ("planned_nl", planned_nl),
                 ("stepped_nl", stepped_nl),
+                ("confirmed_nl", confirmed_nl),
             ],
         )
 
@@ -569,9 +575,14 @@ class App:
         """Stepped volume less what the shaft did not show."""
         return self.ledger.confirmed_nl(booked - self.unseen_total())
 
+    def confirmed_of(self, order):
+        """The same of one order, in nL. The shaft can't tell whose step was lost: each order that ran then bears it."""
+        unseen = self.delivery.direction * (self._unseen_before + self.unseen_steps() - order.unseen_from)
+        return max(0, self.ledger.nl(order.booked - unseen))
+
     def commit(self):
         """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
-        self._look_at_shaft()
+        self.look_at_shaft()
         _, booked = self.running_dose()
         ledger = self.ledger
         net_steps = self.delivery.net_steps
@@ -585,6 +596,7 @@ class App:
                 ledger.orders,
                 ledger.lost_steps + self.unseen_total(),
                 self.delivery.slack,
+                ledger.off_nl(),
             )
         self.storage.record(
             "commit",
@@ -831,6 +843,7 @@ class App:
         if row[alarm_table.ACTION] == alarm_table.STOP and stopping:
             self.delivery.switch_off()
             self.alarms.set(name, self.clock.s)
+            self._tell_alarms()  # before the orders' ends: which order it hit, and nobody waits for it behind them
             self._close_books()
             for order in self.delivery.stop(self.now_us()):
                 self._close(order, _ALARM)

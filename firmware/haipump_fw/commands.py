@@ -201,7 +201,7 @@ class Commands:
         if not storage.record("intent", order.number, order.source, volume_nl, duration_s, flags, abs(order.rate)):
             raise Refused("storage", [("what", storage.problem or "journal")])
         if not storage.write(app.window_us):
-            storage.record("result", order.number, order.source, _STOPPED, volume_nl, 0, 0)  # it never began
+            storage.record("result", order.number, order.source, _STOPPED, volume_nl, 0, 0, 0)  # it never began
             raise Refused("storage", [("what", storage.problem or "no_window")])
         app.begin(order, event, *new)
 
@@ -487,12 +487,14 @@ class Commands:
         def execute(number):
             # The record comes first, the commit last: a start finds from their order that the power went in between.
             record = ("syringe", fields["reservoir_nl"], fields["step_fl"], fields["bore_um"], syringe_nl)
-            if not app.storage.record(*record) or not app.storage.write(app.window_us):
+            life = app.ledger.life_at_loading(app.unseen_total())
+            if not app.storage.record(*record, *life) or not app.storage.write(app.window_us):
                 raise Refused("storage", [("what", app.storage.problem or "no_window")])
             self._save(changes)
             app.delivery.account()
+            unseen = app.unseen_total()
             app.forget_unseen()
-            app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], app.delivery.net_steps)
+            app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], app.delivery.net_steps, unseen)
             app.syringe_was_loaded()
             app.commit()
             stored = app.storage.write(app.window_us)
@@ -728,6 +730,7 @@ class Commands:
     def _read_totals(self, fields):
         app = self.app
         app.now_us()
+        app.look_at_shaft()
         planned_q, booked = app.running_dose()
         ledger = app.ledger
         stepped = ledger.stepped_nl(booked)
@@ -744,12 +747,16 @@ class Commands:
     def _read_lifetime(self, fields):
         app = self.app
         app.now_us()
-        _, booked = app.running_dose()
-        total = app.ledger.life_total_nl(booked)
+        app.look_at_shaft()
+        planned_q, booked = app.running_dose()
+        ledger = app.ledger
+        total = ledger.life_total_nl(booked)
         return [
+            ("commanded_nl", ledger.life_commanded_nl + ledger.commanded_nl(planned_q)),
             ("stepped_nl", total),
             ("stepped_min_nl", total),
-            ("stepped_max_nl", total + app.ledger.unsure_nl),
+            ("stepped_max_nl", total + ledger.unsure_nl),
+            ("confirmed_nl", ledger.life_confirmed_nl + app.confirmed_nl(booked)),
             ("lost_steps", app.ledger.lost_steps + app.unseen_total()),
             ("orders", app.ledger.orders),
             ("boots", app.storage.boot),
@@ -758,6 +765,7 @@ class Commands:
     def _read_order(self, fields):
         app = self.app
         now_us = app.now_us()
+        app.look_at_shaft()
         app.running_dose()
         number = fields.get("id", app.main_order()[0])
         for order in app.delivery.orders():
@@ -769,6 +777,7 @@ class Commands:
                     ("planned_nl", order.volume_q // QUANTA_PER_NL),
                     ("commanded_nl", app.delivery.planner.planned_nl(order, now_us)),
                     ("stepped_nl", app.ledger.nl(order.booked)),
+                    ("confirmed_nl", app.confirmed_of(order)),
                     ("left_nl", app.left_nl(order)),
                     ("elapsed_s", max(0, (now_us - order.begun_us) // US_PER_S)),
                     ("left_s", seconds_left(order, now_us)),
@@ -782,6 +791,7 @@ class Commands:
                     ("planned_nl", done.planned_nl),
                     ("commanded_nl", done.commanded_nl),
                     ("stepped_nl", done.stepped_nl),
+                    ("confirmed_nl", done.confirmed_nl),
                     ("left_nl", max(0, done.planned_nl - done.commanded_nl)),
                     ("elapsed_s", done.elapsed_s),
                     ("left_s", 0),

@@ -75,9 +75,13 @@ class Totals:
 
 @dataclass(frozen=True)
 class Lifetime:
+    """Since the pump was made; the range as in `Totals`."""
+
+    commanded_nl: int
     stepped_nl: int
     stepped_min_nl: int
     stepped_max_nl: int
+    confirmed_nl: int
     lost_steps: int
     orders: int
     boots: int
@@ -85,7 +89,8 @@ class Lifetime:
 
 @dataclass(frozen=True)
 class OrderStatus:
-    """`left_s` is -1 when the order has no end; `result` is "running" or how it ended."""
+    """`left_s` is -1 when the order has no end; `result` is "running" or how it ended. `confirmed_nl`: what the shaft
+    showed; of orders that ran together each bears what it did not."""
 
     order: int
     source: str
@@ -93,6 +98,7 @@ class OrderStatus:
     planned_nl: int
     commanded_nl: int
     stepped_nl: int
+    confirmed_nl: int
     left_nl: int
     elapsed_s: int
     left_s: int

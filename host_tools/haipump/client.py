@@ -185,8 +185,9 @@ class Pump:
             commanded_nl = facts.get("commanded_nl", 0)
             result = RESULTS[facts["result"]] if record.name == "result" else "reset"
             stepped_nl, left_nl = facts.get("stepped_nl", 0), max(0, planned_nl - commanded_nl)
-            source = SOURCES[facts["source"]]
-            return answers.OrderStatus(id, source, result, planned_nl, commanded_nl, stepped_nl, left_nl, 0, 0)
+            confirmed_nl = stepped_nl - facts.get("unseen_nl", 0)
+            volumes = planned_nl, commanded_nl, stepped_nl, confirmed_nl, left_nl
+            return answers.OrderStatus(id, SOURCES[facts["source"]], result, *volumes, elapsed_s=0, left_s=0)
         return None
 
     def alarms(self) -> list[answers.Alarm]:

@@ -132,6 +132,7 @@ class FakeApp:
             "planned_nl": order.planned_nl,
             "commanded_nl": order.stepped_nl,
             "stepped_nl": order.stepped_nl,
+            "confirmed_nl": order.stepped_nl,
             "left_nl": order.planned_nl - order.stepped_nl,
             "elapsed_s": elapsed,
             "left_s": -1 if order.lasts_s < 0 else max(0, order.lasts_s - elapsed),

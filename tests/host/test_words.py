@@ -257,7 +257,7 @@ def test_the_status_has_the_range_and_why_it_stopped(command, line, pump, monkey
     command("rate 1.3mL/day -y")
     assert "Because" not in command("status")[1]
     command("stop")
-    pump.record("result", 2, 1, 2, 0, 1_000, 1_000)
+    pump.record("result", 2, 1, 2, 0, 1_000, 1_000, 0)
     totals = pump.app.read_totals({}) | {"stepped_max_nl": 1_600_000}
     monkeypatch.setattr(pump.app, "read_totals", lambda fields: totals)
     text = command("status")[1]

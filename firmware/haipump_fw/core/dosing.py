@@ -42,6 +42,7 @@ class Order:
         self.cancelled = False  # slows down and is over then
         self.settled_q = 0
         self.booked = 0
+        self.unseen_from = 0  # steps that the shaft had not shown when it began
         self.begun_us = 0
         self.end_us = -1  # uptime at which everything is planned, -1: endless or held
         self.profiles = ()

@@ -78,13 +78,19 @@ MESSAGES = (
         "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int primed_nl=int"
         " withdrawn_nl=int",
     ),
-    ("lifetime", READ, "", "stepped_nl=int stepped_min_nl=int stepped_max_nl=int lost_steps=int orders=int boots=int"),
+    (
+        "lifetime",
+        READ,
+        "",
+        "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int lost_steps=int"
+        " orders=int boots=int",
+    ),
     (
         "order",
         READ,
         "id=1..1000000000?",
-        "order=int source=word result=word planned_nl=int commanded_nl=int stepped_nl=int left_nl=int elapsed_s=int"
-        " left_s=int",
+        "order=int source=word result=word planned_nl=int commanded_nl=int stepped_nl=int confirmed_nl=int left_nl=int"
+        " elapsed_s=int left_s=int",
     ),
     ("alarms", READ, "index=0..31?", "count=int index=int alarm=word priority=word phase=word age_s=int silence_s=int"),
     ("limits", READ, "", _names("limits") + " step_max_nl_per_day=int rate_min_nl_per_day=int"),
@@ -166,7 +172,7 @@ MAC_DIGITS = const(16)
 EVENTS = (
     ("boot", "boot=int reset=word state=word"),
     ("state", "state=word was=word why=word"),
-    ("done", "order=int source=word result=word planned_nl=int stepped_nl=int"),
+    ("done", "order=int source=word result=word planned_nl=int stepped_nl=int confirmed_nl=int"),
     ("alarm", "alarm=word priority=word phase=word"),
     ("button", "button=word"),
     ("dropped", "events=int"),
@@ -214,7 +220,7 @@ RECORDS = (
     (1, "boot", "<IBBHI", "boot reset state hot task"),
     (2, "ids", "<I", "reserved"),
     (3, "intent", "<IBQIIQ", "order source volume_nl duration_s flags rate_nl_per_day"),
-    (4, "result", "<IBBQQQ", "order source result planned_nl commanded_nl stepped_nl"),
+    (4, "result", "<IBBQQQi", "order source result planned_nl commanded_nl stepped_nl unseen_nl"),
     (
         5,
         "commit",
@@ -223,8 +229,8 @@ RECORDS = (
     ),
     (6, "alarm", "<BBBIi", "alarm phase state order value"),
     (7, "settings", "<II", "generation changed"),
-    (8, "syringe", "<IQII", "reservoir_nl step_fl bore_um syringe_nl"),
+    (8, "syringe", "<IQIIQQ", "reservoir_nl step_fl bore_um syringe_nl life_commanded_nl life_confirmed_nl"),
     (9, "state", "<BBB", "state was why"),
     (10, "reset", "<BI", "reason detail"),
-    (11, "carry", "<qIIIiH", "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps"),
+    (11, "carry", "<qIIIiHi", "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl"),
 )

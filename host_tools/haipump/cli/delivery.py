@@ -286,7 +286,11 @@ def waited(cli: Cli, order: Order) -> answers.OrderStatus:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         cli.on_silence = None
-    cli.say(f"[green]Complete:[/] {format_volume(status.stepped_nl)} in {format_duration_short(status.elapsed_s)}.")
+    shown = format_volume(max(0, status.confirmed_nl))
+    cli.say(
+        f"[green]Complete:[/] {format_volume(status.stepped_nl)} in {format_duration_short(status.elapsed_s)}."
+        f" [dim]The shaft showed {shown}.[/]"
+    )
     return status
 
 

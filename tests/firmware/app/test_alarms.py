@@ -250,6 +250,34 @@ def test_motor_stall_by_a_shaft_that_stands():
     expect_stopped(of, "motor_stall", of.steps)
 
 
+def test_an_order_is_confirmed_by_what_the_shaft_showed():
+    of = pump()
+    first = of.order("prepare_bolus volume_nl=100000")
+    of.run(60)
+    whole = of.ask(f"order id={first}")
+    assert abs(whole["confirmed_nl"] - whole["stepped_nl"]) < 16 * STEP_FL // 1_000_000  # a full step: noise, lag
+    second = of.order(RATE % 240_000_000)
+    of.run(20)
+    of.core.plant.sensor(of.now, "encoder", "stuck")
+    before = of.net
+    of.run_to_alarm("motor_stall", 60)
+    told = of.ask(f"order id={second}")
+    assert (
+        abs(told["stepped_nl"] - told["confirmed_nl"] - (of.net - before) * STEP_FL // 1_000_000)
+        < 16 * STEP_FL // 1_000_000
+    )
+    of.flush()
+    assert of.journal_of("result")[-1]["unseen_nl"] == told["stepped_nl"] - told["confirmed_nl"]
+    assert of.ask(f"order id={first}") == whole
+    totals, life = of.ask("totals"), of.ask("lifetime")
+    assert (
+        abs(totals["stepped_nl"] - totals["confirmed_nl"] - told["stepped_nl"] + told["confirmed_nl"])
+        < 20 * STEP_FL // 1_000_000
+    )
+    assert life["confirmed_nl"] == totals["confirmed_nl"]
+    assert [f for _, name, f in of.said if name == "done"][-1]["confirmed_nl"] == told["confirmed_nl"]
+
+
 def test_step_count_believes_the_pad_not_the_order():
     of = running()
     steps = of.app.ports.steps

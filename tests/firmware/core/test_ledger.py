@@ -12,7 +12,7 @@ STEP_FL = st.integers(100_000, 20_000_000_000)
 @given(STEP_FL, st.integers(0, 100_000_000), st.integers(-(10**6), 10**6), st.integers(0, 100_000_000))
 def test_the_reservoir_has_fallen_to_a_volume_at_its_step_and_not_before(step_fl, reservoir_nl, net, left_nl):
     ledger = Ledger(step_fl)
-    ledger.new_syringe(step_fl, reservoir_nl, net)
+    ledger.new_syringe(step_fl, reservoir_nl, net, 0)
     steps = ledger.steps_until(left_nl)
     if reservoir_nl >= left_nl:
         assert ledger.reservoir_nl(steps) <= left_nl
@@ -46,8 +46,30 @@ def test_a_new_syringe_starts_totals_anew_and_life_goes_on():
     ledger.ended(300 * QUANTA_PER_NL, 300)
     ledger.primed_nl, ledger.withdrawn_nl, ledger.unsure_nl = 1, 2, 3
     assert ledger.life_total_nl(4) == ledger.stepped_nl(4) == 304
-    ledger.new_syringe(2_000_000, 500, 300)
+    assert ledger.life_at_loading(20) == (300, 280)
+    ledger.new_syringe(2_000_000, 500, 300, 20)
+    assert (ledger.life_commanded_nl, ledger.life_confirmed_nl) == (300, 280)
     assert (ledger.stepped_nl(0), ledger.commanded_nl(0), ledger.confirmed_nl(0), ledger.unsure_nl) == (0, 0, 0, 0)
     assert (ledger.primed_nl, ledger.withdrawn_nl, ledger.orders) == (0, 0, 1)
     assert ledger.life_total_nl(10) == 320
     assert ledger.reservoir_nl(310) == 480
+
+
+COMMIT = {"stepped_nl": 700, "confirmed_nl": 690, "reservoir_nl": 5_000, "unsure_nl": 9, "life_nl": 2_700}
+
+
+def test_totals_are_restored_from_a_commit():
+    ledger = Ledger(1_000_000)
+    ledger.restore(COMMIT, 3, (2_010, 1_990))
+    assert (ledger.stepped_nl(0), ledger.commanded_nl(0), ledger.confirmed_nl(0)) == (700, 703, 690)
+    assert (ledger.life_total_nl(0), ledger.life_at_loading(5)) == (2_700, (2_713, 2_675))
+    assert (ledger.reservoir_nl(0), ledger.unsure_nl, ledger.off_nl()) == (5_000, 9, 3)
+
+
+def test_a_loading_that_was_interrupted_counts_its_syringe_once():
+    ledger = Ledger(1_000_000)
+    ledger.restore(COMMIT, 3, (2_713, 2_680))  # the record of the new syringe has the old one's totals in it
+    ledger.reopen()
+    assert ledger.life_at_loading(0) == (2_713, 2_680)
+    ledger.new_syringe(1_000_000, 500, 0, 0)
+    assert ledger.life_at_loading(0) == (2_713, 2_680)

@@ -225,14 +225,14 @@ def test_recovers_the_latest_of_each_and_open_intents():
     new = opened(flash)
     put(new, "boot", 5, 1, 2, 3, 4, boot=5, uptime_s=0)
     put(new, "ids", 4000, boot=5, uptime_s=1)
-    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, boot=5, uptime_s=2)
+    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4, boot=5, uptime_s=2)
     put(new, "intent", 11, 1, 0, 0, 0, 1_300_000, boot=5, uptime_s=3)
     put(new, "intent", 12, 4, 100_000, 60, 0, 0, boot=5, uptime_s=4)
     put(new, "intent", 10, 5, 100_000, 60, 0, 0, boot=5, uptime_s=5)
-    put(new, "carry", -7, 1 << 31, 3, 5, -9, 80, boot=5, uptime_s=6)
+    put(new, "carry", -7, 1 << 31, 3, 5, -9, 80, -2, boot=5, uptime_s=6)
     put(new, "commit", *COMMIT, boot=5, uptime_s=7)
-    put(new, "result", 12, 4, 1, 100_000, 100_000, 99_990, boot=5, uptime_s=8)
-    put(new, "result", 99, 4, 1, 1, 1, 1)
+    put(new, "result", 12, 4, 1, 100_000, 100_000, 99_990, 0, boot=5, uptime_s=8)
+    put(new, "result", 99, 4, 1, 1, 1, 1, 0)
     put(new, "commit", 2, 1, 5, 6, 0, 0, 0, 0, 0, boot=5, uptime_s=9)
     for known in (new.recover(), opened(flash).recover()):
         assert known["boot"].values == {"boot": 5, "reset": 1, "state": 2, "hot": 3, "task": 4}
@@ -245,6 +245,7 @@ def test_recovers_the_latest_of_each_and_open_intents():
             "orders": 5,
             "lost_steps": -9,
             "slack_steps": 80,
+            "off_nl": -2,
         }
         assert (known["commit"].values["life_nl"], known["commit"].uptime_s, known["commit"].boot) == (6, 9, 5)
         assert [intent.values["order"] for intent in known["intents"]] == [10, 11]
@@ -258,8 +259,8 @@ def test_what_a_restart_needs_is_restated_for_years():
     new = opened(flash)
     put(new, "boot", 5, 1, 2, 3, 4, boot=5, uptime_s=17)
     put(new, "ids", 4000)
-    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000)
-    put(new, "carry", 1, 2, 3, 4, 6, 7)
+    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4)
+    put(new, "carry", 1, 2, 3, 4, 6, 7, 8)
     put(new, "commit", *COMMIT)
     for order in range(1, journal.OPEN_MAX + 1):
         put(new, "intent", order, 1, 0, 0, 0, order)
@@ -284,7 +285,12 @@ def test_no_latest_statement_is_older_than_promised():
     put(new, "boot", 5, 1, 2, 3, 4)
     for order in range(1, journal.OPEN_MAX + 1):
         put(new, "intent", order, 1, 0, 0, 0, order)
-    for kind, values in (("ids", (1,)), ("syringe", (1, 1, 1, 1)), ("carry", (1, 2, 3, 4, 6, 7)), ("commit", COMMIT)):
+    for kind, values in (
+        ("ids", (1,)),
+        ("syringe", (1, 1, 1, 1, 1, 1)),
+        ("carry", (1, 2, 3, 4, 6, 7, 8)),
+        ("commit", COMMIT),
+    ):
         put(new, kind, *values)
     oldest = 0
     for _ in range(1000):
@@ -307,7 +313,7 @@ def test_what_comes_often_is_not_restated():
 def test_a_damaged_last_statement_leaves_the_one_before():
     flash = small_flash()
     new = opened(flash)
-    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000)
+    put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4)
     fill(new, 200)
     restated = [raw for raw in everything(new) if raw[0] == 8]
     assert len(restated) >= 3
@@ -324,7 +330,7 @@ def test_no_more_intents_than_can_be_kept():
         assert put(new, "intent", order, 4, 1, 1, 0, 0) == order
     assert new.append("intent", 1, 0, 9, 4, 1, 1, 0, 0) == 0 and new.pending == 0
     assert put(new, "intent", 3, 4, 2, 1, 0, 0)  # the same order again is no further one
-    put(new, "result", 3, 4, 1, 1, 1, 1)
+    put(new, "result", 3, 4, 1, 1, 1, 1, 0)
     assert put(new, "intent", 9, 4, 1, 1, 0, 0)
     assert [intent.values["order"] for intent in new.recover()["intents"]] == [1, 2, 4, 5, 6, 7, 8, 9]
 
@@ -362,7 +368,7 @@ def worn(breakage: str, broken: range, sectors: int = 20) -> tuple[RamFlash, Jou
     """A flash in which some sectors break when the journal has just begun."""
     flash = small_flash(sectors=sectors)
     new = opened(flash)
-    put(new, "syringe", 1, 1, 77, 1)
+    put(new, "syringe", 1, 1, 77, 1, 1, 1)
     for index in broken:
         flash.break_sector(index, breakage)
     return flash, new
@@ -490,13 +496,13 @@ def a_day(new: Journal, day: int) -> None:
     """144 commits and carries, ten boluses with all that belongs to them, settings, alarms, states: 400 records."""
     for number in range(144):
         new.append("commit", day, number * 600, 2, 1, number, day, 0, 0, 5000, 0, 0)
-        new.append("carry", day, number * 600, number, day, 0, 0, 0, 0)
+        new.append("carry", day, number * 600, number, day, 0, 0, 0, 0, 0)
         if number % 14 == 0:
             order = day * 100 + number
             new.append("intent", day, 0, order, 4, 100_000, 60, 0, 0)
             settle(new)
             new.append("state", day, 0, 1, 2, 3)
-            new.append("result", day, 0, order, 4, 1, 1, 1, 1)
+            new.append("result", day, 0, order, 4, 1, 1, 1, 1, 0)
             new.append("state", day, 0, 1, 2, 3)
         settle(new)
     for number in range(68):
@@ -511,7 +517,7 @@ def half_a_year() -> RamFlash:
         if day % 7 == 0:
             new = opened(flash, flashmap.JOURNAL_FIRST, flashmap.JOURNAL_SECTORS)
             put(new, "boot", day, 0, 0, 0, 0)
-            put(new, "syringe", 1, 1, 1, 1)
+            put(new, "syringe", 1, 1, 1, 1, 1, 1)
         a_day(new, day)
     assert new.last_seq > DAYS_PLAYED * 400 and new.last_seq - new.first_seq > 40 * 64
     everything(new)

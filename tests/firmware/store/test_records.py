@@ -31,8 +31,8 @@ def made(name, values, boot=7, uptime_s=1234, seq=1, chain=bytes(12)) -> bytes:
 
 
 def test_layout():
-    raw = made("result", (9, 4, 1, 100_000, 99_999, 99_998), boot=0x1_0007, uptime_s=86_400, seq=5, chain=b"c" * 12)
-    body = struct.pack("<BBHIIIBBQQQ6x", 4, 1, 7, 5, 86_400, 9, 4, 1, 100_000, 99_999, 99_998)
+    raw = made("result", (9, 4, 1, 100_000, 99_999, 99_998, 0), boot=0x1_0007, uptime_s=86_400, seq=5, chain=b"c" * 12)
+    body = struct.pack("<BBHIIIBBQQQi2x", 4, 1, 7, 5, 86_400, 9, 4, 1, 100_000, 99_999, 99_998, 0)
     assert len(body) == 48
     chain = hashlib.sha256(b"c" * 12 + body).digest()[:12]
     assert raw == body + chain + struct.pack("<I", zlib.crc32(body + chain))
@@ -104,7 +104,7 @@ def test_every_flipped_bit_is_seen():
 
 @pytest.mark.parametrize(("at", "value"), [(0, 250), (1, 2)], ids=["kind", "format"])
 def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
-    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7), seq=77))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8), seq=77))
     raw[at] = value
     raw[60:] = struct.pack("<I", zlib.crc32(raw[:60]))
     assert records.judge(raw) == records.VALID
@@ -113,7 +113,7 @@ def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
 
 
 def test_restated():
-    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7)))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8)))
     raw[1] |= records.RESTATED
     record = records.Record(raw)
     assert record.restated and record.name == "carry" and record.values["lost_steps"] == 6

@@ -58,7 +58,7 @@ class FakePump:
         return haipump.answers.Totals(0, 0, 0, 0, 0, 0, 0)
 
     def lifetime(self):
-        return haipump.answers.Lifetime(0, 0, 0, 0, 0, 0)
+        return haipump.answers.Lifetime(0, 0, 0, 0, 0, 0, 0, 0)
 
     def status(self):
         return haipump.answers.Status("stopped", 0, 0, 0, 0, 0, 0, 0, -1, "none")
@@ -88,7 +88,7 @@ def test_every_kind_is_decoded_and_stored_in_columns(row, tmp_path) -> None:
 
 def test_the_largest_numbers_are_kept(tmp_path) -> None:
     raw = bytearray(device.SIZE)
-    device.fill(memoryview(raw), "result", 1, 0, [2**32 - 1, 255, 255, 2**64 - 1, 2**63, 2**63 - 1])
+    device.fill(memoryview(raw), "result", 1, 0, [2**32 - 1, 255, 255, 2**64 - 1, 2**63, 2**63 - 1, -1])
     device.seal(memoryview(raw), 1, bytearray(device.CHAIN_START))
     download(tmp_path / "run", FakePump([bytes(raw)]))
     db = sqlite3.connect(tmp_path / "run")
