@@ -10,9 +10,17 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Wall-clock deadlines fail on a busy machine and say nothing about the code; simulated time is what counts here.
-settings.register_profile("default", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-# `make coverage`: the same examples every time, so that the same commit always covers the same lines.
-settings.register_profile("coverage", settings.get_profile("default"), derandomize=True, database=None)
+# The same examples every time: the same commit gives the same verdict, and covers the same lines.
+settings.register_profile(
+    "default",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
+    database=None,
+)
+# Others each time, to search further: make pytest ARGS="--hypothesis-profile explore"
+settings.register_profile("explore", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")
 
 
