@@ -153,6 +153,15 @@ IGNORED_THOUGH = {("pause", PAU), ("begin_refill", REF)}
 BY_EVENT = {event: (otherwise, moves) for event, _, otherwise, moves in EXPECTED}
 
 
+def test_an_event_that_is_not_in_the_table_is_a_mistake():
+    machine = Machine(World())
+    with pytest.raises(KeyError):
+        machine.check("begin")
+    with pytest.raises(KeyError):
+        machine.fire("begin")
+    assert machine.state == "self_test"
+
+
 def outcome(machine: Machine, event: str) -> str:
     try:
         return IGNORE if machine.fire(event) is None else machine.state
