@@ -1,7 +1,7 @@
 """The application: takes ports, builds everything, and owns the loop.
 
 Owns: the order in which things happen in one pass, what a state change and an alarm do to the rig, and the record of
-both. Must not: import hardware names, parse lines (`proto`), answer them (`commands`), or compute doses (`core`).
+both. Must not: import hardware names, parse lines (`proto`), carry them out (`commands`), or compute doses (`core`).
 
 One pass of the loop is `step()`; it never waits. `run()` is what the board calls.
 """
@@ -9,13 +9,14 @@ One pass of the loop is `step()`; it never waits. `run()` is what the board call
 import binascii
 
 from haipump_fw import ports as contract
+from haipump_fw import recovery
 from haipump_fw.commands import Commands
 from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import profiles
 from haipump_fw.core.alarms import Alarms
 from haipump_fw.core.clock import Deadline, Uptime, ticks_add, ticks_diff
-from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, COMMIT_NL, Ledger
+from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, Ledger
 from haipump_fw.core.machine import Machine
 from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
 from haipump_fw.core.supervision import Supervision
@@ -30,9 +31,10 @@ from haipump_fw.delivery import (
     PROGRAMME,
     WITHDRAW,
     Delivery,
-    end_rate,
     new_order,
 )
+from haipump_fw.forecast import Forecast
+from haipump_fw.panel import OperatorPanel
 from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES
 from haipump_fw.proto.session import Session
 from haipump_fw.selftest import digest_works, failures
@@ -47,10 +49,8 @@ HEAR_BYTES = const(64)
 HEAR_MAX = const(4)  # reads of HEAR_BYTES in one pass
 SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
 SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
-PRESS_MIN_MS = const(50)  # a second press of one button within this time is contact bounce
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
-ALARM_RECORDS_MAX = const(192)  # places of the journal that are searched for alarms at power-on
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -58,18 +58,6 @@ _COMPLETE = RESULTS.index("complete")
 _STOPPED = RESULTS.index("stopped")
 _REPLACED = RESULTS.index("replaced")
 _ALARM = RESULTS.index("alarm")
-_RESET = RESULTS.index("reset")
-_CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
-
-
-def _planned(plans, t_us):
-    """Quanta that `plans` plan up to t_us: each is (profiles, elapsed us, moment at which it goes on from there)."""
-    total = 0
-    for group, elapsed_us, from_us in plans:
-        if t_us > from_us:
-            for profile in group:
-                total += profiles.planned(profile, elapsed_us + t_us - from_us) - profiles.planned(profile, elapsed_us)
-    return total
 
 
 class Finished:
@@ -105,9 +93,8 @@ class App:
         self.refill_begun = False
         self.at_end = "stop"
         self.leave_for_service = False
-        self._empty_at_s = -1
-        self._empty_known = False  # worked out when somebody asks
-        self._syringe_known = True
+        self.forecast = Forecast(self)
+        self.syringe_known = True
         self.finished = []
         self.supply_mv = 0
         self.temperature_mc = 0
@@ -127,18 +114,17 @@ class App:
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self.clock.tick
         self._checked_period_us = 0  # step period for which the next check was planned
-        self._signal_tick = self.clock.tick
-        self._burst_at = 0
-        self._bounces = [Deadline() for _ in range(8)]  # until then a press of that button is contact bounce
+        self.panel = OperatorPanel(self)
         self._muted = False
         self._storing = False  # the flash took something in this pass: what waits behind it comes in the next
-        self._shown = -1  # LEDs as they are lit; -1: look again
         self._buf = bytearray(HEAR_BYTES)
         self.telemetry_ms = 0
         self._telemetry_at = Deadline()
         nonce = "%x" % self.storage.boot + binascii.hexlify(ports.system.random(8)).decode()
+        commands = Commands(self)
+        self._telemetry_pairs = commands.answers.telemetry
         self.session = Session(
-            Commands(self),
+            commands,
             ports.system.device_id(),
             self.storage.boot,
             self.storage.next_id,
@@ -146,92 +132,14 @@ class App:
             self.storage.settings.key,
             bool(self.values["locked"]) and not self.recovering,
         )
-        self._restore()
+        recovery.restore(self)
         self._power_on()
 
     # --- power-on
 
-    def _restore(self):
-        """Totals from the journal; what ran when the power went has ended, and is not resumed."""
-        storage = self.storage
-        ledger = self.ledger
-        commit = storage.known["commit"]
-        running = False
-        if commit is not None:
-            state = STATES[commit.values["state"]]
-            running = state in RUNNING
-            closed = storage.last("syringe", "life_commanded_nl", 0), storage.last("syringe", "life_confirmed_nl", 0)
-            ledger.restore(commit.values, storage.last("carry", "off_nl", 0), closed)
-            ledger.primed_nl = storage.last("carry", "primed_nl", 0)
-            ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
-            ledger.orders = storage.last("carry", "orders", 0)
-            ledger.lost_steps = storage.last("carry", "lost_steps", 0)
-            if not running:
-                self._restore_carry()
-        self._check_syringe(commit)
-        open_orders = storage.known["intents"]
-        # A commit of a later run than the order's has this already: the power went again before the order was closed.
-        if running or [intent for intent in open_orders if commit is None or intent.boot == commit.boot]:
-            ledger.unsure_nl += COMMIT_NL
-            ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
-        self._restore_alarms()
-        cause = self.reset_cause
-        storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
-        self.supply_mv = self.ports.sensors.supply_mv()
-        self.supervision.pressure(self.ports.sensors.pressure_raw())
-        self.commit()  # before the orders are closed: from here on the range is known, whatever happens
-        for intent in open_orders:
-            values = intent.values
-            storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0, 0)
-        if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
-            self.alarms.set("unexpected_reset", 0)
-        if running:
-            self.alarms.set("power_lost", 0)
-        for name in ("unexpected_reset", "power_lost"):
-            self.alarms.unset(name)  # they tell of the past: latched until acknowledged
-
-    def _restore_alarms(self):
-        """Latching alarms that waited for their acknowledgement when the power went still do."""
-        told = []
-        for record in self.storage.recent("alarm", ALARM_RECORDS_MAX):
-            number = record.values["alarm"]
-            if number in told:
-                continue
-            told.append(number)
-            for row in alarm_table.ALARMS:
-                waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
-                if row[alarm_table.NUMBER] == number and row[alarm_table.LATCH] and waits:
-                    self.alarms.set(row[alarm_table.NAME], 0)
-                    self.alarms.unset(row[alarm_table.NAME])
-
-    def _restore_carry(self):
-        """The fraction and the play of a run that ended at rest; a fraction of another calibration is given up."""
-        delivery = self.delivery
-        carry_q = self.storage.last("carry", "phase_quanta", 0)
-        if abs(carry_q) <= delivery.planner.step_q:
-            delivery.planner.restore(carry_q)
-        delivery.slack = min(self.storage.last("carry", "slack_steps", 0), delivery.backlash)
-
-    def _check_syringe(self, commit):
-        """A loading that the power interrupted: the volume is not known, so a syringe has to be loaded again."""
-        syringe = self.storage.known["syringe"]
-        if syringe is None:
-            return
-        # copies restate what is long past: only two originals can be out of order
-        fresh = commit is not None and not syringe.restated and not commit.restated
-        interrupted = commit is None or (fresh and syringe.seq > commit.seq)
-        if interrupted and commit is not None:
-            self.ledger.reopen()  # the totals of the syringe before are in those of the life already
-        if interrupted or syringe.values["syringe_nl"] != self.values["syringe_nl"]:
-            self._syringe_known = False
-            self.ledger.reservoir_base_nl = 0
-
     def syringe_loaded(self):
         """A syringe of known size and volume is in the pump."""
-        return self._syringe_known and self.values["syringe_nl"] > 0
-
-    def syringe_was_loaded(self):
-        self._syringe_known = True
+        return self.syringe_known and self.values["syringe_nl"] > 0
 
     def _power_on(self):
         self.ports.watchdog.start(WATCHDOG_MS)
@@ -287,7 +195,7 @@ class App:
             self.alarms.unset("paused_too_long")
         if state not in RUNNING and state != "paused":
             self._motor_off()
-        self._shown = -1
+        self.panel.refresh()
         self.storage.record("state", STATES.index(state), STATES.index(before), 0)
         self.session.event("state", [("state", state), ("was", before), ("why", why)])
         self.session.drop_token()
@@ -387,7 +295,7 @@ class App:
         """Orders whose plan is complete."""
         t_us = self.now_us()
         for order in self.delivery.ended(t_us):
-            kvo = self._kvo_after(order)
+            kvo = self.forecast.kvo_of(order)
             self._end(order, _STOPPED if order.cancelled else _COMPLETE, t_us)
             if order.source in (BOLUS, EXTENDED):
                 self.fire("bolus_over", "complete")
@@ -492,71 +400,8 @@ class App:
             self._due.set(due)
         self._low_steps = self.ledger.steps_until(self.values["reservoir_low_nl"])
         self._empty_steps = self.ledger.steps_until(self.values["reservoir_empty_nl"])
-        self._empty_known = False
+        self.forecast.forget()
         self._check_tick = self.clock.tick
-
-    def empty_at(self, now_us, basal=None, bolus=None, extended=None):
-        """Uptime in seconds at which the reservoir will be down to where the pump stops as empty; -1: never.
-
-        To be tried instead of what runs: `basal` (profiles, and the nL/day that follow them), `bolus` and `extended`
-        (one profile each).
-        """
-        left_q = (self.reservoir_nl() - self.values["reservoir_empty_nl"]) * profiles.QUANTA_PER_NL
-        plans = self._plans(now_us, basal, bolus, extended)
-        low, high = 0, 1 << 29  # seconds: 17 years
-        if _planned(plans, now_us + high * US_PER_S) < left_q:
-            return -1
-        while low < high:
-            middle = (low + high) // 2
-            if _planned(plans, now_us + middle * US_PER_S) < left_q:
-                low = middle + 1
-            else:
-                high = middle
-        return now_us // US_PER_S + low
-
-    def _plans(self, now_us, basal, bolus, extended):
-        """What will flow from now on, as `_planned` wants it: (profiles, elapsed us, uptime of that)."""
-        delivery = self.delivery
-        plans = []
-        if basal is not None:
-            flow, kvo = basal
-            plans.append((flow, 0, now_us))
-            end_us = now_us + flow[0].total_us if flow[0].total_us >= 0 else -1
-            if kvo and end_us >= 0:
-                plans.append(((profiles.rate(kvo, delivery.limits),), 0, end_us))
-        for order in delivery.planner.orders:
-            if basal is not None and order is delivery.basal:
-                continue
-            if order.held_us < 0 and not (order is delivery.extended and bolus is not None):
-                plans.append((order.profiles, order.elapsed_us(now_us), max(now_us, order.start_us)))
-            kvo = self._kvo_after(order)
-            if kvo:
-                plans.append(((profiles.rate(kvo, delivery.limits),), 0, order.end_us))
-        # an immediate bolus holds the extended one
-        free_us = now_us
-        if bolus is not None:
-            plans.append(((bolus,), 0, now_us))
-            free_us = now_us + bolus.total_us
-        elif delivery.bolus is not None:
-            free_us = delivery.bolus.end_us
-        waiting = delivery.extended
-        if waiting is not None and free_us > now_us and not waiting.coasting:
-            plans.append((waiting.profiles, waiting.elapsed_us(now_us), free_us))
-        if extended is not None and free_us >= 0:
-            plans.append(((extended,), 0, free_us))
-        return plans
-
-    def kvo_after(self, at_end, rate):
-        """Rate in nL/day that follows an order which ends at `rate`, 0 for none."""
-        return min(self.values["kvo_nl_per_day"], rate) if at_end == "kvo" else 0
-
-    def _kvo_after(self, order):
-        """The same for a running order; only those of the basal place have a successor."""
-        if order is not self.delivery.basal or order.source == KVO or order.end_us < 0:
-            return 0
-        if order.rate:
-            return self.kvo_after(self.at_end, order.rate)
-        return self.kvo_after(self.at_end, end_rate(order.profiles[0], order.elapsed_us(order.end_us)))
 
     def reservoir_nl(self):
         """Volume in the syringe, never more than fits."""
@@ -636,8 +481,8 @@ class App:
             self._supervise(now)
         if self.alarms.changed:
             self._tell_alarms()
-        if self.alarms.standing or self._shown < 0:
-            self._signal(now)
+        if self.panel.waiting():
+            self.panel.signal(now)
         self._storing = False
         if self.storage.busy:
             self._storing = self.storage.work(self.window_us())
@@ -647,7 +492,8 @@ class App:
             self.session.work()
             self._speak()
         if self._telemetry_at.passed(self.clock):
-            self._telemetry()
+            self._telemetry_at.after(self.clock, self.telemetry_ms)
+            self.session.event("tele", self._telemetry_pairs())
         # a worn-out journal takes nothing any more: then there is nothing to wait for
         if self.leave_for_service and (self.storage.problem is not None or not self.storage.journal.pending):
             if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
@@ -697,7 +543,7 @@ class App:
         if self.delivery.moving():
             sleep = min(sleep, self.delivery.next_feed_us())
         if self.alarms.standing:
-            sleep = min(sleep, ticks_diff(self._signal_tick, now))
+            sleep = min(sleep, self.panel.left_us(now))
         sleep = min(sleep, self._telemetry_at.left_us(self.clock))
         if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
@@ -716,34 +562,13 @@ class App:
     def _look_at_inputs(self):
         pressed = self.ports.inputs.pressed()
         if pressed:
-            self._buttons(pressed)
+            self.panel.press(pressed)
         inputs = self.ports.inputs.read()
         if inputs != self.inputs:
             self.inputs = inputs
             self._judge_inputs()
         elif self.delivery.moving() and inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG):
             self._judge_inputs()
-
-    def _buttons(self, pressed):
-        for bit in (contract.IN_STOP, contract.IN_START, contract.IN_SILENCE):
-            if not pressed & bit:
-                continue
-            if bit == contract.IN_STOP:
-                self.stop("button")
-            bounce = self._bounces[bit >> 5]
-            if bounce.s >= 0 and not bounce.passed(self.clock):
-                continue
-            bounce.after(self.clock, PRESS_MIN_MS)
-            if bit == contract.IN_START:
-                name = "start"
-                if self.machine.state == "paused":
-                    self.resume("button")
-            elif bit == contract.IN_SILENCE:
-                name = "silence"
-                self.alarms.silence(self.clock.s, self.values["silence_s"])
-            else:
-                name = "stop"
-            self.session.event("button", [("button", name)])
 
     def _judge_inputs(self):
         inputs = self.inputs
@@ -875,47 +700,7 @@ class App:
                     ("phase", alarm_table.PHASES[phase]),
                 ],
             )
-        self._burst_at = 0
-        self._shown = -1
-        self._signal_tick = self.clock.tick
-
-    # --- panel
-
-    def _lights(self):
-        """LEDs without a flashing one."""
-        lights = contract.LED_GREEN if self.machine.state in RUNNING else 0
-        if self.alarms.standing and self.alarms.signalling() == alarm_table.LOW:
-            lights |= contract.LED_YELLOW
-        return lights
-
-    def _signal(self, now):
-        """LEDs and piezo: one element of the burst at a time."""
-        lights = self._lights()
-        priority = self.alarms.signalling() if self.alarms.standing else 0
-        if priority == 0:
-            self.ports.panel.tone(0)
-            self._show(lights)
-            self._signal_tick = ticks_add(now, TICK_MAX_US)
-            return
-        if ticks_diff(self._signal_tick, now) > 0:
-            return
-        burst = alarm_table.BURSTS[priority]
-        at = self._burst_at % len(burst)
-        self._burst_at = at + 1
-        on = at % 2 == 0
-        audible = on and self.alarms.sounding(self.clock.s) > 0
-        self.ports.panel.tone(alarm_table.TONE_HZ[priority] if audible else 0)
-        if on and priority == alarm_table.HIGH:
-            lights |= contract.LED_RED
-        elif on and priority == alarm_table.MEDIUM:
-            lights |= contract.LED_YELLOW
-        self._show(lights)
-        self._signal_tick = ticks_add(now, burst[at] * 1000)
-
-    def _show(self, lights):
-        if lights != self._shown:
-            self._shown = lights
-            self.ports.panel.leds(lights)
+        self.panel.restart()
 
     # --- telemetry
 
@@ -925,31 +710,3 @@ class App:
         self._telemetry_at.clear()
         if period_ms:
             self._telemetry_at.after(self.clock, 0)
-
-    def _telemetry(self):
-        self._telemetry_at.after(self.clock, self.telemetry_ms)
-        now_us = self.clock.now_us()
-        _, booked = self.running_dose()
-        top = self.alarms.top()
-        self.session.event(
-            "tele",
-            [
-                ("uptime_s", self.clock.s),
-                ("state", self.machine.state),
-                ("flow_nl_per_day", self.delivery.flow_nl_per_day(now_us)),
-                ("delivered_nl", self.ledger.stepped_nl(booked)),
-                ("pressure_pa", self.supervision.pressure_pa()),
-                ("reservoir_nl", self.reservoir_nl()),
-                ("confirmed_nl", self.confirmed_nl(booked)),
-                ("empty_in_s", self.empty_in_s()),
-                ("bolus_left_nl", self.left_nl(self.delivery.bolus)),
-                ("alarm", alarm_table.ALARMS[top][alarm_table.NAME] if top >= 0 else "none"),
-            ],
-        )
-
-    def empty_in_s(self):
-        """Seconds until the reservoir is empty with what is ordered, -1: never."""
-        if not self._empty_known:
-            self._empty_at_s = self.empty_at(self.clock.now_us())
-            self._empty_known = True
-        return -1 if self._empty_at_s < 0 else max(0, self._empty_at_s - self.clock.s)

@@ -1,0 +1,95 @@
+"""Recovery: what the journal knows of the time before this start is taken over at power-on.
+
+Owns: the ranges after a power loss, the ends of what was interrupted, alarms that still wait. Must not: resume
+anything.
+"""
+
+from haipump_fw import ports as contract
+from haipump_fw.const import const
+from haipump_fw.core import alarms as alarm_table
+from haipump_fw.core.ledger import COMMIT_NL
+from haipump_fw.core.states import RUNNING, STATES
+from haipump_fw.proto.messages import RESULTS
+
+_ALARM_RECORDS_MAX = const(192)  # places of the journal that are searched for alarms
+_RESET = RESULTS.index("reset")
+_CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
+
+
+def restore(app):
+    """Totals from the journal; what ran when the power went has ended, and is not resumed."""
+    storage = app.storage
+    ledger = app.ledger
+    commit = storage.known["commit"]
+    running = False
+    if commit is not None:
+        state = STATES[commit.values["state"]]
+        running = state in RUNNING
+        closed = storage.last("syringe", "life_commanded_nl", 0), storage.last("syringe", "life_confirmed_nl", 0)
+        ledger.restore(commit.values, storage.last("carry", "off_nl", 0), closed)
+        ledger.primed_nl = storage.last("carry", "primed_nl", 0)
+        ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
+        ledger.orders = storage.last("carry", "orders", 0)
+        ledger.lost_steps = storage.last("carry", "lost_steps", 0)
+        if not running:
+            _restore_carry(app)
+    _check_syringe(app, commit)
+    open_orders = storage.known["intents"]
+    # A commit of a later run than the order's has this already: the power went again before the order was closed.
+    if running or [intent for intent in open_orders if commit is None or intent.boot == commit.boot]:
+        ledger.unsure_nl += COMMIT_NL
+        ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
+    _restore_alarms(app)
+    cause = app.reset_cause
+    storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
+    app.supply_mv = app.ports.sensors.supply_mv()
+    app.supervision.pressure(app.ports.sensors.pressure_raw())
+    app.commit()  # before the orders are closed: from here on the range is known, whatever happens
+    for intent in open_orders:
+        values = intent.values
+        storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0, 0)
+    if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
+        app.alarms.set("unexpected_reset", 0)
+    if running:
+        app.alarms.set("power_lost", 0)
+    for name in ("unexpected_reset", "power_lost"):
+        app.alarms.unset(name)  # they tell of the past: latched until acknowledged
+
+
+def _restore_alarms(app):
+    """Latching alarms that waited for their acknowledgement when the power went still do."""
+    told = []
+    for record in app.storage.recent("alarm", _ALARM_RECORDS_MAX):
+        number = record.values["alarm"]
+        if number in told:
+            continue
+        told.append(number)
+        for row in alarm_table.ALARMS:
+            waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
+            if row[alarm_table.NUMBER] == number and row[alarm_table.LATCH] and waits:
+                app.alarms.set(row[alarm_table.NAME], 0)
+                app.alarms.unset(row[alarm_table.NAME])
+
+
+def _restore_carry(app):
+    """The fraction and the play of a run that ended at rest; a fraction of another calibration is given up."""
+    delivery = app.delivery
+    carry_q = app.storage.last("carry", "phase_quanta", 0)
+    if abs(carry_q) <= delivery.planner.step_q:
+        delivery.planner.restore(carry_q)
+    delivery.slack = min(app.storage.last("carry", "slack_steps", 0), delivery.backlash)
+
+
+def _check_syringe(app, commit):
+    """A loading that the power interrupted: the volume is not known, so a syringe has to be loaded again."""
+    syringe = app.storage.known["syringe"]
+    if syringe is None:
+        return
+    # copies restate what is long past: only two originals can be out of order
+    fresh = commit is not None and not syringe.restated and not commit.restated
+    interrupted = commit is None or (fresh and syringe.seq > commit.seq)
+    if interrupted and commit is not None:
+        app.ledger.reopen()  # the totals of the syringe before are in those of the life already
+    if interrupted or syringe.values["syringe_nl"] != app.values["syringe_nl"]:
+        app.syringe_known = False
+        app.ledger.reservoir_base_nl = 0
