@@ -1,6 +1,6 @@
 """One line of the serial protocol: bytes to a request, and answers and events to bytes.
 
-Owns: the grammar below and the lookup that is made once from the message table. Must not: keep anything between two
+Owns: the grammar below, and how a row of the message table is read. Must not: keep anything between two
 lines, know ids that came before, time or output. The host has a codec of its own; tests check that both agree.
 
 Grammar of a request (after the LF or CR is gone, at most LINE_MAX bytes):
@@ -38,19 +38,6 @@ class Refused(Exception):
         self.pairs = pairs
 
 
-class Message:
-    """One row of the table, ready for parsing.
-
-    `fields` maps the key (bytes) to (name, type, low, high, choices); `required` are the names that must be there.
-    """
-
-    def __init__(self, verb, kind, fields, required):
-        self.verb = verb
-        self.kind = kind
-        self.fields = fields
-        self.required = required
-
-
 class Request:
     """A line whose form and checksum are right; its fields are still text.
 
@@ -58,8 +45,8 @@ class Request:
     the part of the line that it signs.
     """
 
-    def __init__(self, message, number, crc, tokens, mac, signed):
-        self.message = message
+    def __init__(self, row, number, crc, tokens, mac, signed):
+        self.verb, self.kind, self._fields, _ = row
         self.id = number
         self.crc = crc
         self.tokens = tokens
@@ -69,63 +56,50 @@ class Request:
     def fields(self):
         """{name: value}: int for numbers and for choices that are digits (`0|1`), bytes for base64, else str.
         Raises Refused (syntax, field, range)."""
-        message = self.message
+        specs = self._fields.encode().split()
         fields = {}
         for token in self.tokens:
             at = token.find(b"=")
             if at < 1:
                 raise Refused("syntax")
-            key = token[:at]
-            spec = message.fields.get(key)
+            spec = _spec_of(specs, token[: at + 1])
             if spec is None:
-                raise Refused("field", _unknown(key))
+                raise Refused("field", _unknown(token[:at]))
             if spec[0] in fields:
                 raise Refused("field", [("what", "twice"), ("field", spec[0])])
             fields[spec[0]] = _value(spec, token[at + 1 :])
-        for name in message.required:
-            if name not in fields:
+        for text in specs:
+            name = text[: text.find(b"=")].decode()
+            if name not in fields and not text.endswith(b"?"):
                 raise Refused("field", [("what", "missing"), ("field", name)])
         return fields
 
 
-def _compile():
-    """{verb (bytes): Message}. What is equal in several messages is one object: there are many, and RAM is short."""
-    shared = {}
-    nothing = {}
-    lookup = {}
-    for verb, kind, request, _ in MESSAGES:
-        fields = {}
-        required = []
-        for text in request.split():
-            if text not in shared:
-                shared[text] = _spec(text)
-            key, spec, optional = shared[text]
-            fields[key] = spec
-            if not optional:
-                required.append(spec[0])
-        lookup[verb.encode()] = Message(verb, kind, fields or nothing, tuple(required))
-    return lookup
+def _spec_of(specs, start):
+    """The specification of a field that begins with `start` (`name=`), or None. It is read anew for each line: to keep
+    all of them ready took 10 kB."""
+    for text in specs:
+        if text.startswith(start):
+            return _spec(text.decode())
+    return None
 
 
 def _spec(text):
-    """`name=type` or `name=type?` as (key, (name, type, low, high, choices), optional)."""
-    optional = text[-1] == "?"
+    """`name=type` or `name=type?` as (name, type, low, high, choices)."""
     name, kind = text.rstrip("?").split("=")
     if kind[:5] == "word:":
-        spec = (name, _WORD, 1, int(kind[5:]), None)
-    elif kind[:4] == "hex:":
-        spec = (name, _HEX, 1, int(kind[4:]), None)
-    elif kind[:4] == "b64:":
-        spec = (name, _BASE64, 1, int(kind[4:]), None)
-    elif ".." in kind:
+        return name, _WORD, 1, int(kind[5:]), None
+    if kind[:4] == "hex:":
+        return name, _HEX, 1, int(kind[4:]), None
+    if kind[:4] == "b64:":
+        return name, _BASE64, 1, int(kind[4:]), None
+    if ".." in kind:
         low, high = kind.split("..")
-        spec = (name, _NUMBER, int(low), int(high), None)
-    else:
-        choices = {}
-        for word in kind.split("|"):
-            choices[word.encode()] = int(word) if word.isdigit() else word
-        spec = (name, _CHOICE, 0, 0, choices)
-    return name.encode(), spec, optional
+        return name, _NUMBER, int(low), int(high), None
+    choices = {}
+    for word in kind.split("|"):
+        choices[word.encode()] = int(word) if word.isdigit() else word
+    return name, _CHOICE, 0, 0, choices
 
 
 def only(raw, characters):
@@ -183,7 +157,7 @@ def _base64(raw):
     return value if binascii.b2a_base64(value).strip() == raw else None
 
 
-_BY_VERB = _compile()
+_BY_VERB = {row[0]: row for row in MESSAGES}
 
 
 def line_id(line):
@@ -233,12 +207,14 @@ def read(line):
     elif crc is not None:
         raise Refused("id")
     verb = tokens[0]
-    message = _BY_VERB.get(verb)
-    if message is None:
-        raise Refused("unknown" if verb and only(verb, _NAME) else "syntax")
+    if not verb or not only(verb, _NAME):
+        raise Refused("syntax")
+    row = _BY_VERB.get(verb.decode())
+    if row is None:
+        raise Refused("unknown")
     del tokens[0]
-    if message.kind != PREPARE and message.kind != ACT:
-        return Request(message, identity, crc, tokens, None, None)
+    if row[1] != PREPARE and row[1] != ACT:
+        return Request(row, identity, crc, tokens, None, None)
     if identity is None:
         raise Refused("id")
     mac = signed = None
@@ -247,13 +223,13 @@ def read(line):
         if len(mac) != MAC_DIGITS or not only(mac, _HEX_DIGITS):
             raise Refused("field", [("what", "form"), ("field", "mac")])
         signed = body[: -5 - MAC_DIGITS]
-    return Request(message, identity, crc, tokens, mac, signed)
+    return Request(row, identity, crc, tokens, mac, signed)
 
 
 def parse(line):
     """(verb, kind, id or None, fields) of `line` (bytes without line end). Any bytes give that or Refused."""
     request = read(line)
-    return request.message.verb, request.message.kind, request.id, request.fields()
+    return request.verb, request.kind, request.id, request.fields()
 
 
 def checksum(data):

@@ -219,8 +219,8 @@ class Session:
         identity = frame.line_id(line)
         try:
             request = frame.read(line)
-            if request.message.kind == READ:
-                return frame.answer(identity, self._read(request.message.verb, request.fields()))
+            if request.kind == READ:
+                return frame.answer(identity, self._read(request.verb, request.fields()))
             if self.locked:
                 self._check_mac(request)
             former = self._former(request)
@@ -232,7 +232,7 @@ class Session:
             return self._error(identity, refused)
         self.last_id = identity
         try:
-            line = frame.answer(identity, self._execute(request.message, fields, identity))
+            line = frame.answer(identity, self._execute(request.verb, request.kind, fields, identity))
         except Refused as refused:
             line = self._error(identity, refused)
         slot = self._next_answer
@@ -289,11 +289,10 @@ class Session:
 
     # --- what changes something
 
-    def _execute(self, message, fields, identity):
-        verb = message.verb
+    def _execute(self, verb, kind, fields, identity):
         if verb == "commit":
             return self.app.commit(self._take_plan(fields["token"]), identity)
-        if message.kind == ACT:
+        if kind == ACT:
             pairs = self.app.act(verb, fields, identity)
             if verb != "silence":
                 self.drop_token()

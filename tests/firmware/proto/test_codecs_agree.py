@@ -127,7 +127,7 @@ def test_the_firmware_reads_what_the_host_writes(verb: str):
         values = {other: int(text) if ".." in forms[other] else text for other, text in texts.items()}
         line = codec.encode_request(verb, values, id=7, key=key, nonce=nonce)
         request = frame.read(line[:-1])
-        assert (request.message.verb, request.id) == (verb, 7)
+        assert (request.verb, request.id) == (verb, 7)
         assert set(request.fields()) == set(values)
         if TABLE[verb][1] in (PREPARE, ACT):
             assert request.mac == auth.mac(key, nonce, request.signed)
