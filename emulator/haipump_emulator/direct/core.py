@@ -13,7 +13,6 @@ from typing import Any
 
 from haipump_emulator.direct import costs, ports
 from haipump_emulator.direct.ports import NEVER_US, RECEIVE_BYTES, Reset
-from haipump_emulator.direct.shipped import app_hash
 from haipump_emulator.faults.flash import PowerCut
 from haipump_emulator.plant import Plant
 from haipump_fw import ports as contract
@@ -237,7 +236,7 @@ class DirectCore:
             ports.Console(self),
             self._flash,
             ports.Watchdog(self),
-            ports.System(self, self._cause, self._scratch, app_hash()),
+            ports.System(self, self._cause, self._scratch),
             None,  # wait: the core does the waiting
         )
         self._switches = self.plant.switches(self.now_us) & SWITCHES

@@ -7,6 +7,7 @@ Not modelled here (the chip core does): words that sit in the FIFO apart from th
 
 from __future__ import annotations
 
+import functools
 import random
 from collections import deque
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 from haipump_emulator.direct import costs
 from haipump_emulator.faults.flash import RamFlash
 from haipump_fw import ports as contract
+from haipump_fw.device import shipped
 
 if TYPE_CHECKING:
     from haipump_emulator.direct.core import DirectCore
@@ -23,6 +25,8 @@ WORDS_MAX = RING_WORDS + 8 + 1  # ring, FIFO, and the one that is counted down
 RECEIVE_BYTES = 768  # USB and interpreter buffers together
 SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
 NEVER_US = 1 << 62
+
+_shipped = functools.cache(shipped)
 
 
 class Reset(BaseException):
@@ -257,12 +261,16 @@ class System:
     interpreter = "cpython-direct"
     board = "direct"
 
-    def __init__(self, core: DirectCore, cause: str, scratch: int, app_hash: str) -> None:
+    def __init__(self, core: DirectCore, cause: str, scratch: int) -> None:
         self._core = core
         self._cause = cause
         self._scratch = scratch
-        self.app_hash = app_hash
         self._random = random.Random(f"{core.seed}/entropy/{core.boots}")
+
+    @property
+    def app_hash(self) -> str:
+        """Of what a board gets from these sources, so that it can be compared with one. Compiles them when asked."""
+        return _shipped().app_hash
 
     def reset(self, cause: str) -> None:
         raise Reset(cause)

@@ -18,6 +18,7 @@ from haipump.cli import views
 from haipump.cli.frame import Cli, command, stderr
 from haipump.errors import UsageError
 from haipump.protocol import help as texts
+from haipump_fw.device import Shipped
 
 PANEL = "Setting up"
 
@@ -34,7 +35,7 @@ def flash(
     """Installs the firmware on a Pico that runs MicroPython or a stopped pump; settings and journal stay."""
     if cli.shared is not None:
         raise UsageError("the shell holds the port", next_step="leave it, then type `haipump flash`")
-    ships = flashing.shipped()
+    ships = flashing.application()
     with flashing.Flasher(ships, cli.port, cli.key(), replace) as flasher:
         found = flasher.look()
         cli.say(views.facts_view(f"Pico at {found.port}", before(found, ships)))
@@ -61,7 +62,7 @@ def flash(
     cli.say("[green]The firmware was already there, byte for byte.[/]" if done.changes.none else "[green]Installed.[/]")
 
 
-def before(found: flashing.Found, ships: flashing.Shipped) -> dict[str, Any]:
+def before(found: flashing.Found, ships: Shipped) -> dict[str, Any]:
     """What is there and what would be done, for people."""
     facts: dict[str, Any] = {"Device": found.device, "Interpreter": found.interpreter}
     if found.running is not None:

@@ -11,35 +11,30 @@ import pytest
 from haipump import flashing
 from haipump.transport import discovery
 from haipump.transport.obstacles import PICO_VENDOR
+from haipump_fw.device import Shipped
 from tests.host.flash.fake_board import FakeBoard
 
+# As they are installed. The board of these tests looks at the first bytes of compiled files and no further.
+COMPILED = b"M\x06\x00\x1f"
 FILES = {
     "boot.py": b"import micropython\n",
     "main.py": b"import haipump_fw.app\n",
-    "haipump_fw/__init__.py": b"",
-    "haipump_fw/app.py": b"# an application\n" * 300,  # more than one piece
-    "haipump_fw/ports/__init__.py": b'"""Ports."""\n',
-    "haipump_fw/ports/rp2/__init__.py": b"",
-    "haipump_fw/ports/rp2/board.py": b"PINS = 3\n",
-    "haipump_fw/ports/rp2/scratch.py": b"CAUSE_REQUEST = 1\n",
+    "haipump_fw/__init__.mpy": COMPILED,
+    "haipump_fw/app.mpy": COMPILED + b"an application\n" * 300,  # more than one piece
+    "haipump_fw/ports/__init__.mpy": COMPILED,
+    "haipump_fw/ports/rp2/__init__.mpy": COMPILED,
+    "haipump_fw/ports/rp2/board.mpy": COMPILED + b"board",
+    "haipump_fw/ports/rp2/scratch.mpy": COMPILED + b"scratch",
 }
 
 
-def checkout(folder: Path, files: dict[str, bytes]) -> Path:
-    """A source tree with these files and their manifest; the folder of the package."""
-    for name, data in {**files, "manifest": "\n".join(["# shipped", *files]).encode()}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder / "haipump_fw"
+@pytest.fixture
+def ships() -> Shipped:
+    return Shipped(FILES)
 
 
 @pytest.fixture
-def ships(tmp_path: Path) -> flashing.Shipped:
-    return flashing.shipped(checkout(tmp_path / "firmware", FILES))
-
-
-@pytest.fixture
-def make_board(tmp_path: Path, ships: flashing.Shipped, monkeypatch) -> Iterator[Callable[..., FakeBoard]]:
+def make_board(tmp_path: Path, ships: Shipped, monkeypatch) -> Iterator[Callable[..., FakeBoard]]:
     """Makes boards, not yet plugged in; USB lists those that are."""
     boards: list[FakeBoard] = []
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from haipump.flashing import Shipped
+from haipump_fw.device import Shipped
 from tests.host.device import FakePump
 
 BLOCK_BYTES = 4096
@@ -328,10 +328,11 @@ class FakeBoard:
 
     def _import_ours(self, name: str) -> Any:
         path = self.root / name.replace(".", "/")
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        path = path / "__init__.mpy" if path.is_dir() else path.with_suffix(".mpy")
         if not path.exists():
             raise ImportError(f"no module named '{name}'")
-        compile(path.read_bytes(), str(path), "exec")
+        if path.read_bytes()[:2] != b"M\x06":
+            raise ValueError("incompatible .mpy file")
         if self.unloadable and name == "haipump_fw.app":
             raise MemoryError("memory allocation failed, allocating 4096 bytes")
         scratch = SimpleNamespace(leave_service=self._leave_service, note_cause=self._note_cause, CAUSE_REQUEST=1)

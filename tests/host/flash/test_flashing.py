@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -13,10 +10,10 @@ from typer.testing import CliRunner
 from haipump import flashing
 from haipump.cli import app
 from haipump.errors import FlashFailed, HaipumpError, NoPumpFound, NotFlashable, Refused, SeveralPumps
-from haipump.flashing import HALF, UNCHANGED, WHOLE, Flasher, Shipped
-from tests.host.flash.conftest import FILES, checkout
+from haipump.flashing import HALF, UNCHANGED, WHOLE, Flasher
+from haipump_fw.device import Shipped, shipped
+from tests.host.flash.conftest import COMPILED, FILES
 
-ROOT = Path(__file__).resolve().parents[3]
 STRANGER = {"main.py": b"print('blink')\n", "notes.txt": b"mine\n"}
 
 
@@ -30,31 +27,6 @@ def failure(ships: Shipped, port: str | None = None, **options) -> HaipumpError:
         flash(ships, port, **options)
     assert caught.value.what and caught.value.state and caught.value.next_step
     return caught.value
-
-
-# --- what is shipped
-
-
-def test_the_application_hash_is_what_the_manifest_says_it_is() -> None:
-    ships = flashing.shipped()
-    lines = (ROOT / "firmware" / "manifest").read_text().splitlines()
-    names = [line for line in lines if line and not line.startswith("#")]
-    whole = hashlib.sha256()
-    for name in names:
-        data = (ROOT / "firmware" / name).read_bytes()
-        whole.update(name.encode() + b"\0" + len(data).to_bytes(4, "little") + data)
-    assert list(ships.files) == names
-    assert ships.app_hash == whole.hexdigest()
-    assert ships.on_board["app_hash"] == whole.hexdigest().encode()
-
-
-def test_a_wheel_ships_the_same_as_a_checkout(tmp_path, ships) -> None:
-    checkout(tmp_path / "site", FILES)
-    device = tmp_path / "site" / "haipump_fw" / "device"
-    device.mkdir()
-    for name in ("boot.py", "main.py", "manifest"):
-        shutil.move(tmp_path / "site" / name, device / name)
-    assert flashing.shipped(tmp_path / "site" / "haipump_fw").on_board == ships.on_board
 
 
 # --- a Pico at the prompt
@@ -79,12 +51,12 @@ def test_nothing_but_files_is_touched(pico, ships) -> None:
 
 
 def test_what_is_not_ours_stays_and_strangers_in_our_package_go(pico, ships) -> None:
-    pico.fill({"haipump_fw/app.mpy": b"old", "haipump_fw/old/x.py": b"", "lib/mine.py": b"x", "main.new": b"half"})
+    pico.fill({"haipump_fw/app.py": b"old", "haipump_fw/old/x.py": b"", "lib/mine.py": b"x", "main.new": b"half"})
     pico.boot()
     done = flash(ships)
     assert pico.files() == {**ships.on_board, "lib/mine.py": b"x"}
     assert not (pico.root / "haipump_fw" / "old").exists()
-    assert set(done.changes.remove) == {"haipump_fw/app.mpy", "haipump_fw/old/x.py", "main.new"}
+    assert set(done.changes.remove) == {"haipump_fw/app.py", "haipump_fw/old/x.py", "main.new"}
 
 
 def test_another_program_is_overwritten_only_when_that_is_meant(pico, ships) -> None:
@@ -126,12 +98,12 @@ def installed(board, files: dict[str, bytes]) -> None:
 
 def test_an_update_over_a_running_pump(pico, ships) -> None:
     pico.renames = True
-    installed(pico, {**FILES, "haipump_fw/app.py": b"# old\n", "haipump_fw/gone.py": b""})
+    installed(pico, {**FILES, "haipump_fw/app.mpy": COMPILED + b"old", "haipump_fw/gone.mpy": b""})
     pico.ships = ships
     done = flash(ships)
     assert pico.files() == ships.on_board and done.info.app_hash == ships.app_hash
-    assert set(done.changes.write) == {"haipump_fw/app.py", "app_hash"}
-    assert done.changes.remove == ("haipump_fw/gone.py",)
+    assert set(done.changes.write) == {"haipump_fw/app.mpy", "app_hash"}
+    assert done.changes.remove == ("haipump_fw/gone.mpy",)
     assert pico.log == ["pump", "service", "prompt", "cause 1", "reset", "pump"]
     assert done.port == pico.port, "found again under its new name"
 
@@ -172,7 +144,7 @@ def test_a_pump_that_is_no_pico_is_refused(pico, ships) -> None:
 
 
 def test_a_pump_without_room_goes_back_to_work_unchanged(pico, ships) -> None:
-    installed(pico, {**FILES, "haipump_fw/app.py": b"# old\n"})
+    installed(pico, {**FILES, "haipump_fw/app.mpy": COMPILED + b"old"})
     before = pico.files()
     pico.blocks = 9
     refused = failure(ships)
@@ -194,8 +166,10 @@ def wait_for(board, last: str, length: int) -> list[str]:
 @pytest.mark.parametrize("write", [1, 2, 5, 10, 11])
 def test_a_link_that_dies_leaves_a_board_that_a_second_run_completes(pico, ships, write) -> None:
     """Also when the power goes with it: without main.py it comes up at the prompt, never in a loop of restarts."""
-    installed(pico, {**FILES, "haipump_fw/app.py": b"# old\n", "boot.py": b"# old\n", "main.py": b"# old\n"})
-    pico.ships = Shipped({**ships.files, "haipump_fw/app.py": b"# new application\n" * 500, "main.py": b"# new\n"})
+    installed(pico, {**FILES, "haipump_fw/app.mpy": COMPILED + b"old", "boot.py": b"# old\n", "main.py": b"# old\n"})
+    pico.ships = Shipped(
+        {**ships.files, "haipump_fw/app.mpy": COMPILED + b"new application" * 500, "main.py": b"# new\n"}
+    )
     pico.dies_at_write = write
     broken = failure(pico.ships)
     assert isinstance(broken, FlashFailed) and broken.exit_code == 4
@@ -208,7 +182,7 @@ def test_a_link_that_dies_leaves_a_board_that_a_second_run_completes(pico, ships
     assert pico.files() == pico.ships.on_board and "loop" not in pico.log
 
 
-@pytest.mark.parametrize("name", ["haipump_fw/app.py", "main.new", "app_hash"])
+@pytest.mark.parametrize("name", ["haipump_fw/app.mpy", "main.new", "app_hash"])
 def test_what_does_not_read_back_is_not_started(pico, ships, name) -> None:
     pico.garbles = name
     pico.boot()
@@ -340,14 +314,14 @@ def test_nothing_happens_without_a_yes(pico, shipping) -> None:
 
 
 def test_a_failure_of_the_command_in_json(pico, shipping) -> None:
-    pico.garbles = "haipump_fw/app.py"
+    pico.garbles = "haipump_fw/app.mpy"
     pico.boot()
     values = json.loads(run("flash --yes --json", 4))
     assert values["error"]["half_installed"] and values["error"]["kind"] == "flash"
 
 
 def test_the_real_application_goes_onto_a_board(make_board) -> None:
-    ships = flashing.shipped()
+    ships = shipped()
     board = make_board()
     board.ships = ships
     board.boot()
