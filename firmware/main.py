@@ -3,14 +3,20 @@
 Owns: what happens when anything fails. Must not: return to the REPL, except in service, when nothing was started.
 """
 
+# While files are loaded, memory is collected each time that so many bytes were taken: else what a file's reading leaves
+# behind lies between what stays, and there is no room for large things any more. Running, the application decides.
+_LOADING_BYTES = 50_000
 _UNSTARTED_PAUSE_MS = 3000  # an application that can't start must not reset faster than somebody can read why
 
 
 def start():
     """Run the application; returns only in service."""
+    import gc
+
     import micropython
 
     micropython.kbd_intr(-1)  # again: the interpreter gives Ctrl-C back before each of the two files
+    gc.threshold(_LOADING_BYTES)
     from haipump_fw.ports.rp2 import scratch
 
     if scratch.service_requested():
@@ -18,7 +24,9 @@ def start():
     from haipump_fw.app import App
     from haipump_fw.ports.rp2.board import make_ports
 
-    app = App(make_ports())
+    ports = make_ports()
+    gc.threshold(-1)
+    app = App(ports)
     global _pause_ms
     _pause_ms = 0
     app.run()

@@ -6,6 +6,7 @@ Not modelled: allocation (the chip's own tests lock the heap), electrical levels
 """
 
 import contextlib
+import gc as real_gc
 import importlib
 import select as real_select
 import sys
@@ -251,7 +252,8 @@ class Memory:
             return self.chip.block.machines[0].address()
         if address == GPIO_IN:
             return sum(level << pad for pad, level in self.chip.block.levels.items() if pad < 30)
-        return self.words.get(address, 0)
+        word = self.words.get(address, 0)
+        return word - (1 << 32) if word >> 31 else word  # as MicroPython 1.25 reads it
 
     def __setitem__(self, address: int, value: int) -> None:
         self.chip.spend()
@@ -391,6 +393,7 @@ class Chip:
         )
         self.micropython: list[int] = []
         self.module("micropython", kbd_intr=self.micropython.append, alloc_emergency_exception_buf=lambda size: None)
+        self.module("gc", real_gc, threshold=lambda size: None)
         asm_pio = lambda set_init=None, fifo_join=0, in_shiftdir=0: (  # noqa: E731 - a decorator's factory in one line
             lambda function: pio.assemble(function, joined_tx=fifo_join == 1, low=set_init is not None)
         )

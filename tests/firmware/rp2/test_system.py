@@ -72,7 +72,7 @@ def test_the_task_number_survives(chip, load):
 
 
 def test_identity_and_memory(chip, load, monkeypatch, tmp_path):
-    monkeypatch.setattr(gc, "mem_free", lambda: 12_345, raising=False)
+    monkeypatch.setattr(sys.modules["gc"], "mem_free", lambda: 12_345, raising=False)
     system = load("system").System()
     assert system.interpreter == ports.System.interpreter and system.board == ports.System.board
     assert system.device_id() == "0001020304050607"
