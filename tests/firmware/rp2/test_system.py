@@ -1,6 +1,5 @@
 """Reset causes, service, identity, and the two files that the Pico runs by name."""
 
-import gc
 import runpy
 import sys
 import types
