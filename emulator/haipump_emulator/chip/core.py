@@ -9,6 +9,7 @@ whatever the slices of `run_until`.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from haipump_emulator.plant import Plant
 
 FILES_START = 0xA0000  # where the interpreter's file system begins
 TALK_US = 250_000  # a line that was sent is answered within that
+TELL_US = 20_000  # output is told to listeners at the end of a line, or after that
 EXACT_US = 2  # an edge this close to now may not have reached the odometer's registers
 
 
@@ -84,6 +86,7 @@ class ChipCore:
         self._host_reads = True
         self._lost_drops = 0
         self._heard_us = -TALK_US
+        self._untold = bytearray()
         self._flash = FlashChip(_flash_content(read_uf2(image), files, flash), seed, program_us, erase_us)
         self._flash.on_cut = self._cut
         self._dead = False
@@ -256,12 +259,17 @@ class ChipCore:
         self._analogue.attach(mcu)
         self._inputs.bits = self.held | self.plant.switches(epoch_us) & wiring.PLANT_SWITCHES
         self._inputs.attach(mcu, pico.pacers)
+        # The noise of the ring oscillator: another at every boot, and the same in every run with this seed.
+        self._noise = random.Random(f"{self.seed}/entropy/{self.boots}")
+        mcu.rosc.random_bit = self._random_bit
+        self._tell_later = pico.clock.create_alarm(self._tell_output)
         self._console = Console(mcu, self._hear, connected=self._usb_connected, reads=self._host_reads)
         pico.start()
 
     def _power_down(self) -> None:
         pico = self._pico
         assert pico is not None
+        self._tell_output()
         self._release_pads()
         self._flash.power_off()
         self._inputs.power_off()
@@ -283,13 +291,18 @@ class ChipCore:
 
     def _reset(self, cause: str) -> None:
         self.boots += 1
+        self._noise.seed(f"{self.seed}/entropy/{self.boots}")
+        self._tell_output()
         self._release_pads()
         self._console.after_reset()
         self.tell("reset", {"cause": cause})
 
-    def _lockup(self, address: int) -> None:
+    def _random_bit(self) -> int:
+        return self._noise.getrandbits(1)
+
+    def _lockup(self, address: int, why: str) -> None:
         self.lockups += 1
-        self.tell("lockup", {"address": address})
+        self.tell("lockup", {"address": address, "why": why})
 
     # --- pins
 
@@ -317,8 +330,20 @@ class ChipCore:
     # --- output and listeners
 
     def _hear(self, data: bytes) -> None:
+        """The firmware writes byte by byte; listeners get whole lines, or what came within TELL_US."""
         self.output += data
-        self._tell_bytes("out", data)
+        if not self._untold:
+            self._tell_later.schedule_ticks(TELL_US * TICKS_PER_US)
+        self._untold += data
+        if data.endswith(b"\n"):
+            self._tell_output()
+
+    def _tell_output(self) -> None:
+        self._tell_later.cancel()
+        if self._untold:
+            data = bytes(self._untold)
+            self._untold.clear()
+            self._tell_bytes("out", data)
 
     def tell(self, name: str, fields: dict[str, Any]) -> None:
         for listener in self.listeners:

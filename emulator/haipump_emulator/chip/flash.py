@@ -80,6 +80,7 @@ class FlashChip:
         self._clock = mcu.clock
         self._ssi = mcu.ssi
         self._select = mcu.qspi[_SELECT]
+        self._ready = self._clock.create_alarm(self._wake)
         mcu.flash[:FLASH_BYTES] = self._content
         self._command = bytearray()
         self._returned = 0
@@ -175,8 +176,17 @@ class FlashChip:
     # --- commands ---
 
     def _status(self) -> int:
-        busy = self._under_way is not None and self._clock.ticks < self._under_way[1]
-        return (_BUSY if busy else 0) | (_WRITE_ENABLED if self._write_enabled else 0)
+        status = _WRITE_ENABLED if self._write_enabled else 0
+        if self._under_way is not None and self._clock.ticks < self._under_way[1]:
+            status |= _BUSY
+            # The CPU would ask again and again and do nothing else. It naps until the answer changes: the same for all
+            # that can be seen, and 45 ms cost one nap instead of 30,000 questions. An interrupt would wake it.
+            self._mcu.core.waiting = True
+            self._ready.schedule_ticks(self._under_way[1] - self._clock.ticks)
+        return status
+
+    def _wake(self) -> None:
+        self._mcu.core.waiting = False
 
     def _select_moved(self, value: int, last: int) -> None:
         selected = int(value) == 0

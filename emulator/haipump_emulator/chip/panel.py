@@ -32,7 +32,7 @@ class Leds:
 
     def __init__(self, changed: Callable[[dict[str, int]], None]) -> None:
         self._changed = changed
-        self._lit = dict.fromkeys(wiring.LED_NAMES, 0)
+        self._lit: dict[str, int] = {name: 0 for name in wiring.LED_NAMES}
         self._told = dict(self._lit)
 
     def attach(self, mcu: Any) -> None:

@@ -17,7 +17,6 @@ from rp2040py.memory_map import FLASH_START_ADDRESS
 from rp2040py.reset_cause import ResetCause
 from rp2040py.rp2040 import RP2040
 from rp2040py.simulator import Simulator
-from rp2040py.utils.logging import ConsoleLogger, LogLevel
 
 from haipump_emulator.chip.pacer import PioPacer
 
@@ -33,13 +32,35 @@ class ChipFailed(RuntimeError):
     """The emulator of the chip itself has failed; the message says where. The run can't go on."""
 
 
-class Pico:
-    """`on_reset(cause)` is called after a reset of the chip, with "watchdog" or "request"; `on_lockup(address)` when
-    the CPU has run into a break point or an undefined instruction, from which only a reset gets it out."""
+class _Complaints:
+    """rp2040py's logger. Where silicon has a hard fault it only complains, so a complaint of core or bus is one."""
 
-    def __init__(self, on_reset: Callable[[str], None], on_lockup: Callable[[int], None]) -> None:
+    _FAULTS = ("RP2040", "CortexM0Core")
+
+    def __init__(self, fault: Callable[[str], None]) -> None:
+        self._fault = fault
+
+    def debug(self, component_name: str, message: str) -> None:
+        """Nothing that anybody wants to hear."""
+
+    def info(self, component_name: str, message: str) -> None:
+        """Nothing that anybody wants to hear."""
+
+    def warning(self, component_name: str, message: str) -> None:
+        if component_name in self._FAULTS:
+            self._fault(message)
+
+    def error(self, component_name: str, message: str) -> None:
+        raise ChipFailed(f"{component_name}: {message}")
+
+
+class Pico:
+    """`on_reset(cause)` is called after a reset of the chip, with "watchdog" or "request"; `on_lockup(address, why)`
+    when the CPU has run into a break point or a hard fault, from which only a reset gets it out."""
+
+    def __init__(self, on_reset: Callable[[str], None], on_lockup: Callable[[int, str], None]) -> None:
         self.mcu = RP2040()
-        self.mcu.logger = ConsoleLogger(LogLevel.ERROR)
+        self.mcu.logger = _Complaints(self._lock_up)
         self._simulator = Simulator(rp2040=self.mcu)
         self.mcu.load_bootrom(list(BOOTROM_B1))
         self.clock: Any = self._simulator.clock
@@ -50,7 +71,7 @@ class Pico:
         self._there = False
         self._alarm = self.clock.create_alarm(self._arrive)
         self.mcu.watchdog.on_watchdog_trigger = self._reset
-        self.mcu.on_break = self._break
+        self.mcu.on_break = lambda code: self._lock_up(f"break point {code}")
 
     @property
     def backlog_drops(self) -> int:
@@ -96,10 +117,11 @@ class Pico:
         self._there = True
         self._simulator.stopped = True
 
-    def _break(self, code: int) -> None:
-        self.locked_up = True
-        self._simulator.stopped = True
-        self._on_lockup(self.mcu.core.pc)
+    def _lock_up(self, why: str) -> None:
+        if not self.locked_up:
+            self.locked_up = True
+            self._simulator.stopped = True
+            self._on_lockup(self.mcu.core.pc, why)
 
     def _reset(self) -> None:
         timer = self.mcu.read_uint32(_REASON) & _REASON_TIMER
