@@ -11,7 +11,7 @@ from haipump_fw.core import options
 from haipump_fw.core.units import QUANTA_PER_NL, US_PER_S
 from haipump_fw.delivery import seconds_left
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import RESULTS, SOURCES, TELEMETRY_PERIOD_MIN_MS
+from haipump_fw.proto.messages import RESULTS, SOURCES, TASKS, TELEMETRY_PERIOD_MIN_MS
 
 _RUNNING = RESULTS.index("running")
 
@@ -36,6 +36,7 @@ class Answers:
             ("board", system.board),
             ("heap_free", system.heap_free()),
             ("reset", self.app.reset_cause),
+            ("task", TASKS[self.app.reset_task]),
         ]
 
     def read_status(self, fields):

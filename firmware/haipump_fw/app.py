@@ -35,7 +35,7 @@ from haipump_fw.delivery import (
 )
 from haipump_fw.forecast import Forecast
 from haipump_fw.panel import OperatorPanel
-from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES
+from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES, TASKS
 from haipump_fw.proto.session import Session
 from haipump_fw.selftest import digest_works, failures
 from haipump_fw.storage import Storage, window_of
@@ -53,6 +53,21 @@ WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
+
+# The running task (TASKS), as kept in a register that a reset leaves alone.
+_START = const(1)
+_HEAR = const(2)
+_INPUTS = const(3)
+_STEPS = const(4)
+_PLAN = const(5)
+_SENSORS = const(6)
+_ALARMS = const(7)
+_PANEL = const(8)
+_FLASH = const(9)
+_SPEAK = const(10)
+_TELEMETRY = const(11)
+_SLEEP = const(12)
+_ROUND = const(0x1FFC)  # bits of the tasks from _HEAR on: what has to come to its end before the watchdog is fed
 
 _COMPLETE = RESULTS.index("complete")
 _STOPPED = RESULTS.index("stopped")
@@ -105,6 +120,13 @@ class App:
         # until one of the two has been done: a jumper that was forgotten must not leave the pump open for good.
         self.recovering = self.was_serviced and bool(self.values["locked"])
         self.reset_cause = ports.system.reset_cause()
+        self.reset_task = 0  # what ran when a reset came that nobody had asked for
+        if self.reset_cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
+            self.reset_task = min(ports.system.scratch(), len(TASKS) - 1)
+        self._note_task = ports.system.scratch
+        self._note_task(_START)
+        self._task = 1 << _START
+        self._progress = 0  # tasks that have come to their end since the watchdog was fed
         self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
@@ -147,7 +169,13 @@ class App:
         if self.storage.problem:
             self.alarms.set("storage", self.clock.s)
         self.session.event(
-            "boot", [("boot", self.storage.boot), ("reset", self.reset_cause), ("state", self.machine.state)]
+            "boot",
+            [
+                ("boot", self.storage.boot),
+                ("reset", self.reset_cause),
+                ("task", TASKS[self.reset_task]),
+                ("state", self.machine.state),
+            ],
         )
         self.changed()
 
@@ -462,9 +490,50 @@ class App:
 
     def step(self):
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
+        self._enter(_HEAR)
         now = self.clock.update()
         full = self._hear()
+        self._enter(_INPUTS)
         self._look_at_inputs()
+        self._enter(_STEPS)
+        self._move(now)
+        self._enter(_PLAN)
+        if self._due.passed(self.clock):
+            self._on_due()
+        if ticks_diff(self._check_tick, now) <= 0:
+            self._enter(_SENSORS)
+            self._supervise(now)
+        self._enter(_ALARMS)
+        if self.alarms.changed:
+            self._tell_alarms()
+        self._enter(_PANEL)
+        if self.panel.waiting():
+            self.panel.signal(now)
+        self._enter(_FLASH)
+        self._store()
+        self._enter(_SPEAK)
+        if not full:
+            self.session.work()
+            self._speak()
+        self._enter(_TELEMETRY)
+        if self._telemetry_at.passed(self.clock):
+            self._telemetry_at.after(self.clock, self.telemetry_ms)
+            self.session.event("tele", self._telemetry_pairs())
+        self._leave_for_service()
+        self._enter(_SLEEP)
+        if self._progress & _ROUND == _ROUND:  # supervision too, which not every pass calls
+            self._progress = 0
+            self.ports.watchdog.feed()
+        return self._sleep_us(full)
+
+    def _enter(self, task):
+        """The task before has come to its end, this one begins."""
+        self._progress |= self._task
+        self._task = 1 << task
+        self._note_task(task)
+
+    def _move(self, now):
+        """Words for the step machine."""
         delivery = self.delivery
         if delivery.moving():
             delivery.feed()
@@ -475,31 +544,20 @@ class App:
                 self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
-        if self._due.passed(self.clock):
-            self._on_due()
-        if ticks_diff(self._check_tick, now) <= 0:
-            self._supervise(now)
-        if self.alarms.changed:
-            self._tell_alarms()
-        if self.panel.waiting():
-            self.panel.signal(now)
+
+    def _store(self):
+        """At most one flash operation, if the motion allows it."""
         self._storing = False
         if self.storage.busy:
             self._storing = self.storage.work(self.window_us())
             if self.values is not self.storage.settings.values:
                 self.refresh()  # a save that had to wait for its window
-        if not full:
-            self.session.work()
-            self._speak()
-        if self._telemetry_at.passed(self.clock):
-            self._telemetry_at.after(self.clock, self.telemetry_ms)
-            self.session.event("tele", self._telemetry_pairs())
+
+    def _leave_for_service(self):
         # a worn-out journal takes nothing any more: then there is nothing to wait for
         if self.leave_for_service and (self.storage.problem is not None or not self.storage.journal.pending):
             if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
                 self.ports.system.enter_service()
-        self.ports.watchdog.feed()
-        return self._sleep_us(full)
 
     def run(self):
         """The loop of the board; never returns."""

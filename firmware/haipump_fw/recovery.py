@@ -41,7 +41,8 @@ def restore(app):
         ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
     _restore_alarms(app)
     cause = app.reset_cause
-    storage.record("boot", storage.boot, _CAUSES.index(cause), STATES.index("self_test"), 0, 0)
+    was = STATES.index("stopped") if commit is None else commit.values["state"]
+    storage.record("boot", storage.boot, _CAUSES.index(cause), was, app.reset_task)
     app.supply_mv = app.ports.sensors.supply_mv()
     app.supervision.pressure(app.ports.sensors.pressure_raw())
     app.commit()  # before the orders are closed: from here on the range is known, whatever happens

@@ -27,6 +27,7 @@ class Info:
     board: str
     heap_free: int
     reset: str
+    task: str
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,14 @@ class FakeApp:
         return {"period_ms": self.telemetry_ms}
 
     def read_info(self, fields):
-        return {"firmware": "0.1.0", "interpreter": "cpython-3.11", "app_hash": "0", "board": "fake", "reset": "power"}
+        return {
+            "firmware": "0.1.0",
+            "interpreter": "cpython-3.11",
+            "app_hash": "0",
+            "board": "fake",
+            "reset": "power",
+            "task": "none",
+        }
 
     def read_sensors(self, fields):
         return {"pressure_pa": 4_200, "supply_mv": 12_000, "temperature_mc": 23_500, "captured": 1}
@@ -330,13 +337,13 @@ class FakePump:
             if order.result == "running":
                 order.result = "reset"
         self.boots += 1
-        self.record("boot", self.boots, 0, 0, 0, 0)
+        self.record("boot", self.boots, 0, 0, 0)
         self.booted_s = self.now_s
         self.app = FakeApp(self)
         self.session = Session(
             self.app, self.device, self.boots, self.reserved + 1, f"{self.boots:016x}", self.key, self.locked
         )
-        self.session.event("boot", [("boot", self.boots), ("reset", "power"), ("state", "stopped")])
+        self.session.event("boot", [("boot", self.boots), ("reset", "power"), ("task", "none"), ("state", "stopped")])
 
     def take(self, data: bytes) -> None:
         for at in range(0, len(data), 64):

@@ -75,7 +75,7 @@ def test_the_firmware_reads_what_the_host_writes(request_) -> None:
     got = {
         name: b2a_base64(v, newline=False).decode() if isinstance(v, bytes) else v for name, v in read.fields().items()
     }
-    assert (read.message.verb, read.id) == (verb, id)
+    assert (read.verb, read.id) == (verb, id)
     assert {name: str(value) for name, value in got.items()} == {name: str(value) for name, value in fields.items()}
     signed = key is not None and id is not None and MESSAGES[verb].kind != READ and verb != "stop"
     assert (read.mac is not None) == signed

@@ -126,7 +126,9 @@ class DirectCore:
             if self.app is None:
                 self._wait_for_boot(t_us)
             elif self._wake_us > self.now_us:
-                self._sleep(min(self._wake_us, t_us))
+                self._sleep(min(self._wake_us, t_us, max(self.now_us, self._ports.watchdog.bites_us)))
+                if self.now_us >= self._ports.watchdog.bites_us:
+                    self._reset(contract.RESET_WATCHDOG)
             else:
                 self._pass()
         self.emit()
@@ -176,9 +178,10 @@ class DirectCore:
 
     def charge(self, us: int) -> None:
         """Time passes while the CPU is busy; a CPU that is busy for too long is reset."""
+        before = self.now_us
         self.now_us += us
         if self.now_us >= self._ports.watchdog.bites_us:
-            self.now_us = self._ports.watchdog.bites_us
+            self.now_us = max(before, self._ports.watchdog.bites_us)
             raise Reset(contract.RESET_WATCHDOG)
 
     def allocate(self, count: int) -> None:

@@ -54,7 +54,12 @@ def _names(*groups):
 MESSAGES = (
     # who are you
     ("hello", READ, "", "protocol=int firmware=word device=hex boot=int next_id=int locked=int nonce=hex"),
-    ("info", READ, "", "firmware=word protocol=int interpreter=word app_hash=hex board=word heap_free=int reset=word"),
+    (
+        "info",
+        READ,
+        "",
+        "firmware=word protocol=int interpreter=word app_hash=hex board=word heap_free=int reset=word task=word",
+    ),
     # what is going on
     (
         "status",
@@ -170,7 +175,7 @@ MAC_DIGITS = const(16)
 
 # (event, fields). `#n record` is not an event: the journal is read with `log`.
 EVENTS = (
-    ("boot", "boot=int reset=word state=word"),
+    ("boot", "boot=int reset=word task=word state=word"),
     ("state", "state=word was=word why=word"),
     ("done", "order=int source=word result=word planned_nl=int stepped_nl=int confirmed_nl=int"),
     ("alarm", "alarm=word priority=word phase=word"),
@@ -211,13 +216,30 @@ ERRORS = (
     ("key", "a key can be set only with the service jumper closed at power-up"),
 )
 
+# What the firmware is busy with: its number survives a reset by the watchdog and tells where it hung.
+TASKS = (
+    "none",
+    "start",
+    "hear",
+    "inputs",
+    "steps",
+    "plan",
+    "sensors",
+    "alarms",
+    "panel",
+    "flash",
+    "speak",
+    "telemetry",
+    "sleep",
+)
+
 # Journal records: (kind, name, struct format of the 36-byte payload's start, field names). Unused bytes are 0.
-# `source` and `state` are numbers: indices into SOURCES and core.states.STATES; `alarm` is the row in
-# core.alarms.ALARMS.
+# `source`, `task`, `state` and `was` are numbers: indices into SOURCES, TASKS and core.states.STATES; `alarm` is the
+# row in core.alarms.ALARMS.
 SOURCES = ("none", "basal", "kvo", "programme", "bolus", "extended", "prime", "withdraw", "jog", "home", "takeup")
 RESULTS = ("running", "complete", "stopped", "replaced", "alarm", "reset")
 RECORDS = (
-    (1, "boot", "<IBBHI", "boot reset state hot task"),
+    (1, "boot", "<IBBB", "boot reset was task"),
     (2, "ids", "<I", "reserved"),
     (3, "intent", "<IBQIIQ", "order source volume_nl duration_s flags rate_nl_per_day"),
     (4, "result", "<IBBQQQi", "order source result planned_nl commanded_nl stepped_nl unseen_nl"),
@@ -231,6 +253,5 @@ RECORDS = (
     (7, "settings", "<II", "generation changed"),
     (8, "syringe", "<IQIIQQ", "reservoir_nl step_fl bore_um syringe_nl life_commanded_nl life_confirmed_nl"),
     (9, "state", "<BBB", "state was why"),
-    (10, "reset", "<BI", "reason detail"),
     (11, "carry", "<qIIIiHi", "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl"),
 )

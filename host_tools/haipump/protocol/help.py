@@ -172,6 +172,7 @@ FIELDS: Mapping[str, str] = {
     "reservoir_low_nl": "volume at which the pump warns",
     "reservoir_nl": "volume in the syringe",
     "reset": "cause of the last reset",
+    "task": "what the firmware was busy with when an unexpected reset came",
     "result": "how it ended, or running",
     "seconds": "how long",
     "seq": "number of the record",

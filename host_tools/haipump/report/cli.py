@@ -251,6 +251,11 @@ def _order_source(number: int) -> str:
     return texts.SOURCES.get(name, name)
 
 
+def _boot_words(values: Mapping[str, int]) -> str:
+    text = f"start {values['boot']}, cause: {source.word(source.CAUSES, values['reset'])}"
+    return text + f", busy with: {source.word(source.TASKS, values['task'])}" if values["task"] else text
+
+
 def _intent_words(values: Mapping[str, int]) -> str:
     parts = [f"order {values['order']}: {_order_source(values['source'])}"]
     if values["rate_nl_per_day"]:
@@ -288,7 +293,7 @@ _WORDS = {
         f"for a restart: {format_volume(values['primed_nl'])} primed, {format_volume(values['withdrawn_nl'])} "
         f"withdrawn, {values['orders']} orders"
     ),
-    "boot": lambda values: f"start {values['boot']}, cause: {source.word(source.CAUSES, values['reset'])}",
+    "boot": _boot_words,
     "ids": lambda values: f"ids up to {values['reserved']} are reserved",
     "intent": _intent_words,
     "result": _result_words,

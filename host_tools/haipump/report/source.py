@@ -27,7 +27,7 @@ ALARM_NAMES = (
     "paused_too_long", "syringe_released", "driver_error", "motor_stall", "step_count", "storage", "unexpected_reset",
     "power_lost", "steps_late", "pressure_sensor",
 )  # fmt: skip
-SOURCES, RESULTS = messages.SOURCES, messages.RESULTS
+SOURCES, RESULTS, TASKS = messages.SOURCES, messages.RESULTS, messages.TASKS
 PHASES = ("clear", "active", "acknowledged", "latched")
 CAUSES = ("power", "watchdog", "request", "fault")
 RUNNING = ("infusing", "bolus", "kvo", "priming", "withdrawing", "moving")

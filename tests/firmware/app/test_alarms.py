@@ -395,8 +395,8 @@ def test_steps_late():
     of.order("prepare_bolus volume_nl=500000")
     of.run(5)
     assert of.state() == "bolus"
-    feed, hang = of.app.ports.watchdog.feed, [2_000_000]
-    of.app.ports.watchdog.feed = lambda: (feed(), of.core.charge(hang.pop() if hang else 0))
+    hang = [2_000_000]
+    of.app._telemetry_at.passed = lambda clock: of.core.charge(hang.pop() if hang else 0)
     of.run_to_alarm("steps_late", 5)
     expect_stopped(of, "steps_late", of.steps)
     expect_latched(of, "steps_late")

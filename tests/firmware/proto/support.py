@@ -89,6 +89,7 @@ _WIDEST: dict[str, Any] = {
     "interpreter": "micropython-1.25.0",
     "board": "rpi_pico",
     "reset": "watchdog",
+    "task": "telemetry",
     "button": "silence",
     "name": "syringe_max_nl_per_day",
     "app_hash": "0" * 64,

@@ -51,7 +51,7 @@ def life(records: int) -> Life:
     history: dict[int, bytes] = {}
     order = 0
     if records:
-        put(journal, "boot", 1, 0, 0, 0, 0)
+        put(journal, "boot", 1, 0, 0, 0)
         put(journal, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4)
         put(journal, "ids", 1000)
     while journal.last_seq < records:
@@ -77,7 +77,7 @@ def next_boot(flash: RamFlash, told: list[int], orders: int = 3) -> None:
         return done
 
     journal.flush = telling
-    put(journal, "boot", 2, 0, 0, 0, 0, boot=2)
+    put(journal, "boot", 2, 0, 0, 0, boot=2)
     for order in range(1000, 1000 + orders):
         an_order(journal, 2, order)
 
@@ -158,7 +158,7 @@ def test_a_storm_of_cuts_at_the_first_write_costs_no_records_and_little_wear():
         flash.cut_after(1, next(modes))
         journal = opened(flash)
         with pytest.raises(PowerCut):
-            journal.append("boot", 2, 0, 2, 0, 0, 0, 0)
+            journal.append("boot", 2, 0, 2, 0, 0, 0)
             while not journal.flush(PAGE_US):
                 journal.erase_ahead(ERASE_US)
         flash.power_on()

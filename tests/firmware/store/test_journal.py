@@ -75,7 +75,7 @@ def test_the_queue_is_bounded_and_says_so():
 
 def test_room_is_what_can_be_appended():
     new = opened(small_flash())
-    put(new, "boot", 1, 0, 0, 0, 0)
+    put(new, "boot", 1, 0, 0, 0)
     put(new, "ids", 1)
     put(new, "intent", 1, 4, 1, 1, 0, 0)
     for number in range(400):
@@ -91,7 +91,7 @@ def test_room_is_what_can_be_appended():
 def test_what_restates_never_overruns_the_queue():
     for before in range(40, 80):
         new = opened(small_flash())
-        put(new, "boot", 1, 0, 0, 0, 0)
+        put(new, "boot", 1, 0, 0, 0)
         put(new, "ids", 1)
         put(new, "intent", 1, 4, 1, 1, 0, 0)
         for _ in range(before):
@@ -118,7 +118,7 @@ def test_continues_where_it_ended():
         again = opened(flash)
         assert again.damaged == 0
         assert everything(again) == written[again.first_seq - 1 :] if written else True
-        put(again, "boot", boot, 0, 0, 0, 0, boot=boot)
+        put(again, "boot", boot, 0, 0, 0, boot=boot)
         fill(again, boot % 23)
         all_now = everything(again)
         written = written[: again.first_seq - 1] + all_now
@@ -223,7 +223,7 @@ def test_flush_allocates_next_to_nothing():
 def test_recovers_the_latest_of_each_and_open_intents():
     flash = small_flash()
     new = opened(flash)
-    put(new, "boot", 5, 1, 2, 3, 4, boot=5, uptime_s=0)
+    put(new, "boot", 5, 1, 2, 3, boot=5, uptime_s=0)
     put(new, "ids", 4000, boot=5, uptime_s=1)
     put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4, boot=5, uptime_s=2)
     put(new, "intent", 11, 1, 0, 0, 0, 1_300_000, boot=5, uptime_s=3)
@@ -235,7 +235,7 @@ def test_recovers_the_latest_of_each_and_open_intents():
     put(new, "result", 99, 4, 1, 1, 1, 1, 0)
     put(new, "commit", 2, 1, 5, 6, 0, 0, 0, 0, 0, boot=5, uptime_s=9)
     for known in (new.recover(), opened(flash).recover()):
-        assert known["boot"].values == {"boot": 5, "reset": 1, "state": 2, "hot": 3, "task": 4}
+        assert known["boot"].values == {"boot": 5, "reset": 1, "was": 2, "task": 3}
         assert known["ids"].values == {"reserved": 4000}
         assert known["syringe"].values["step_fl"] == 231_144_000
         assert known["carry"].values == {
@@ -257,7 +257,7 @@ def test_recovers_the_latest_of_each_and_open_intents():
 def test_what_a_restart_needs_is_restated_for_years():
     flash = small_flash()
     new = opened(flash)
-    put(new, "boot", 5, 1, 2, 3, 4, boot=5, uptime_s=17)
+    put(new, "boot", 5, 1, 2, 3, boot=5, uptime_s=17)
     put(new, "ids", 4000)
     put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4)
     put(new, "carry", 1, 2, 3, 4, 6, 7, 8)
@@ -282,7 +282,7 @@ def test_what_a_restart_needs_is_restated_for_years():
 
 def test_no_latest_statement_is_older_than_promised():
     new = opened(small_flash())
-    put(new, "boot", 5, 1, 2, 3, 4)
+    put(new, "boot", 5, 1, 2, 3)
     for order in range(1, journal.OPEN_MAX + 1):
         put(new, "intent", order, 1, 0, 0, 0, order)
     for kind, values in (
@@ -516,7 +516,7 @@ def half_a_year() -> RamFlash:
     for day in range(DAYS_PLAYED):
         if day % 7 == 0:
             new = opened(flash, flashmap.JOURNAL_FIRST, flashmap.JOURNAL_SECTORS)
-            put(new, "boot", day, 0, 0, 0, 0)
+            put(new, "boot", day, 0, 0, 0)
             put(new, "syringe", 1, 1, 1, 1, 1, 1)
         a_day(new, day)
     assert new.last_seq > DAYS_PLAYED * 400 and new.last_seq - new.first_seq > 40 * 64

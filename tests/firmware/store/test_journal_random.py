@@ -19,7 +19,7 @@ from .support import ERASE_US, INTENT, PAGE_US, crc_fits, everything, known_of, 
 
 PACKING = {row[1]: (row[0], row[2]) for row in RECORDS}
 EXAMPLES = {
-    "boot": (1, 2, 3, 4, 5),
+    "boot": (1, 2, 3, 4),
     "ids": (64,),
     "result": (1, 4, 1, 2, 3, 4, -5),
     "commit": (2, 1, 5, 6, -7, 8, 9, 10, 11),

@@ -99,7 +99,7 @@ def test_the_largest_numbers_are_kept(tmp_path) -> None:
 
 def test_restated_and_unknown_records_are_told_apart() -> None:
     raw = bytearray(device.SIZE)
-    device.fill(memoryview(raw), "boot", 1, 5, [1, 0, 0, 0, 0])
+    device.fill(memoryview(raw), "boot", 1, 5, [1, 0, 0, 0])
     raw[1] |= device.RESTATED
     device.seal(memoryview(raw), 9, bytearray(device.CHAIN_START))
     assert decode(bytes(raw)).restated and decode(bytes(raw)).name == "boot"

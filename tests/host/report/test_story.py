@@ -16,7 +16,7 @@ from haipump.report.figures import Data, boluses, mean_flow, planned_flow
 from haipump.report.orders import Order, even_curve, programme_curve, rate_curve
 from haipump.report.source import read
 from haipump.report.story import tell
-from haipump_fw import app as firmware
+from haipump_fw import recovery as firmware
 from haipump_fw.core import alarms, ledger, states
 from haipump_fw.store import records as device
 from tests.host.report.runs import NOTED
