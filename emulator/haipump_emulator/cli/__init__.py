@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from haipump_emulator.cli import ctl, run
+from haipump_emulator.cli import ctl, image, run
 from haipump_emulator.scenario import cli as scenario_cli
 from haipump_emulator.trace import cli as trace_cli
 
@@ -36,6 +36,7 @@ def _options(
 
 run.register(app)
 ctl.register(app)
+image.register(app)
 scenario_cli.register(app)
 trace_cli.register(app)
 
