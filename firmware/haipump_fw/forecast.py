@@ -3,19 +3,27 @@
 Owns: the look ahead over all that is ordered. Must not: change an order.
 """
 
+from haipump_fw.const import const
 from haipump_fw.core import profiles
 from haipump_fw.core.units import US_PER_S
 from haipump_fw.delivery import KVO, end_rate
 
+_HORIZON_S = const(1 << 29)  # 17 years: later is never
+_LEAPS_MAX = const(8)
+
 
 def _planned(plans, t_us):
-    """Quanta that `plans` plan up to t_us: each is (profiles, elapsed us, moment at which it goes on from there)."""
-    total = 0
-    for group, elapsed_us, from_us in plans:
-        if t_us > from_us:
+    """Quanta that `plans` plan up to t_us, and how many they plan per second then. Each plan is (profiles, elapsed us,
+    moment at which it goes on from there, quanta planned before that)."""
+    total = per_s = 0
+    for group, elapsed_us, from_us, before_q in plans:
+        if t_us >= from_us:
             for profile in group:
-                total += profiles.planned(profile, elapsed_us + t_us - from_us) - profiles.planned(profile, elapsed_us)
-    return total
+                whole, num, den, run, _ = profile.at(elapsed_us + t_us - from_us)
+                total += whole + num * run // den
+                per_s += num * US_PER_S // den
+            total -= before_q
+    return total, per_s
 
 
 class Forecast:
@@ -45,19 +53,26 @@ class Forecast:
         """
         left_q = (self._app.reservoir_nl() - self._app.values["reservoir_empty_nl"]) * profiles.QUANTA_PER_NL
         plans = self._plans(now_us, basal, bolus, extended)
-        low, high = 0, 1 << 29  # seconds: 17 years
-        if _planned(plans, now_us + high * US_PER_S) < left_q:
+        if _planned(plans, now_us + _HORIZON_S * US_PER_S)[0] < left_q:
             return -1
+        low, high = 0, _HORIZON_S  # seconds: too early, and late enough
+        at = leaps = 0
         while low < high:
-            middle = (low + high) // 2
-            if _planned(plans, now_us + middle * US_PER_S) < left_q:
-                low = middle + 1
+            total, per_s = _planned(plans, now_us + at * US_PER_S)
+            if total < left_q:
+                low = at + 1
             else:
-                high = middle
+                high = at
+            # Leap to where the flow of that moment leads: mostly that is it. Where flows change too often, halve.
+            leaps += 1
+            if per_s and (leaps < _LEAPS_MAX or leaps % 2):
+                at = max(low, min(at - (total - left_q) // per_s, high - 1))
+            else:
+                at = (low + high) // 2
         return now_us // US_PER_S + low
 
     def _plans(self, now_us, basal, bolus, extended):
-        """What will flow from now on, as `_planned` wants it: (profiles, elapsed us, uptime of that)."""
+        """What will flow from now on, as `_planned` wants it."""
         delivery = self._app.delivery
         plans = []
         if basal is not None:
@@ -86,7 +101,10 @@ class Forecast:
             plans.append((waiting.profiles, waiting.elapsed_us(now_us), free_us))
         if extended is not None and free_us >= 0:
             plans.append(((extended,), 0, free_us))
-        return plans
+        return [
+            (group, elapsed_us, from_us, sum([profiles.planned(profile, elapsed_us) for profile in group]))
+            for group, elapsed_us, from_us in plans
+        ]
 
     def kvo_after(self, at_end, rate):
         """Rate in nL/day that follows an order which ends at `rate`, 0 for none."""
