@@ -15,7 +15,7 @@ from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import profiles
 from haipump_fw.core.machine import NotAllowed
-from haipump_fw.core.units import QUANTA_PER_NL, STEP_PERIOD_MAX_US, US_PER_S, div_up
+from haipump_fw.core.units import QUANTA_PER_NL, STEP_PERIOD_MAX_US, US_PER_S, div_near, div_up
 from haipump_fw.delivery import (
     BASAL,
     BOLUS,
@@ -158,6 +158,14 @@ class Commands:
         if total > highest:
             raise Refused("limit", [("limit", "motor"), ("value", total), ("maximum", highest)])
 
+    def _basal_rate(self, now_us):
+        """Rate in nL/day of what runs in the basal place, 0 for nothing. The boluses of a programme are none of it."""
+        basal = self.app.delivery.basal
+        if basal is None or basal.held_us >= 0:
+            return 0
+        _, num, den, _, _ = basal.profiles[0].at(basal.elapsed_us(now_us))
+        return div_near(num, den)
+
     def _check_jump(self, new, old, fields):
         if old and not fields.get("override") and (new >= JUMP * old or new * JUMP <= old):
             raise Refused("override", [("value", new), ("before", old)])
@@ -219,14 +227,14 @@ class Commands:
         self._check_rate(rate)
         now_us = app.now_us()
         basal = delivery.basal
-        running = basal.rate_nl_per_day(now_us) if basal is not None and basal.source != KVO else 0
-        self._check_jump(rate, running, fields)
+        present = self._basal_rate(now_us)
+        if basal is not None and basal.source != KVO:
+            self._check_jump(rate, present, fields)
         self._check_speed(rate, (delivery.bolus, delivery.extended))
         if vtbi_nl:
             self._check_reservoir(vtbi_nl)
             self._check_kvo(at_end, rate)
         limits = delivery.limits
-        present = 0 if basal is None else basal.rate_nl_per_day(now_us)
         speed = 0 if basal is None else delivery.speed_of(basal, now_us)
         if ramp_s and vtbi_nl:
             raise Refused("field", [("field", "ramp_s"), ("what", "not_with_vtbi")])
@@ -269,11 +277,11 @@ class Commands:
         basal = app.delivery.basal
         rate = app.values["kvo_nl_per_day"]
         now_us = app.now_us()
-        running = 0 if basal is None else basal.rate_nl_per_day(now_us)
+        running = self._basal_rate(now_us)
         if running:
             rate = min(rate, running)
         self._check_rate(rate)
-        speed = app.delivery.speed_of(basal, now_us) if running else 0
+        speed = 0 if basal is None else app.delivery.speed_of(basal, now_us)
         profile = profiles.rate(rate, app.delivery.limits, speed)
 
         def execute(number):
@@ -346,13 +354,15 @@ class Commands:
         self._ready("start_rate")
         plan = programme.parse(blob)
         rates, boluses, top = self._programme_items(plan)
-        basal = self.app.delivery.basal
-        present = 0 if basal is None else basal.rate_nl_per_day(self.app.now_us())
+        present = self._basal_rate(self.app.now_us())
         self._check_gentle(max(top, present))
         self._check_speed(top, (self.app.delivery.bolus, self.app.delivery.extended))
         for _, value, _ in rates:
             if value:
                 self._check_jump(value, present, fields)
+        for _, volume_q, _ in boluses:
+            volume_nl = volume_q // QUANTA_PER_NL
+            self._check_jump(volume_nl, min(self._last_bolus_nl, volume_nl), fields)
         flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.app.delivery.limits.step_q)
         pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
         volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL

@@ -60,6 +60,11 @@ class Configuration:
     def prepare_limits(self, fields):
         app = self.app
         self._check_sensor(fields)
+        low_nl, empty_nl = (fields.get(name, app.values[name]) for name in ("reservoir_low_nl", "reservoir_empty_nl"))
+        if 0 < low_nl < empty_nl:  # the pump would stop before it has warned; 0 asks for no warning
+            if "reservoir_low_nl" in fields:
+                raise Refused("range", [("field", "reservoir_low_nl"), ("minimum", empty_nl)])
+            raise Refused("range", [("field", "reservoir_empty_nl"), ("maximum", low_nl)])
         flow = app.delivery.flow_nl_per_day(app.now_us())
         if fields.get("max_rate_nl_per_day", flow) < flow:
             raise Refused("range", [("field", "max_rate_nl_per_day"), ("minimum", flow), ("what", "running")])

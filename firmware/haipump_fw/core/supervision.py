@@ -120,8 +120,14 @@ class Supervision:
         return missing > self._stall_steps or missing < -self._stall_steps
 
     def missing(self, expected):
-        """Steps that the shaft has not shown since the reference, noise included; 0 without a reference."""
-        return expected - self._expected_from - self.confirmed_steps if self._shaft_known else 0
+        """Steps lost since the reference; 0 without one. A rotor that slips falls back by whole electrical cycles, four
+        full steps each. What is less is lag, noise, or a rotor that fell into the nearest detent when the motor went
+        off, and comes back when it goes on: nothing of that is lost."""
+        if not self._shaft_known:
+            return 0
+        missing = expected - self._expected_from - self.confirmed_steps
+        cycle = self._stall_steps
+        return (2 * missing + cycle) // (2 * cycle) * cycle
 
     def forget_shaft(self):
         """The motor is off: the shaft may be anywhere."""

@@ -7,6 +7,7 @@ import pytest
 from haipump_fw.core.alarms import STOP
 from tests.firmware.app.bench import SECOND, STEP_FL, Pump, frame, pump
 from tests.firmware.app.test_orders import PLAN, programme
+from tests.firmware.app.test_orders import PLAN, programme
 
 RATE = "prepare_rate rate_nl_per_day=%d"
 # 2000 steps/s and a step in 500 s with this calibration
@@ -428,3 +429,38 @@ def test_the_log_ends_at_a_record_that_cannot_be_read():
     journal.read = lambda seq: None if seq == last else read(seq)
     assert of.ask(f"log seq={last - 1} count=2")["count"] == 1
     assert of.ask(f"log seq={last}")["count"] == 0
+
+
+def test_a_programmes_bolus_does_not_widen_the_guard_against_slips():
+    """While the bolus of a programme runs, the flow is 200 times the rate: that is not what an order is compared with."""
+    of = pump()
+    plan = PLAN % (86_400, 14, "stop", "0 rate 1300000\n0 bolus 100000 60")
+    of.order(programme(of, plan))
+    of.run(20)
+    assert of.status()["flow_nl_per_day"] > 100_000_000
+    refused = of.no("prepare_rate rate_nl_per_day=250000000")
+    assert (refused["code"], refused["before"]) == ("override", 1_300_000)
+    again = of.act(programme(of, plan))
+    assert again["volume_nl"] == 14 * 1_400_000
+    assert of.act("prepare_rate rate_nl_per_day=2000000 ramp_s=60")["from_nl_per_day"] == 1_300_000
+    assert of.act("prepare_kvo")["rate_nl_per_day"] == min(1_300_000, of.core.app.values["kvo_nl_per_day"])
+
+
+def test_a_programmes_bolus_is_compared_with_the_last_one():
+    of = pump()
+    of.order("prepare_bolus volume_nl=1000")
+    of.run(20)
+    plan = programme(of, PLAN % (3_600, 2, "stop", "0 bolus 20000 60"))
+    assert of.no(plan)["code"] == "override"
+    of.act(plan + " override=1")
+
+
+def test_the_pump_warns_before_it_stops_as_empty():
+    of = pump()
+    for text, bound in (
+        ("reservoir_empty_nl=2000001", {"field": "reservoir_empty_nl", "maximum": 2_000_000}),
+        ("reservoir_low_nl=499999", {"field": "reservoir_low_nl", "minimum": 500_000}),
+    ):
+        refused = of.no("prepare_limits " + text)
+        assert refused == refused | {"code": "range"} | bound
+    of.order("prepare_limits reservoir_low_nl=0 reservoir_empty_nl=3000000")  # no warning is wanted

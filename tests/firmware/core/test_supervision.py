@@ -61,7 +61,11 @@ def test_the_shaft_is_followed_over_turns_both_ways(steps_per_turn):
         true = (at - start) * steps_per_turn / 65_536
         assert not watch.shaft(at % 65_536, 1_000 + round(true))
         assert abs(watch.confirmed_steps - true) <= steps_per_turn / 4_096 + 1
-        assert abs(watch.missing(1_000 + round(true))) <= steps_per_turn / 4_096 + 2
+        assert watch.missing(1_000 + round(true)) == 0
+        for lost in (-2, 1, 3):  # electrical cycles
+            cycle = steps_per_turn * 4 // 200
+            assert watch.missing(1_000 + round(true) + lost * cycle + cycle // 4 - 1) == lost * cycle
+            assert watch.missing(1_000 + round(true) + lost * cycle - cycle // 4 + 1) == lost * cycle
 
 
 @pytest.mark.parametrize("sign", [1, -1])
