@@ -2,8 +2,8 @@
 
 Owns: the decoding of the panel's pins. Must not: know what a colour or a tone means.
 
-LEDs are read from their pads; those that change within 1 ms are told as one change, as a person sees them. The piezo is
-heard while its pad is driven by a PWM slice that runs with an output that moves; the slice's registers give the pitch.
+LEDs are read from their pads. What changes within 1 ms is told as one change, as a person notices it. The piezo is heard
+while its pad is driven by a PWM slice that runs with an output that moves; the slice's registers give the pitch.
 
 `PwmWindow` takes the place of the PWM block on the bus: a slice that nobody but a piezo listens to is kept from
 running, because each turn of its counter would end a nap of the chip. A slice with its wrap interrupt on, or with a
@@ -24,7 +24,8 @@ _CSR, _DIV, _CTR, _CC, _TOP = 0x00, 0x04, 0x08, 0x0C, 0x10
 _EN, _INTE = 0xA0, 0xA8
 _CSR_EN, _CSR_PHASE_CORRECT, _CSR_MODE = 1, 2, 0x30
 _FUNCTION_PWM = 4
-_SETTLE_TICKS = 16_000_000  # 1 ms: what changes within that looks simultaneous
+_SETTLE_TICKS = 16_000_000  # 1 ms: what changes within that looks and sounds simultaneous
+_AGAIN_TICKS = 800_000_000  # 50 ms between two looks at the piezo's pin while it sounds
 
 
 class Leds:
@@ -146,17 +147,30 @@ class Piezo:
     def attach(self, mcu: Any) -> None:
         """Solder it to a chip that was just powered."""
         self._pin = mcu.gpio[self._gpio]
-        self._pwm = PwmWindow(mcu, self._listen)
-        self._pin.add_listener(lambda value, last: self._listen())
+        self._pwm = PwmWindow(mcu, self._moved)
+        self._alarm = mcu.clock.create_alarm(self._listen)
+        self._waiting = False
+        self._pin.add_listener(lambda value, last: self._moved())
 
     def released(self) -> None:
         """Nobody drives the pad: silent at once."""
         self._pwm.after_reset()
+        self._alarm.cancel()
+        self._waiting = False
         self._tell(0)
 
+    def _moved(self) -> None:
+        """The pitch is set in several registers: what lies between is over too soon to be heard."""
+        if not self._waiting:
+            self._waiting = True
+            self._alarm.schedule_ticks(_SETTLE_TICKS)
+
     def _listen(self) -> None:
+        self._waiting = False
         driven = int(self._pin.value) < 2 and self._pin.function_select == _FUNCTION_PWM
         self._tell(round(self._pwm.frequency(self._gpio)) if driven else 0)
+        if self._told:  # a pin that is given to somebody else makes no edge to listen for
+            self._alarm.schedule_ticks(_AGAIN_TICKS)
 
     def _tell(self, frequency_hz: int) -> None:
         if frequency_hz != self._told:
