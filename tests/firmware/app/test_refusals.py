@@ -7,7 +7,6 @@ import pytest
 from haipump_fw.core.alarms import STOP
 from tests.firmware.app.bench import SECOND, STEP_FL, Pump, frame, pump
 from tests.firmware.app.test_orders import PLAN, programme
-from tests.firmware.app.test_orders import PLAN, programme
 
 RATE = "prepare_rate rate_nl_per_day=%d"
 # 2000 steps/s and a step in 500 s with this calibration
@@ -432,7 +431,7 @@ def test_the_log_ends_at_a_record_that_cannot_be_read():
 
 
 def test_a_programmes_bolus_does_not_widen_the_guard_against_slips():
-    """While the bolus of a programme runs, the flow is 200 times the rate: that is not what an order is compared with."""
+    """While it runs, the flow is 200 times the rate: that is not what an order is compared with."""
     of = pump()
     plan = PLAN % (86_400, 14, "stop", "0 rate 1300000\n0 bolus 100000 60")
     of.order(programme(of, plan))

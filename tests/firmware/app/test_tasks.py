@@ -25,7 +25,7 @@ CALLS = {  # a call of each task that hangs
 def test_the_numbers_are_those_of_the_table():
     for number, name in enumerate(TASKS[1:], 1):
         assert getattr(firmware, "_" + name.upper()) == number
-    assert firmware._ROUND == sum(1 << number for number in range(2, len(TASKS)))
+    assert sum(1 << number for number in range(2, len(TASKS))) == firmware._ROUND
 
 
 def running() -> Pump:
