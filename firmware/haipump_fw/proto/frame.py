@@ -80,25 +80,23 @@ def _spec_of(specs, start):
     all of them ready took 10 kB."""
     for text in specs:
         if text.startswith(start):
-            return _spec(text.decode())
+            return _spec(text)
     return None
 
 
 def _spec(text):
     """`name=type` or `name=type?` as (name, type, low, high, choices)."""
-    name, kind = text.rstrip("?").split("=")
-    if kind[:5] == "word:":
-        return name, _WORD, 1, int(kind[5:]), None
-    if kind[:4] == "hex:":
-        return name, _HEX, 1, int(kind[4:]), None
-    if kind[:4] == "b64:":
-        return name, _BASE64, 1, int(kind[4:]), None
-    if ".." in kind:
-        low, high = kind.split("..")
+    name, kind = text.rstrip(b"?").split(b"=")
+    name = name.decode()
+    for start, form in ((b"word:", _WORD), (b"hex:", _HEX), (b"b64:", _BASE64)):
+        if kind.startswith(start):
+            return name, form, 1, int(kind[len(start) :]), None
+    if b".." in kind:
+        low, high = kind.split(b"..")
         return name, _NUMBER, int(low), int(high), None
     choices = {}
-    for word in kind.split("|"):
-        choices[word.encode()] = int(word) if word.isdigit() else word
+    for word in kind.split(b"|"):
+        choices[word] = int(word) if only(word, _DIGITS) else word.decode()
     return name, _CHOICE, 0, 0, choices
 
 
@@ -239,15 +237,23 @@ def checksum(data):
 
 def pairs_text(pairs):
     """` name=value` for each pair. Values are int, str (a space becomes `_`) or bytes (written as base64)."""
-    text = ""
+    return _text("", pairs)
+
+
+def _text(head, pairs):
+    """`head` and the pairs behind it, put together in one go: the device looks for each string that it makes among all
+    names it knows, which takes 0.1 ms."""
+    parts = []
     for name, value in pairs:
+        parts.append(name)
         if isinstance(value, int):
-            text += " %s=%d" % (name, value)
-        elif isinstance(value, str):
-            text += " %s=%s" % (name, value.replace(" ", "_"))
-        else:
-            text += " %s=%s" % (name, binascii.b2a_base64(value).strip().decode())
-    return text
+            value = int(value)
+        elif not isinstance(value, str):
+            value = binascii.b2a_base64(value).strip().decode()
+        elif " " in value:
+            value = value.replace(" ", "_")
+        parts.append(value)
+    return (head + " %s=%s" * len(pairs)) % tuple(parts)
 
 
 def finish(text):
@@ -255,25 +261,22 @@ def finish(text):
     if len(text) > LINE_MAX - _TAIL:
         text = text[: text.rfind(" ", 0, LINE_MAX - _TAIL - len(_CUT) + 1)] + _CUT
     data = text.encode()
-    return data + b" *" + checksum(data) + b"\n"
+    return b"".join((data, b" *", checksum(data), b"\n"))
 
 
 def answer(identity, pairs):
     """`@id ok ...`; without `@id` when the request had none."""
-    return finish(_head(identity) + "ok" + pairs_text(pairs))
+    return finish(_text("ok" if identity is None else "@%d ok" % identity, pairs))
 
 
 def error(identity, code, state, pairs=()):
     """`@id err code=... what=... state=... ...`; `what` only when it is among the pairs."""
     what = [pair for pair in pairs if pair[0] == "what"]
     rest = [pair for pair in pairs if pair[0] != "what"]
-    return finish(_head(identity) + "err" + pairs_text([("code", code)] + what + [("state", state)] + rest))
+    head = "err" if identity is None else "@%d err" % identity
+    return finish(_text(head, [("code", code)] + what + [("state", state)] + rest))
 
 
 def event(count, name, pairs):
     """`#count name ...`"""
-    return finish("#%d %s" % (count, name) + pairs_text(pairs))
-
-
-def _head(identity):
-    return "" if identity is None else "@%d " % identity
+    return finish(_text("#%d %s" % (count, name), pairs))
