@@ -23,6 +23,8 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")
 
+pytest_plugins = ["tests.image"]
+
 
 def pytest_addoption(parser):
     group = parser.getgroup("haipump")

@@ -137,6 +137,16 @@ def get(path: Path | None, tell: Callable[[str], None]) -> Image:
             tell(f"cache: {error}; it will be replaced")
     else:
         tell(f"cache: nothing at {kept}")
+    try:
+        return _fetch(kept, tell)
+    except OSError as error:
+        place = error.filename or kept
+        raise ImageError(
+            f"can't write {place} ({error.strerror}): set XDG_CACHE_HOME, or TMPDIR, to a folder with room"
+        ) from None
+
+
+def _fetch(kept: Path, tell: Callable[[str], None]) -> Image:
     reasons = []
     for source, place in (("official", _official), ("debian", _debian)):
         try:
@@ -171,12 +181,11 @@ def _debian(tell: Callable[[str], None]) -> Iterator[Path]:
 
 
 def _keep(fresh: Path, kept: Path) -> None:
-    """Into the cache, whole or not at all. Raises ImageError."""
+    """Into the cache, whole or not at all. Raises OSError."""
+    kept.parent.mkdir(parents=True, exist_ok=True)
     beside = kept.with_name(f"{kept.name}.{os.getpid()}")
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(fresh, beside)
         os.replace(beside, kept)
-    except OSError as error:
+    finally:
         beside.unlink(missing_ok=True)
-        raise ImageError(f"can't keep the image in {kept.parent} ({error.strerror}): set XDG_CACHE_HOME") from None
