@@ -251,7 +251,7 @@ def test_a_lost_answer_is_told(line, pump) -> None:
 
 
 def test_pause_resume_cancel_start_stop(line, pump) -> None:
-    assert "no rate to start again" in run("start --yes", code=2)
+    assert "have no rate to start again" in " ".join(run("start --yes", code=2).split())
     run("rate 1.3mL/day -y")
     assert "paused" in run("pause")
     assert "infusing" in run("start")
@@ -262,7 +262,24 @@ def test_pause_resume_cancel_start_stop(line, pump) -> None:
     assert pump.orders_executed().count("prepare_rate") == 2
     run("rate 2mL/day --vtbi 1mL -y")
     run("stop")
-    assert "1.3 mL/day" in run("start -y"), "a rate with an end is not started again"
+    text = " ".join(run("start -y", code=2).split())
+    assert "was a rate of 2 mL/day until 1 mL" in text and "`haipump rate 2mL/day --vtbi 1mL`" in text
+    assert pump.orders_executed().count("prepare_rate") == 3, "an older rate is not dug out"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda pump, id: pump.record("result", id, 1, 2, 0, 0, 0, 0), "ended before it delivered anything"),
+        (lambda pump, id: pump.journal.append(b""), "is damaged"),
+    ],
+)
+def test_start_does_not_guess(line, pump, spoil, what: str) -> None:
+    run("rate 20mL/day -y")
+    spoil(pump, max(pump.orders))
+    text = " ".join(run("start -y", code=2).split())
+    assert what in text and "nothing was started" in text and "haipump rate" in text
+    assert pump.orders_executed().count("prepare_rate") == 1
 
 
 def test_programmes(line, pump, tmp_path) -> None:

@@ -10,7 +10,7 @@ import haipump
 from haipump import programme
 from haipump.answers import RawRecord
 from haipump.cli.delivery import last_rate
-from haipump.errors import NotExecuted, OrderInterrupted, Refused
+from haipump.errors import NotExecuted, OrderInterrupted, Refused, UsageError
 from haipump.protocol.schema import MESSAGES
 from haipump.records import decode
 from haipump.transport import Disconnected
@@ -134,14 +134,60 @@ def test_limits_settings_and_calibration_are_changed_and_read_back(loaded) -> No
     assert loaded.calibration().backlash_steps == 10
 
 
-def test_the_journal_tells_orders_and_the_last_rate(loaded) -> None:
+def test_the_journal_tells_orders_and_the_last_rate(loaded, line) -> None:
     order = loaded.rate("1.3 mL/day")
+    line.sleep(60)
     loaded.stop()
     records = [decode(record.data) for record in loaded.journal()]
     assert [record.seq for record in records] == list(range(records[0].seq, records[0].seq + len(records)))
     assert any(record.name == "intent" and record.fields["order"] == order.id for record in records)
-    assert last_rate(loaded) == 1_300_000
+    assert last_rate(loaded, "stopped") == 1_300_000
     assert all(isinstance(record, RawRecord) for record in loaded.journal())
+
+
+def begin_rate(client) -> None:
+    client.rate("1 mL/day", vtbi="1 mL", override=True)
+
+
+def begin_programme(client) -> None:
+    client.programme(programme.daily("1.3 mL/day", 14, "0.1 mL"), override=True)
+
+
+def begin_kvo(client) -> None:
+    client.kvo()
+
+
+@pytest.mark.parametrize("cut", [True, False])
+@pytest.mark.parametrize(
+    ("begin", "was", "again"),
+    [
+        (begin_rate, "a rate of 1 mL/day until 1 mL", "`haipump rate 1mL/day --vtbi 1mL`"),
+        (begin_programme, "a programme of 19.6 mL", "`haipump program`"),
+        (begin_kvo, "KVO at", "`haipump kvo`"),
+    ],
+)
+def test_start_never_goes_back_behind_the_last_order(loaded, line, begin, was: str, again: str, cut: bool) -> None:
+    loaded.rate("20 mL/day")
+    line.sleep(60)
+    begin(loaded)
+    line.sleep(600)
+    if cut:
+        line.core.power(False)
+        line.sleep(1)
+        line.core.power(True)
+        line.sleep(2)
+        loaded.hello()
+        loaded.ack()
+    else:
+        loaded.stop()
+    with pytest.raises(UsageError) as caught:
+        last_rate(loaded, "stopped")
+    assert was in caught.value.what and again in caught.value.next_step
+    assert "nothing was started" in caught.value.state
+    loaded.rate("2 mL/day", ramp="1h")
+    line.sleep(60)
+    loaded.stop()
+    assert last_rate(loaded, "stopped") == 2_000_000, "a ramp leads to a rate without an end"
 
 
 class PowerCutLine(DirectLine):

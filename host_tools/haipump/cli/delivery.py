@@ -5,7 +5,7 @@ Owns: their options and what they show. Must not: know the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -24,12 +24,14 @@ from haipump.orders import Order
 from haipump.programme import EXAMPLE, Programme, daily, load
 from haipump.protocol import help as texts
 from haipump.quantities import format_duration, format_duration_short, format_rate, format_volume
-from haipump_fw.proto.messages import SOURCES
+from haipump.records import UNREADABLE
+from haipump_fw.proto.messages import RESULTS, SOURCES
 
 PANEL = "Delivery"
 SETTING_VERBS = ("prepare_syringe", "prepare_limits", "prepare_calibration", "prepare_settings")  # begin nothing
 WORDS_WIDTH = 56  # "extended bolus  43.2 % 12.345 of 19.6 mL  13 d 4 h left"
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
+BASAL_SOURCES = ("basal", "kvo", "programme")  # orders that replace one another; a bolus runs beside them
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
 BolusOverrideOption = Annotated[
     bool, typer.Option("--override", help="Yes, ten times the last bolus or more is meant.")
@@ -143,18 +145,16 @@ def kvo(cli: Cli) -> None:
 
 
 def start(cli: Cli, override: OverrideOption = False) -> None:
-    """Goes on with what was paused; or sets the last rate again, as the pump's journal has it."""
+    """Goes on with what was paused; or sets the last rate again, when a rate without an end was the last thing to run.
+
+    A programme, a rate with a volume and KVO are not begun again by this: it says what it was, and the command for it.
+    """
     with cli.pump() as pump:
-        if pump.status().state == "paused":
+        state = pump.status().state
+        if state == "paused":
             moved(cli, pump.resume())
             return
-        last = last_rate(pump)
-        if last is None:
-            raise UsageError(
-                "the pump's journal has no rate to start again",
-                texts.state_sentence(pump.status().state),
-                "give one: `haipump rate`",
-            )
+        last = last_rate(pump, state)
 
         def prepare() -> answers.Plan:
             return pump.prepare("prepare_rate", rate_nl_per_day=last, override=1 if override else None)
@@ -162,14 +162,66 @@ def start(cli: Cli, override: OverrideOption = False) -> None:
         finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Start the last rate again?"), False)
 
 
-def last_rate(pump: Pump) -> int | None:
-    """The newest basal rate in the journal, in nL/day; one that had an end (a volume) does not count."""
+def last_rate(pump: Pump, state: str) -> int:
+    """The rate in nL/day of the last basal order in the journal, when that was a rate without an end. Raises UsageError
+    when it was anything else, or can't be told: an order from before the last one may be another therapy's. `state` is
+    the pump's, for the error."""
+    stopped: dict[int, int] = {}  # what the orders that were stopped had delivered
+
+    def refused(what: str, next_step: str) -> UsageError:
+        return UsageError(what, texts.state_sentence(state) + ", and nothing was started", next_step)
+
     for record in pump.journal_backwards(LOOK_BACK_MAX):
-        if record.name != "intent" or SOURCES[record.fields["source"]] != "basal":
+        facts = record.fields
+        if record.name == UNREADABLE:
+            raise refused(
+                f"record {record.seq} of the pump's journal is damaged, and what ran last can't be told",
+                "give the rate yourself: `haipump rate`",
+            )
+        if record.name == "result" and RESULTS[facts["result"]] == "stopped":
+            stopped[facts["order"]] = facts["commanded_nl"]
+        if record.name != "intent" or SOURCES[facts["source"]] not in BASAL_SOURCES:
             continue
-        if record.fields["rate_nl_per_day"] and not record.fields["volume_nl"]:
-            return record.fields["rate_nl_per_day"]
-    return None
+        if stopped.get(facts["order"]) == 0:  # perhaps it never began, and another one ran
+            raise refused(
+                f"the last order ({_last_words(facts)}) ended before it delivered anything",
+                f"give it again: {_again(facts)}",
+            )
+        if SOURCES[facts["source"]] != "basal" or facts["volume_nl"]:
+            raise refused(
+                f"the last order was {_last_words(facts)}, and only a rate without an end is started again",
+                f"give it again if it is meant: {_again(facts)}",
+            )
+        return facts["rate_nl_per_day"]
+    raise refused(
+        f"the last {LOOK_BACK_MAX} records of the pump's journal have no rate to start again",
+        "give one: `haipump rate`",
+    )
+
+
+def _last_words(facts: Mapping[str, int]) -> str:
+    """A basal order of the journal in words."""
+    name, rate = SOURCES[facts["source"]], format_rate(facts["rate_nl_per_day"])
+    if name == "programme":
+        return f"a programme of {format_volume(facts['volume_nl'])}"
+    if name == "kvo":
+        return f"KVO at {rate}"
+    return f"a rate of {rate}" + (f" until {format_volume(facts['volume_nl'])}" if facts["volume_nl"] else "")
+
+
+def _again(facts: Mapping[str, int]) -> str:
+    """The command that sends such an order again."""
+    name = SOURCES[facts["source"]]
+    if name == "programme":
+        return "`haipump program`, with its file or its options"
+    if name == "kvo":
+        return "`haipump kvo`"
+    vtbi = f" --vtbi {_typed(format_volume(facts['volume_nl']))}" if facts["volume_nl"] else ""
+    return f"`haipump rate {_typed(format_rate(facts['rate_nl_per_day']))}{vtbi}`"
+
+
+def _typed(quantity: str) -> str:
+    return quantity.replace(" ", "")
 
 
 def pause(cli: Cli) -> None:

@@ -277,16 +277,19 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "reservoir_empty": ("the syringe is empty", "refill with `haipump refill`"),
     "end_of_travel": ("the plunger is at the end of its way", "refill with `haipump refill`"),
     "reservoir_low": ("the syringe is nearly empty", "plan the refill; boluses are refused until then"),
-    "infusion_complete": ("the volume or the programme is delivered", "acknowledge, and decide what comes next"),
+    "infusion_complete": ("the volume or the programme is delivered", "`haipump ack`, and decide what comes next"),
     "paused_too_long": ("the pump has been paused for long", "resume or stop"),
     "syringe_released": ("the plunger is not held", "check the syringe and its clamp"),
     "driver_error": ("the motor driver reports an error", "switch off; check motor, wiring and temperature"),
     "motor_stall": ("the shaft does not follow the steps", "check the mechanics and the pressure"),
     "step_count": ("steps commanded and counted differ", "do not use the pump until the cause is found"),
     "storage": ("the flash fails", "save the journal with `haipump log`; do not use the pump"),
-    "unexpected_reset": ("the pump restarted by itself", "look at `haipump info` and `haipump log`, then order anew"),
-    "power_lost": ("the power went while it was delivering", "check the totals, then order anew"),
-    "pressure_sensor": ("the pressure sensor reads nothing", "check its plug and cable, then acknowledge"),
+    "unexpected_reset": (
+        "the pump restarted by itself",
+        "look at `haipump info` and `haipump log`; `haipump ack`, then order anew",
+    ),
+    "power_lost": ("the power went while it was delivering", "check the totals; `haipump ack`, then order anew"),
+    "pressure_sensor": ("the pressure sensor reads nothing", "check its plug and cable, then `haipump ack`"),
     "steps_late": ("steps came late", "do not use the pump until the cause is found"),
 }
 
@@ -384,7 +387,11 @@ def alarm_refusal(alarm: str, phase: str) -> tuple[str, str]:
         return f"the cause of the alarm {alarm} still stands", advice
     if phase == "latched":
         return f"the alarm {alarm} has to be acknowledged first", "its cause is gone: `haipump ack`"
-    return f"the alarm {alarm} has to be acknowledged first", f"{advice}; then `haipump ack`"
+    return f"the alarm {alarm} has to be acknowledged first", _then_ack(advice)
+
+
+def _then_ack(advice: str) -> str:
+    return advice if "`haipump ack`" in advice else f"{advice}; then `haipump ack`"
 
 
 def _override(fields: Mapping[str, int | str], verb: str) -> str:
@@ -417,7 +424,7 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
         return by_state or STATE_ADVICE.get(str(fields.get("what", "")), advice)
     for value in fields.values():
         if value in ALARMS:
-            return f"{ALARMS[str(value)][1]}; then `haipump ack`"
+            return _then_ack(ALARMS[str(value)][1])
     return advice
 
 
