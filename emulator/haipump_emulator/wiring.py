@@ -3,7 +3,10 @@
 Owns: the way to the table. Must not: hold a pin number of its own.
 """
 
+import ast
+import functools
 from dataclasses import dataclass
+from pathlib import Path
 
 from haipump_fw import ports
 from haipump_fw.ports.rp2 import pins
@@ -38,6 +41,17 @@ def active(name: str) -> int:
 def adc_channel(name: str) -> int:
     """Channel of the chip's ADC."""
     return pins.gpio(name) - ADC_FIRST_GPIO
+
+
+@functools.cache
+def scratch(name: str) -> int:
+    """A constant of the board's table of scratch registers. It is read as text: the file needs a board to be imported.
+    KeyError for an unknown name."""
+    tree = ast.parse(Path(pins.__file__).with_name("scratch.py").read_text("utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.targets[0]) == name:
+            return int(ast.literal_eval(node.value.args[0]))
+    raise KeyError(name)
 
 
 def inputs() -> tuple[InputPin, ...]:

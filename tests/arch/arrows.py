@@ -72,7 +72,7 @@ RULES = (
         (*[f"{_EMU}.{part}" for part in ("chip", "faults", "plant", "wiring")], _DEVICE),
         (STDLIB - CLOCKS) | CHIP_LIBRARIES,
     ),
-    Rule(f"{_EMU}.wiring", (f"{_FW}.ports.rp2.pins", f"{_FW}.ports"), frozenset({"dataclasses"})),
+    Rule(f"{_EMU}.wiring", (f"{_FW}.ports.rp2.pins", f"{_FW}.ports"), STDLIB - CLOCKS),
     # Wall clock belongs to those who pace simulated time or wait for a client, and to nobody else.
     *[
         Rule(f"{_EMU}.{part}", (_EMU, *_NAMES, _DEVICE), STDLIB | EMULATOR_LIBRARIES)

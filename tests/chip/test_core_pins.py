@@ -112,14 +112,17 @@ def test_readings_are_the_plants_at_the_instant_of_the_conversion(image):
     guest = Guest(image, SENSORS)
     plant = guest.core.plant
     asked = []
-    for name in ("pressure_raw", "encoder_raw", "supply_mv", "temperature_mc"):
 
-        def reading(t_us, original=getattr(plant, name)):
+    def watched(original):
+        def reading(t_us):
             assert t_us == guest.core.now_us
             asked.append(original(t_us))
             return asked[-1]
 
-        setattr(plant, name, reading)
+        return reading
+
+    for name in ("pressure_raw", "encoder_raw", "supply_mv", "temperature_mc"):
+        setattr(plant, name, watched(getattr(plant, name)))
     guest.run(BOOTED_US + 400_000)
     pressure, encoder, supply, temperature = map(int, guest.text().split())
     assert len(asked) == 4
@@ -174,10 +177,20 @@ def test_a_piezo_whose_pin_is_taken_from_the_slice_is_silent(image):
 
 
 def test_the_firmware_finds_its_slice_running(image):
-    main = PANEL + (
-        "from machine import mem32\npanel.tone(2500)\nprint(mem32[0x40050000] & 1, mem32[0x400500a0])\n"
-        "time.sleep_ms(5)\nmem32[0x400530a0] = 1\nprint(mem32[0x40050000] & 1, mem32[0x400500a0])\ntime.sleep_ms(5)\nmem32[0x400520a0] = 1\n"
-        "time.sleep(9)"
+    main = (
+        PANEL
+        + """
+from machine import mem32
+CSR, EN, SET, CLEAR = 0x40050000, 0x400500a0, 0x2000, 0x3000
+panel.tone(2500)
+print(mem32[CSR] & 1, mem32[EN])
+time.sleep_ms(5)
+mem32[EN + CLEAR] = 1
+print(mem32[CSR] & 1, mem32[EN])
+time.sleep_ms(5)
+mem32[EN + SET] = 1
+time.sleep(9)
+"""
     )
     guest = Guest(image, main).run(BOOTED_US + 200_000)
     assert guest.text() == "1 1\n0 0\n"

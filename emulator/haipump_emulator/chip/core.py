@@ -50,7 +50,7 @@ class Report:
 
 
 class ChipCore:
-    """The chip. `image`: a UF2 file with the interpreter (and the application); `files`: a file system to put into
+    """The chip. `image`: a UF2 file, or its content, with the interpreter (and the application); `files`: a file system to put into
     flash beside it; `flash`: bytes of the raw partition from an earlier run on any core.
 
     `listeners`, `output`, `host_reads` and the rest: see `DirectCore`. Raises ValueError for an image that can't be
@@ -61,7 +61,7 @@ class ChipCore:
         self,
         plant: Plant | None = None,
         *,
-        image: Path | str,
+        image: Path | str | bytes,
         files: bytes | None = None,
         seed: int = 0,
         flash: bytes | None = None,
@@ -289,7 +289,8 @@ class ChipCore:
         self._dead = True
         self._pico.stop()
 
-    def _reset(self, cause: str) -> None:
+    def _reset(self, bitten: bool) -> None:
+        cause = "watchdog" if bitten else self._announced()
         self.boots += 1
         self._noise.seed(f"{self.seed}/entropy/{self.boots}")
         self._tell_output()
@@ -299,6 +300,15 @@ class ChipCore:
 
     def _random_bit(self) -> int:
         return self._noise.getrandbits(1)
+
+    def _announced(self) -> str:
+        """Why the firmware reset itself: it leaves a note where a reset does not clear it."""
+        assert self._pico is not None
+        read = self._pico.mcu.read_uint32
+        if read(wiring.scratch("_SERVICE")) == wiring.scratch("_SERVICE_MARK"):
+            return "service"
+        fault = wiring.scratch("_CAUSE_MARK") + wiring.scratch("CAUSE_FAULT")
+        return "fault" if read(wiring.scratch("_CAUSE")) == fault else "request"
 
     def _lockup(self, address: int, why: str) -> None:
         self.lockups += 1

@@ -2,8 +2,8 @@
 
 Owns: the decoding of the panel's pins. Must not: know what a colour or a tone means.
 
-LEDs are read from their pads. What changes within 1 ms is told as one change, as a person notices it. The piezo is heard
-while its pad is driven by a PWM slice that runs with an output that moves; the slice's registers give the pitch.
+LEDs are read from their pads. What changes within 1 ms is told as one change, as a person notices it. The piezo is
+heard while its pad is driven by a PWM slice that runs with an output that moves; the slice's registers give the pitch.
 
 `PwmWindow` takes the place of the PWM block on the bus: a slice that nobody but a piezo listens to is kept from
 running, because each turn of its counter would end a nap of the chip. A slice with its wrap interrupt on, or with a

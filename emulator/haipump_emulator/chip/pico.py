@@ -55,10 +55,11 @@ class _Complaints:
 
 
 class Pico:
-    """`on_reset(cause)` is called after a reset of the chip, with "watchdog" or "request"; `on_lockup(address, why)`
-    when the CPU has run into a break point or a hard fault, from which only a reset gets it out."""
+    """`on_reset(bitten)` is called after a reset of the chip, with True when the watchdog's time was over, with False
+    when the CPU asked for it; `on_lockup(address, why)` when the CPU has run into a break point or a hard fault, from
+    which only a reset gets it out."""
 
-    def __init__(self, on_reset: Callable[[str], None], on_lockup: Callable[[int, str], None]) -> None:
+    def __init__(self, on_reset: Callable[[bool], None], on_lockup: Callable[[int, str], None]) -> None:
         self.mcu = RP2040()
         self.mcu.logger = _Complaints(self._lock_up)
         self._simulator = Simulator(rp2040=self.mcu)
@@ -124,7 +125,7 @@ class Pico:
             self._on_lockup(self.mcu.core.pc, why)
 
     def _reset(self) -> None:
-        timer = self.mcu.read_uint32(_REASON) & _REASON_TIMER
+        timer = bool(self.mcu.read_uint32(_REASON) & _REASON_TIMER)
         for pacer in self.pacers:
             pacer.before_reset()
         self.mcu.enter_reset(cause=ResetCause.WATCHDOG)
@@ -132,4 +133,4 @@ class Pico:
         for pacer in self.pacers:
             pacer.after_reset()
         self.locked_up = False
-        self._on_reset("watchdog" if timer else "request")
+        self._on_reset(timer)
