@@ -140,6 +140,7 @@ class App:
         self._muted = False
         self._storing = False  # the flash took something in this pass: what waits behind it comes in the next
         self._buf = bytearray(HEAR_BYTES)
+        self._write = ports.console.write  # bound once: it is used in every pass
         self.telemetry_ms = 0
         self._telemetry_at = Deadline()
         nonce = "%x" % self.storage.boot + binascii.hexlify(ports.system.random(8)).decode()
@@ -233,8 +234,11 @@ class App:
     def _motor_off(self):
         """Outputs safe. What was running has been ended by the caller, or is ended here as stopped."""
         self._close_books()
+        self._stop_orders(_STOPPED)
+
+    def _stop_orders(self, result):
         for order in self.delivery.stop(self.now_us()):
-            self._close(order, _STOPPED)
+            self._close(order, order.result if order.leaving else result)
 
     def _close_books(self):
         """Before the motor goes off: steps that the shaft did not show are remembered."""
@@ -271,12 +275,11 @@ class App:
 
     def begin(self, order, event, *new):
         """Start an order whose intent is on the flash."""
-        self.motor_on()  # before the order's time begins: reading the references takes some 40 us
-        t_us = self.now_us()
-        if order.source not in (BOLUS, EXTENDED) and self.delivery.basal is not None and order.source <= PROGRAMME:
-            self._end(self.delivery.basal, _REPLACED, t_us)
+        self.motor_on()
         order.unseen_from = self._unseen_before + self.unseen_steps()
-        self.delivery.start(t_us, order, *new)
+        if order.source <= PROGRAMME and self.delivery.basal is not None:
+            self.delivery.basal.result = _REPLACED
+        self.delivery.start(order, *new)
         before = self.machine.state
         self.fire(event, SOURCES[order.source])
         if self.machine.state == before:
@@ -285,7 +288,7 @@ class App:
 
     def _end(self, order, result, t_us):
         self.look_at_shaft()
-        self.delivery.end(order, t_us)
+        self.delivery.finish(order, t_us)
         self._close(order, result)
 
     def _close(self, order, result):
@@ -320,11 +323,13 @@ class App:
         )
 
     def _finish(self):
-        """Orders whose plan is complete."""
+        """Orders whose plan is complete, or has been left for another."""
         t_us = self.now_us()
         for order in self.delivery.ended(t_us):
             kvo = self.forecast.kvo_of(order)
-            self._end(order, _STOPPED if order.cancelled else _COMPLETE, t_us)
+            self._end(order, order.result or _COMPLETE, t_us)
+            if order.leaving:
+                continue  # what follows from that came with the order that ended it
             if order.source in (BOLUS, EXTENDED):
                 self.fire("bolus_over", "complete")
             elif order.source in DOSE:
@@ -342,7 +347,7 @@ class App:
         if kvo:
             order = new_order(0, KVO, 0, kvo)
             order.top = kvo
-            self.delivery.start(self.now_us(), order, profiles.rate(kvo, self.delivery.limits))
+            self.delivery.start(order, profiles.rate(kvo, self.delivery.limits))
         else:
             self.at_end = "stop"
         self.fire("infusion_over", "complete")
@@ -352,31 +357,30 @@ class App:
         self.delivery.switch_off()
         number, left_nl = self.main_order()
         self._close_books()
-        for order in self.delivery.stop(self.now_us()):
-            self._close(order, _STOPPED)
+        self._stop_orders(_STOPPED)
         self.fire("stop", why)
         return number, left_nl
 
     def pause(self, why):
         self.machine.check("pause")
-        self.delivery.pause(self.now_us())
+        self.delivery.pause()
         self.fire("pause", why)
         self.changed()
 
     def resume(self, why):
         self.machine.check("resume")
         self.motor_on()
-        self.delivery.resume(self.now_us())
+        self.delivery.resume()
         self.fire("resume", why)
         self.changed()
 
     def cancel_bolus(self, why):
         """End the immediate bolus, or else the extended one; a fast one slows down first, and is over then."""
         self.machine.check("cancel_bolus")
-        t_us = self.now_us()
         order = self.delivery.bolus or self.delivery.extended
-        if self.delivery.cancel(order, t_us):
-            self._end(order, _STOPPED, t_us)
+        order.result = _STOPPED
+        self.delivery.cancel(order)
+        if order.leaving:
             self.fire("cancel_bolus", why)
         self.changed()
 
@@ -577,18 +581,7 @@ class App:
         return True
 
     def _speak(self):
-        session = self.session
-        write = self.ports.console.write_byte
-        for _ in range(SPEAK_BYTES_MAX):
-            byte = session.peek_byte()
-            if byte < 0:
-                self._muted = False
-                return
-            if not write(byte):
-                self._muted = True
-                return
-            session.pop_byte()
-        self._muted = False
+        self._muted = not self.session.send(self._write, SPEAK_BYTES_MAX)
 
     def _sleep_us(self, full):
         session = self.session
@@ -612,7 +605,7 @@ class App:
         if self.delivery.ended(t_us):
             self._finish()
         else:
-            self.delivery.replan(t_us)
+            self.delivery.replan()
             self.changed()
 
     # --- inputs
@@ -728,8 +721,7 @@ class App:
             self.alarms.set(name, self.clock.s)
             self._tell_alarms()  # before the orders' ends: which order it hit, and nobody waits for it behind them
             self._close_books()
-            for order in self.delivery.stop(self.now_us()):
-                self._close(order, _ALARM)
+            self._stop_orders(_ALARM)
             # steps that were not commanded: nothing runs again before a self test
             self.fire("fail" if name == "step_count" else "alarm_stop", name)
         else:

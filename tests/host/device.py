@@ -355,9 +355,7 @@ class FakePump:
     def give(self) -> bytes:
         out = bytearray()
         while self.session.work() or self.session.peek_byte() >= 0:
-            while (byte := self.session.peek_byte()) >= 0:
-                out.append(byte)
-                self.session.pop_byte()
+            self.session.send(lambda buf, first, last: out.extend(buf[first:last]) or last - first, 4_096)
         return bytes(out)
 
     def orders_executed(self) -> list[str]:

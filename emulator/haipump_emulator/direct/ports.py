@@ -213,16 +213,17 @@ class Console:
         self._core.allocate(costs.ALLOCATED_PER_BYTE * count)
         return count
 
-    def write_byte(self, byte: int) -> bool:
+    def write(self, buf: bytearray, first: int, last: int) -> int:
         core = self._core
         if not core.usb_connected:
-            return True  # nobody is there: the byte is lost, as on the board
-        if not core.host_reads and len(core.output) >= SEND_BYTES:
-            return False
-        core.put_out(byte)
-        core.charge(costs.CONSOLE_OUT_US)
-        core.allocate(costs.ALLOCATED_PER_BYTE)
-        return True
+            return last - first  # nobody is there: the bytes are lost, as on the board
+        for at in range(first, last):
+            if not core.host_reads and len(core.output) >= SEND_BYTES:
+                return at - first
+            core.put_out(buf[at])
+            core.charge(costs.CONSOLE_OUT_US)
+            core.allocate(costs.ALLOCATED_PER_BYTE)
+        return last - first
 
 
 class Flash(RamFlash):

@@ -112,8 +112,9 @@ class Console:
     def readinto(self, buf):
         """Read what is there, at most len(buf) bytes; returns how many. Costs 43 us a byte."""
 
-    def write_byte(self, byte):
-        """True when the byte was taken, False when there is no room now. Costs 56 us."""
+    def write(self, buf, first, last):
+        """Write the bytes from `first` to before `last` of `buf`, as many of them as there is room for now; returns how
+        many were taken. Costs 50 us a byte. Allocates nothing."""
 
 
 class Flash:

@@ -9,7 +9,7 @@ OUTPUT_MAX = const(2048)
 
 
 class Output:
-    """First in, first out. `put` takes whole lines; `peek` and `pop` one byte, and allocate nothing."""
+    """First in, first out. `put` takes whole lines; `peek` and `offer` allocate nothing."""
 
     def __init__(self):
         self._ring = bytearray(OUTPUT_MAX)
@@ -39,8 +39,12 @@ class Output:
         """The next byte, or -1 when there is none."""
         return self._ring[self._first] if self._used else -1
 
-    def pop(self):
-        """Forget the byte that `peek` showed."""
-        if self._used:
-            self._first = (self._first + 1) % OUTPUT_MAX
-            self._used -= 1
+    def offer(self, write, limit):
+        """Show the next bytes, at most `limit`, to `write(buf, first, last)`, which returns how many of them it took;
+        these are forgotten. True when it took all that was shown."""
+        first = self._first
+        last = min(first + min(self._used, limit), OUTPUT_MAX)
+        taken = write(self._ring, first, last) if first < last else 0
+        self._first = (first + taken) % OUTPUT_MAX
+        self._used -= taken
+        return first + taken == last

@@ -46,7 +46,7 @@ _DIGEST_DIGITS = const(64)
 
 
 class Session:
-    """One per boot. Give it bytes with `bytes_in`, call `work` until it says False, send what `peek_byte` shows.
+    """One per boot. Give it bytes with `bytes_in`, call `work` until it says False, let `send` write.
 
     `app` offers (all but now_s and state_name may raise Refused(code, pairs); pairs are a list of (name, value)):
       now_s()       whole seconds of uptime          state_name()  the state's name
@@ -158,9 +158,10 @@ class Session:
         """The next byte for the host, or -1. Allocates nothing."""
         return self._output.peek()
 
-    def pop_byte(self):
-        """The byte that `peek_byte` showed was taken. Allocates nothing."""
-        self._output.pop()
+    def send(self, write, limit):
+        """Hand on at most `limit` of the bytes for the host; `write` and the answer as in `Output.offer`. Allocates
+        nothing."""
+        return self._output.offer(write, limit)
 
     def event(self, name, pairs):
         """Number an event and send it, or drop it when there is no room."""

@@ -143,7 +143,7 @@ def test_port_calls_cost_what_the_table_says():
     core.run_until(SECOND)
     assert core.app is not None
     ports, before = core.app.ports, core.now_us
-    ports.console.write_byte(65)
+    assert ports.console.write(bytearray(b"xA"), 1, 2) == 1
     assert core.now_us - before == costs.CONSOLE_OUT_US
     before = core.now_us
     core.send(b"abc")

@@ -230,11 +230,14 @@ class Talk:
 
     def take(self) -> bytes:
         """Take what is in the output ring."""
-        peek, pop = self.session.peek_byte, self.session.pop_byte
         out = bytearray()
-        while (byte := peek()) >= 0:
-            out.append(byte)
-            pop()
+
+        def write(buf, first: int, last: int) -> int:
+            out.extend(buf[first:last])
+            return last - first
+
+        while self.session.peek_byte() >= 0:
+            assert self.session.send(write, 4_096)
         return bytes(out)
 
     def run(self) -> list[bytes]:

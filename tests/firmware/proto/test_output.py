@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 from haipump_fw.proto.output import OUTPUT_MAX, Output
 
 
+def nobody(buf, first: int, last: int) -> int:
+    raise AssertionError("there is nothing to write")
+
+
 def test_empty():
     ring = Output()
     assert (ring.peek(), ring.free()) == (-1, OUTPUT_MAX)
-    ring.pop()
+    assert ring.offer(nobody, 1)
     assert (ring.peek(), ring.free()) == (-1, OUTPUT_MAX)
 
 
@@ -20,13 +24,14 @@ def test_exactly_full_and_one_more():
     assert ring.put(b"x" * OUTPUT_MAX)
     assert ring.free() == 0
     assert not ring.put(b"y")
-    ring.pop()
+    assert not ring.offer(lambda buf, first, last: 1, 2)
     assert ring.put(b"y")
     assert ring.free() == 0
 
 
-@given(st.lists(st.one_of(st.integers(0, 700), st.binary(max_size=900)), max_size=60))
+@given(st.lists(st.one_of(st.tuples(st.integers(0, 700), st.integers(0, 700)), st.binary(max_size=900)), max_size=60))
 def test_first_in_first_out_and_whole_or_not_at_all(steps: list):
+    """A tuple is (bytes offered at most, bytes for which there is room)."""
     ring, model = Output(), bytearray()
     for step in steps:
         if isinstance(step, bytes):
@@ -35,10 +40,20 @@ def test_first_in_first_out_and_whole_or_not_at_all(steps: list):
             if fits:
                 model += step
         else:
-            for _ in range(step):
-                assert ring.peek() == (model[0] if model else -1)
-                ring.pop()
-                del model[:1]
+            limit, room = step
+            shown: list[bytes] = []
+
+            def write(buf, first: int, last: int, room=room, shown=shown) -> int:
+                shown.append(bytes(buf[first:last]))
+                return min(room, last - first)
+
+            assert ring.peek() == (model[0] if model else -1)
+            whole = ring.offer(write, limit)
+            assert len(shown) == (1 if model and limit else 0)
+            for data in shown:
+                assert 0 < len(data) <= limit and model.startswith(data)
+                assert whole == (room >= len(data))
+                del model[: min(room, len(data))]
         assert ring.free() == OUTPUT_MAX - len(model)
 
 
@@ -48,7 +63,11 @@ def test_around_the_end_of_the_ring():
         data = bytes([at % 256]) * 60 + b"!" * (at % 7)
         assert ring.put(data)
         got = bytearray()
+
+        def write(buf, first: int, last: int, got=got) -> int:
+            got.extend(buf[first:last])
+            return last - first
+
         while ring.peek() >= 0:
-            got.append(ring.peek())
-            ring.pop()
+            assert ring.offer(write, 50)
         assert got == data

@@ -37,11 +37,17 @@ class Console:
             count += 1
         return count
 
-    def write_byte(self, byte):
-        """True when the byte was taken, False when there is no room now."""
+    def write(self, buf, first, last):
+        """Write what fits of the bytes from `first` to before `last`; returns how many were taken."""
         # "Writable" means that one byte fits: more would wait half a second for a host that has stopped reading.
-        for _ in self._writable.ipoll(0):
-            self._out[0] = byte
-            self._output.write(self._out)
-            return True
-        return False
+        ready = self._writable.ipoll
+        write = self._output.write
+        byte = self._out
+        for at in range(first, last):
+            for _ in ready(0):
+                byte[0] = buf[at]
+                write(byte)
+                break
+            else:
+                return at - first
+        return last - first
