@@ -1,7 +1,8 @@
 """Does a user's install work? `python tools/check_install.py WHEEL_FOLDER CONSTRAINTS`, or `make check-install`.
 
 Installs the one wheel of the folder into a clean environment and, from an empty directory, lets both commands do
-real work: a scenario that ships is run, an emulated pump is started, and the host command asks it who it is.
+real work: a scenario that ships is run, an emulated pump is started, and the host command asks it who it is. Where the
+user has a MicroPython image, the UF2 file for a Pico is made and booted, and must hold the same application.
 Owns: that proof. Must not: see the checkout; it uses the standard library alone and nothing of the tests' environment.
 """
 
@@ -43,6 +44,10 @@ class Installed:
         self.bin = folder / "venv" / ("Scripts" if os.name == "nt" else "bin")
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
         self.environment["HOME"] = str(folder)
+        # What the user has fetched is used, and nothing else of theirs.
+        self.environment.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+        if named := self.environment.get("HAIPUMP_IMAGE"):
+            self.environment["HAIPUMP_IMAGE"] = str(Path(named).resolve())
 
     def make(self, wheel: Path, constraints: Path) -> None:
         venv.create(self.folder / "venv", with_pip=True)
@@ -73,8 +78,8 @@ class Installed:
         return subprocess.Popen([self.bin / words[0], *words[1:]], cwd=self.folder, env=self.environment)
 
 
-def converse(installed: Installed) -> None:
-    """Start the emulator on a line of its own and let the host command talk to it."""
+def converse(installed: Installed) -> dict:
+    """Start the emulator on a line of its own and let the host command talk to it; what the pump says of itself."""
     line = installed.folder / "pump"
     emulator = installed.start("haipump-emu", "run", "--pty", str(line))
     try:
@@ -85,9 +90,22 @@ def converse(installed: Installed) -> None:
             time.sleep(0.05)
         answer = json.loads(installed.run("haipump", "--port", str(line), "info", "--json"))
         say(f"the pump answers: {answer}")
+        return answer
     finally:
         emulator.terminate()
         emulator.wait(timeout=START_S)
+
+
+def export(installed: Installed, app_hash: str) -> None:
+    """Make the UF2 file, if there is an interpreter to put into it."""
+    images = Path(installed.environment["XDG_CACHE_HOME"], "haipump").glob("*.uf2")
+    if not installed.environment.get("HAIPUMP_IMAGE") and not any(images):
+        say("no MicroPython image here, so no UF2 file is made (`make image` gets one)")
+        return
+    made = json.loads(installed.run("haipump-emu", "uf2", "haipump.uf2", "--json"))
+    say(f"the UF2 file holds: {made}")
+    if made["app_hash"] != app_hash:
+        raise SystemExit(f"check-install: its application is not the one of the emulated pump, {app_hash}")
 
 
 def main(wheels: str, constraints: str) -> int:
@@ -104,7 +122,7 @@ def main(wheels: str, constraints: str) -> int:
         installed.run("haipump", "--help")
         installed.run("haipump-emu", "--help")
         installed.run("haipump-emu", "scenario", "start_up")
-        converse(installed)
+        export(installed, converse(installed)["info"]["app_hash"])
     say("both commands work without the checkout")
     return 0
 
