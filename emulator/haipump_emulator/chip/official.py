@@ -94,7 +94,8 @@ def main(version: str) -> None:
     reach = threading.Timer(REACH_S, _give_up)
     reach.daemon = True
     reach.start()
-    urllib.request.install_opener(_Hurried(reach.cancel))  # pyright: ignore[reportArgumentType] - open() is all it needs
+    opener: Any = _Hurried(reach.cancel)
+    urllib.request.install_opener(opener)
     try:
         found = resolve_firmware(BOARDS["pico"], "micropython", version).image
     except (OSError, ValueError) as error:
