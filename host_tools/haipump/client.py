@@ -400,7 +400,8 @@ class Pump:
             syringe = syringes.find(size)
             bore_um, max_rate = syringe.bore_um(table), syringe.max_rate_nl_per_day(table)
         else:
-            max_rate = 0
+            same = bore_um == now.bore_um and q.volume_nl(size) == now.syringe_nl
+            max_rate = now.syringe_max_nl_per_day if same else 0
         return self.prepare(
             "prepare_syringe",
             reservoir_nl=q.volume_nl(volume),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from types import SimpleNamespace
 
@@ -349,6 +350,54 @@ def test_a_refill_by_script(line, pump) -> None:
     assert done["status"]["reservoir_nl"] == 25_000_000
     assert "waiting for the refill" in run("refill --begin")
     assert "stopped" in run("refill --end")
+
+
+def test_a_refill_that_ends_with_a_syringe_loads_it(line, pump) -> None:
+    run("refill --begin")
+    run("refill --end --syringe 60mL --volume 50mL", code=6)
+    assert pump.app.state == "refill" and pump.settings["syringe_nl"] == 30_000_000, "it is confirmed as otherwise"
+    text = " ".join(run("refill --end --syringe 60mL --volume 50mL -y").split())
+    assert pump.settings["syringe_nl"] == 60_000_000 and pump.settings["bore_um"] == 26_700
+    assert pump.reservoir_nl == 50_000_000 and pump.app.state == "stopped"
+    assert "60 mL" in text and "50 mL are in the syringe." in text
+    run("refill --begin")
+    run("refill --end --volume 40mL -y")
+    assert pump.reservoir_nl == 40_000_000, "into the syringe that is there"
+    assert pump.settings["syringe_nl"] == 60_000_000 and pump.settings["bore_um"] == 26_700
+    assert pump.settings["syringe_max_nl_per_day"] > 0
+    run("refill --begin")
+    assert "as counted before" in " ".join(run("refill --end").split())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--begin --syringe 60mL",
+        "--begin --volume 3mL",
+        "--begin --end",
+        "--end --withdraw 1mL",
+        "--begin --bore-um 9000",
+    ],
+)
+def test_no_option_of_a_refill_is_left_aside(line, pump, options: str) -> None:
+    run(f"refill {options} -y", code=2)
+    assert pump.executed == []
+
+
+def test_a_syringe_is_not_loaded_by_the_end_of_no_refill(line, pump, monkeypatch) -> None:
+    pump.refuse["refill"] = ("state", [("what", "no_refill_has_begun")])
+    assert "begin one with" in " ".join(run("refill --end --syringe 60mL -y", code=1).split()).lower()
+    assert pump.settings["syringe_nl"] == 30_000_000
+
+
+def test_the_steps_of_a_refill_are_counted_as_shown(line, pump, person) -> None:
+    asked = run("refill", input="y\n\n30mL\n\ny\n")
+    assert re.findall(r"([0-9]) (?:The|Pull|Change|Size)", asked) == ["1", "2", "3", "4", "5"]
+
+
+def test_the_steps_of_a_scripted_refill_are_counted_as_shown(line, pump) -> None:
+    text = run("refill --syringe 30mL --disconnected -y")
+    assert [line[0] for line in text.splitlines() if line[:1].isdigit()] == ["1", "2", "3"]
 
 
 def test_a_syringe_is_loaded(line, pump) -> None:

@@ -5,8 +5,9 @@ Owns: their options, the guided refill. Must not: let anything move without the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import count, repeat
 from typing import Annotated, Any
 
 import typer
@@ -159,12 +160,21 @@ def refill(
     """Guides through changing or filling the syringe.
 
     For scripts: haipump refill --syringe 30mL --volume 30mL --disconnected --yes
+
+    Or in two steps: haipump refill --begin, then haipump refill --end --syringe 30mL --volume 30mL --yes
     """
+    loads = any(value is not None for value in (size, volume, bore_um))
+    _steps_fit(begin, end, loads, pull)
     with cli.pump() as pump:
-        if begin or end:
-            state = pump.refill_begin() if begin else pump.refill_end()
+        if begin:
+            state = pump.refill_begin()
             cli.result({"state": state})
             cli.say(texts.state_sentence(state) + ".")
+            return
+        if end:
+            # Where no refill has begun the end is refused, and nothing may be loaded before that.
+            begun = loads and pump.status().state == "refill"
+            _end(cli, pump, _load(cli, pump, size, volume, bore_um, table, repeat("")) if begun else None)
             return
         if not cli.interactive and size is None:
             raise UsageError(
@@ -173,25 +183,48 @@ def refill(
         _stopped(cli, pump)
         sure_disconnected(cli, disconnected)
         pump.refill_begin()
-        cli.say("[bold blue]1[/] The refill has begun; the motor is off.")
+        steps = (f"[bold blue]{number}[/] " for number in count(1))
+        cli.say(next(steps) + "The refill has begun; the motor is off.")
         try:
-            _pull(cli, pump, pull)
-            cli.say("[bold blue]3[/] Change or fill the syringe, and see that the plunger is held.")
-            order = _load(cli, pump, size, volume, bore_um, table)
+            _pull(cli, pump, pull, steps)
+            cli.say(next(steps) + "Change or fill the syringe, and see that the plunger is held.")
+            order = _load(cli, pump, size, volume, bore_um, table, steps)
         except (Declined, EOFError, typer.Abort) as left:
             raise Declined(
                 "the refill was left in the middle",
                 texts.state_sentence(pump.status().state),
                 "go on with `haipump refill`, or end it with `haipump refill --end`",
             ) from left
-        state = pump.refill_end()
-        status = pump.status()
-        plan = dict(order.plan.values) if order.plan else {}
-        cli.result({"state": state, "plan": plan, "status": asdict(status)})
-        cli.say(
-            f"[bold blue]5[/] [green]The refill is over.[/] {format_volume(status.reservoir_nl)} are in the syringe."
+        _end(cli, pump, order, next(steps))
+
+
+def _steps_fit(begin: bool, end: bool, loads: bool, pull: str | None) -> None:
+    """No option is left aside in silence. Raises UsageError."""
+    if begin and end:
+        raise UsageError("--begin and --end exclude each other", next_step="give one, or none to be guided")
+    if begin and loads:
+        raise UsageError(
+            "--begin only begins, and there is a syringe to be loaded", next_step="give the syringe with --end"
         )
-        cli.say("[dim]Next: `haipump prime 0.5mL` if the line is empty, connect it, then `haipump rate` or `start`.[/]")
+    if (begin or end) and pull is not None:
+        raise UsageError(
+            "--withdraw belongs to the guided refill, and there is --begin or --end",
+            next_step="use `haipump withdraw` between the two",
+        )
+
+
+def _end(cli: Cli, pump: Pump, order: Order | None, number: str = "") -> None:
+    """The end of a refill. `order`: what was loaded, None when the syringe is counted on as before. `number`: of the
+    step."""
+    state = pump.refill_end()
+    status = pump.status()
+    cli.result({"state": state, "plan": dict(order.plan.values) if order and order.plan else {},
+                "status": asdict(status)})  # fmt: skip
+    as_before = "" if order else ", as counted before: no other volume was given"
+    cli.say(
+        f"{number}[green]The refill is over.[/] {format_volume(status.reservoir_nl)} are in the syringe{as_before}."
+    )
+    cli.say("[dim]Next: `haipump prime 0.5mL` if the line is empty, connect it, then `haipump rate` or `start`.[/]")
 
 
 def _stopped(cli: Cli, pump: Pump) -> None:
@@ -203,10 +236,10 @@ def _stopped(cli: Cli, pump: Pump) -> None:
     pump.stop()
 
 
-def _pull(cli: Cli, pump: Pump, pull: str | None) -> None:
-    """Step 2: pull the plunger back, when wanted."""
+def _pull(cli: Cli, pump: Pump, pull: str | None, steps: Iterator[str]) -> None:
+    """Pull the plunger back, when wanted."""
     if pull is None and cli.interactive:
-        asked = _asked(cli, "[bold blue]2[/] Pull the plunger back by (Enter: not at all)", "", q.volume_nl)
+        asked = _asked(cli, next(steps) + "Pull the plunger back by (Enter: not at all)", "", q.volume_nl)
         pull = asked or None
     if pull is None:
         return
@@ -215,13 +248,31 @@ def _pull(cli: Cli, pump: Pump, pull: str | None) -> None:
     waited(cli, cli.order(pump, prepare, views.plan_view, "Pull it back?"))
 
 
-def _load(cli: Cli, pump: Pump, size: str | None, volume: str | None, bore_um: int | None, table: str) -> Order:
-    """Step 4: what is in now."""
-    present = pump.calibration().syringe_nl
-    default = format_volume(present) if present else "30 mL"
-    chosen = size or _asked(
-        cli, "[bold blue]4[/] Size of the syringe", default, lambda text: syringes.find(text).size_nl
-    )
+def _load(
+    cli: Cli,
+    pump: Pump,
+    size: str | None,
+    volume: str | None,
+    bore_um: int | None,
+    table: str,
+    steps: Iterator[str],
+) -> Order:
+    """What is in now; what was not given is asked, or taken from the syringe that is loaded."""
+    now = pump.calibration()
+    present = format_volume(now.syringe_nl) if now.syringe_nl else ""
+    if size is not None:
+        chosen = size
+    elif cli.interactive:
+        question = next(steps) + "Size of the syringe"
+        chosen = _asked(cli, question, present or "30 mL", lambda text: syringes.find(text).size_nl)
+    elif present:
+        chosen = present
+    else:
+        raise UsageError(
+            "no syringe is loaded yet", texts.state_sentence(pump.status().state), "name its size with --syringe"
+        )
+    if size is None and bore_um is None and chosen == present:
+        bore_um = now.bore_um  # the one that is in, whatever table it is from
     filled = volume or (_asked(cli, "  Volume in it", chosen, q.volume_nl) if cli.interactive else chosen)
 
     def prepare() -> answers.Plan:
