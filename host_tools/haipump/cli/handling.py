@@ -221,9 +221,8 @@ def _end(cli: Cli, pump: Pump, order: Order | None, number: str = "") -> None:
     cli.result({"state": state, "plan": dict(order.plan.values) if order and order.plan else {},
                 "status": asdict(status)})  # fmt: skip
     as_before = "" if order else ", as counted before: no other volume was given"
-    cli.say(
-        f"{number}[green]The refill is over.[/] {format_volume(status.reservoir_nl)} are in the syringe{as_before}."
-    )
+    held = f"{format_volume(status.reservoir_nl)} are in the syringe{as_before}"
+    cli.say(f"{number}[green]The refill is over.[/] {held}. {texts.state_sentence(state)}.")
     cli.say("[dim]Next: `haipump prime 0.5mL` if the line is empty, connect it, then `haipump rate` or `start`.[/]")
 
 
