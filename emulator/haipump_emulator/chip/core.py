@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from haipump_emulator import wiring
+from haipump_emulator.chip.conversation import Conversation
 from haipump_emulator.chip.driver import StepDriver
 from haipump_emulator.chip.flash import ERASE_US, FLASH_BYTES, PARTITION_BYTES, PARTITION_START, PROGRAM_US, FlashChip
 from haipump_emulator.chip.inputs import Inputs
@@ -26,7 +27,6 @@ from haipump_emulator.chip.usb import Console
 from haipump_emulator.plant import Plant
 
 FILES_START = 0xA0000  # where the interpreter's file system begins
-TALK_US = 250_000  # a line that was sent is answered within that
 TELL_US = 20_000  # output is told to listeners at the end of a line, or after that
 EXACT_US = 2  # an edge this close to now may not have reached the odometer's registers
 
@@ -50,8 +50,8 @@ class Report:
 
 
 class ChipCore:
-    """The chip. `image`: a UF2 file, or its content, with the interpreter (and the application); `files`: a file system to put into
-    flash beside it; `flash`: bytes of the raw partition from an earlier run on any core.
+    """The chip. `image`: a UF2 file, or its content, with interpreter and application; `files`: a file system to put
+    into flash beside it; `flash`: bytes of the raw partition from an earlier run on any core.
 
     `listeners`, `output`, `host_reads` and the rest: see `DirectCore`. Raises ValueError for an image that can't be
     used and for a `ticks_start_us` other than 0: the chip's counter starts there.
@@ -85,7 +85,7 @@ class ChipCore:
         self._usb_connected = usb_connected
         self._host_reads = True
         self._lost_drops = 0
-        self._heard_us = -TALK_US
+        self._conversation = Conversation(lambda: self.now_us)
         self._untold = bytearray()
         self._flash = FlashChip(_flash_content(read_uf2(image), files, flash), seed, program_us, erase_us)
         self._flash.on_cut = self._cut
@@ -164,7 +164,7 @@ class ChipCore:
             return len(data)  # nobody takes them: lost, as with a board that boots
         count = self._console.send(data)
         if count:
-            self._heard_us = self.now_us
+            self._conversation.sent(bytes(data[:count]))
             self._tell_bytes("in", bytes(data[:count]))
         return count
 
@@ -184,10 +184,8 @@ class ChipCore:
             self._power_down()
 
     def conversing(self) -> bool:
-        """A client is in a conversation, as far as it shows outside: bytes under way, or a line sent a moment ago."""
-        if self._pico is None:
-            return False
-        return bool(self._console.waiting) or self.now_us - self._heard_us < TALK_US
+        """A client is in a conversation, as far as it shows outside: bytes under way, an answer due, a token open."""
+        return self._pico is not None and (bool(self._console.waiting) or self._conversation.goes_on)
 
     # --- time
 
@@ -270,18 +268,19 @@ class ChipCore:
         pico = self._pico
         assert pico is not None
         self._tell_output()
-        self._release_pads()
+        self._let_go()
         self._flash.power_off()
         self._inputs.power_off()
         self._lost_drops += pico.backlog_drops
         self._epoch_us = self.now_us
         self._pico = None
 
-    def _release_pads(self) -> None:
+    def _let_go(self) -> None:
         """Pads float: the pull-up turns the motor off, lamps are dark, the piezo is silent."""
         self._driver.released()
         self._leds.released()
         self._piezo.released()
+        self._conversation.over()
 
     def _cut(self) -> None:
         """The power goes inside of a flash command."""
@@ -294,7 +293,7 @@ class ChipCore:
         self.boots += 1
         self._noise.seed(f"{self.seed}/entropy/{self.boots}")
         self._tell_output()
-        self._release_pads()
+        self._let_go()
         self._console.after_reset()
         self.tell("reset", {"cause": cause})
 
@@ -353,6 +352,7 @@ class ChipCore:
         if self._untold:
             data = bytes(self._untold)
             self._untold.clear()
+            self._conversation.heard(data)
             self._tell_bytes("out", data)
 
     def tell(self, name: str, fields: dict[str, Any]) -> None:

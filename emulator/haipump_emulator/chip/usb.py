@@ -5,6 +5,10 @@ Owns: bytes on their way in and out. Must not: lose a byte that the cable has ta
 A host that does not read leaves the pump's last packet where it is: the transfer is given an end that never comes, and
 when the host reads again the packet is asked for anew. Control transfers (enumeration) go on meanwhile, as they do when
 a program has the port open and does not read it.
+
+rp2040py makes no frames. The interpreter counts some after a port was opened and then sends what it has held back until
+then; without them a buffer that was full by that time would stay so for ever. So frames come in the first 100 ms, if
+the pump listens for them.
 """
 
 from __future__ import annotations
@@ -21,6 +25,9 @@ _IN_CONTROL = 0x80  # buffer control of endpoint 0; 8 bytes per endpoint
 _FULL, _AVAILABLE = 1 << 15, 1 << 10
 _SUSPENDED = 1 << 4  # in SIE_STATUS
 _RETRY_TICKS = 20 * 16_000
+_FRAME = 1 << 17  # start of frame, in the interrupt registers
+_FRAME_TICKS = 16_000_000  # a frame takes a millisecond
+_FRAMES = 100
 
 
 class Console:
@@ -39,6 +46,8 @@ class Console:
         cdc.on_serial_data = self._on_data
         cdc.on_device_connected = self._on_ready
         self._retry = mcu.clock.create_alarm(self._resume)
+        self._frame = mcu.clock.create_alarm(self._next_frame)
+        self._frames = 0
 
     # --- what the host does ---
 
@@ -79,6 +88,7 @@ class Console:
         """The chip was reset, and so has left the bus."""
         self.ready = False
         self._retry.cancel()
+        self._frame.cancel()
         self._pace()
 
     # --- inside ---
@@ -87,6 +97,7 @@ class Console:
         """All transfers that were under way are over."""
         self.ready = False
         self._retry.cancel()
+        self._frame.cancel()
         self._cdc._on_controller_reset()
         self._usb._wire_reset()
         self._pace()
@@ -101,7 +112,17 @@ class Console:
 
     def _on_ready(self) -> None:
         self.ready = True
+        self._frames = _FRAMES
+        self._frame.schedule_ticks(_FRAME_TICKS)
         self._pace()
+
+    def _next_frame(self) -> None:
+        if self._usb._int_enable & _FRAME:
+            self._usb._int_raw |= _FRAME
+            self._usb.check_interrupts()
+        self._frames -= 1
+        if self._frames:
+            self._frame.schedule_ticks(_FRAME_TICKS)
 
     def _on_data(self, data: bytes | bytearray) -> None:
         if self._connected and data:
