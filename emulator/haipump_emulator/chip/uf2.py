@@ -20,10 +20,10 @@ _HAS_FAMILY = 0x2000
 _FAMILY_RP2040 = 0xE48BFF56
 
 
-def read_uf2(path: Path | str) -> bytes:
-    """The 2 MB of flash after the file was dropped on a Pico with an erased flash. Raises ValueError for a file that is
-    no UF2 for it, OSError when it can't be read."""
-    data = Path(path).read_bytes()
+def read_uf2(source: Path | str | bytes) -> bytes:
+    """The 2 MB of flash after the file (or its content) was dropped on a Pico with an erased flash. Raises ValueError
+    for a file that is no UF2 for it, OSError when it can't be read."""
+    path, data = ("the UF2", source) if isinstance(source, bytes) else (source, Path(source).read_bytes())
     if not data or len(data) % _BLOCK:
         raise ValueError(f"{path}: not a UF2 file ({len(data)} bytes)")
     flash = bytearray(b"\xff" * FLASH_BYTES)

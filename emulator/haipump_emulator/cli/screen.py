@@ -13,12 +13,17 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from haipump_emulator import cores
 from haipump_emulator.cli.session import Session
 from haipump_emulator.link.tcp import TcpLink
 from haipump_emulator.pacing import monotonic_us
 from haipump_emulator.quantities import format_time, format_volume
 from haipump_emulator.scenario.watch import Check
 
+CORES = {
+    cores.CHIP: "chip: the real MicroPython image on an emulated RP2040",
+    cores.DIRECT: "direct: the firmware in process",
+}
 REFRESH_US = 250_000  # wall
 LINE_MAX = 400  # of the pump's output, as far as it is looked at
 _STATE = re.compile(rb"^#\d+ (?:state|boot|tele) (?:.* )?state=([a-z_]+)")
@@ -28,7 +33,7 @@ def banner(console: Console, session: Session) -> None:
     """Where to connect, what to try, how to stop."""
     pacer, link = session.pacer, session.link
     speed = "max" if pacer.speed is None else f"{pacer.speed:g}x"
-    rows = [("serial line", link.address), ("speed", f"{speed}, seed {session.seed}")]
+    rows = [("serial line", link.address), ("core", _core(session)), ("speed", f"{speed}, seed {session.seed}")]
     if session.scenario:
         rows.append(("scenario", session.scenario.name))
     port = shlex.quote(link.address)
@@ -43,6 +48,10 @@ def banner(console: Console, session: Session) -> None:
     for title, text in rows:
         console.print(Text(f"  {title:<12} {text}"), soft_wrap=True)
     console.print("  Bench and teaching equipment: never for a person.", style="dim", soft_wrap=True)
+
+
+def _core(session: Session) -> str:
+    return session.recipe.note or CORES[session.recipe.kind]
 
 
 def _terminal(link: Any) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from haipump_emulator import cores
 from haipump_emulator.control import ControlError, Controls, ControlServer, check_name, running
 from haipump_emulator.link.base import Link
 from haipump_emulator.link.bridge import Bridge
@@ -49,6 +50,8 @@ class Setup:
     name: str | None = None
     flash: Path | None = None
     for_us: int | None = None
+    core: str | None = None
+    uf2: Path | None = None
 
 
 class FlashFile:
@@ -133,6 +136,7 @@ class Session:
         self._stack = contextlib.ExitStack()
 
     name: str
+    recipe: cores.Recipe
     core: Any
     link: Link
     pacer: Pacer
@@ -144,7 +148,7 @@ class Session:
 
     @classmethod
     def make(cls, setup: Setup, tell: Callable[[Check], None] = lambda check: None) -> "Session":
-        """Raises SetupError (the options), LinkError, ControlError, StateDirError, ScenarioError, OSError."""
+        """Raises SetupError, CoreError, LinkError, ControlError, StateDirError, ScenarioError, OSError."""
         session = cls()
         try:
             session._make(setup, tell)
@@ -158,16 +162,17 @@ class Session:
         self.scenario = load_scenario(setup.scenario) if setup.scenario else None
         self.seed = setup.seed if setup.seed is not None else self.scenario.seed if self.scenario else 0
         flash = FlashFile(setup.flash) if setup.flash else None
+        self.recipe = cores.choose(setup.core, setup.uf2)
         options: dict[str, Any] = {"ticks_start_us": self.scenario.pump.ticks_start_us} if self.scenario else {}
         kept = flash.content if flash and flash.content else self.scenario.pump.flash if self.scenario else None
-        self.core = rig.direct_core(_plant(setup, self.scenario, self.seed), seed=self.seed, flash=kept, **options)
+        self.core = self.recipe.make(_plant(setup, self.scenario, self.seed), seed=self.seed, flash=kept, **options)
         self.link = _link(setup, self.name)
         self._stack.callback(self.link.close)
         if flash:
             flash.attach(self.core)
             self._stack.callback(flash.save)
         if setup.record:
-            self._record(setup.record, options)
+            self._record(setup.record, {**options, "kind": self.recipe.kind})
         self.pacer = Pacer(self.core, _speed(setup, self.scenario))
         self.bridge = Bridge(self.core, self.link)
         self.loop = Loop(self.pacer, self.bridge, [flash] if flash else [])

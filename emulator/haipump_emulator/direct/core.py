@@ -111,6 +111,13 @@ class DirectCore:
         else:
             self._go_down()
 
+    def check(self) -> None:
+        """What must hold at the end of every run: each word queued since the last start became one edge, was taken
+        back, or waits. Raises AssertionError."""
+        if self.app is not None:
+            self.emit()
+            self._ports.steps.check()
+
     def conversing(self) -> bool:
         """A client is in a conversation: bytes under way, or the firmware's session says so."""
         if self.app is None:

@@ -57,7 +57,15 @@ class Steps:
         self._direction = 1
         self._odometer = 0
         self.pulse_us = NEVER_US  # when the next pulse comes
-        self._last_us = 0
+        self._words_in = self._words_back = self._edges = 0
+
+    def check(self) -> None:
+        """Raises AssertionError when words were lost or made up."""
+        waiting = len(self._words) + (self.pulse_us != NEVER_US)
+        if self._edges != self._words_in - self._words_back - waiting:
+            raise AssertionError(
+                f"{self._edges} edges, but {self._words_in} words queued, {self._words_back} taken back, {waiting} left"
+            )
 
     def configure(self, fifo_depth: int) -> None:
         if not 1 <= fifo_depth <= 8:
@@ -70,6 +78,7 @@ class Steps:
         self._direction = direction
         self._core.plant.set_direction(self._core.now_us, direction)
         self.pulse_us = self._core.now_us + delay_us
+        self._words_in += 1
 
     def put(self, delay_us: int) -> bool:
         core = self._core
@@ -77,10 +86,12 @@ class Steps:
             core.emit()
         if self.pulse_us == NEVER_US:  # it had run dry: the word counts from now
             self.pulse_us = core.now_us + delay_us
+            self._words_in += 1
             return True
         if len(self._words) >= WORDS_MAX - 1:
             return False
         self._words.append(delay_us)
+        self._words_in += 1
         return True
 
     def queued(self) -> int:
@@ -93,6 +104,7 @@ class Steps:
 
     def halt(self) -> int:
         left = self.queued()
+        self._words_back += left
         self._words.clear()
         self.pulse_us = NEVER_US
         return left
@@ -105,6 +117,7 @@ class Steps:
         """Make the due pulse; the next word starts. Returns its moment."""
         at = self.pulse_us
         self._odometer += self._direction
+        self._edges += 1
         self.pulse_us = at + self._words.popleft() if self._words else NEVER_US
         return at
 

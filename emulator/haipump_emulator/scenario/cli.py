@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib import resources
 from multiprocessing import get_context
 from pathlib import Path
@@ -19,6 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from haipump_emulator.cli.arguments import CoreOption
+from haipump_emulator.cores import DIRECT, CoreError
 from haipump_emulator.scenario.load import load_scenario
 from haipump_emulator.scenario.model import ScenarioError
 from haipump_emulator.scenario.run import Result, run_scenario
@@ -50,6 +53,7 @@ def run(
     record: Annotated[Path | None, typer.Option(help="Record the run here (one scenario only).")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show passed checks too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    core: CoreOption = DIRECT,
 ) -> None:
     """Run scenarios in simulated time and check what they expect."""
     paths = [find(name) for name in files or []] + (shipped() if all_shipped else [])
@@ -63,8 +67,8 @@ def run(
     try:
         for path in paths:
             load_scenario(path)  # before any of them runs for minutes
-        results = _report(list(_run_all(paths, jobs, record)), verbose, as_json)
-    except ScenarioError as error:
+        results = _report(list(_run_all(paths, jobs, record, core or DIRECT)), verbose, as_json)
+    except (ScenarioError, CoreError) as error:
         _stop(str(error))
     if not all(result.passed for result in results):
         raise typer.Exit(1)
@@ -86,14 +90,14 @@ def _list(as_json: bool) -> None:
     Console().print(table)
 
 
-def _run_all(paths: list[Path], jobs: int, record: Path | None) -> Iterator[Result]:
+def _run_all(paths: list[Path], jobs: int, record: Path | None, kind: str) -> Iterator[Result]:
     if jobs == 1 or len(paths) == 1:
         for path in paths:
-            yield run_scenario(path, record=record)
+            yield run_scenario(path, record=record, kind=kind)
         return
     # spawn: a forked child would inherit the sockets and threads of whoever calls this
     with ProcessPoolExecutor(min(jobs, len(paths)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(run_scenario, paths)
+        yield from pool.map(partial(run_scenario, kind=kind), paths)
 
 
 def _report(results: list[Result], verbose: bool, as_json: bool) -> list[Result]:

@@ -12,7 +12,6 @@ from typing import Any
 
 from haipump_emulator.plant import Plant, PlantParams, Truth
 from haipump_emulator.plant.params import SensorFault
-from haipump_emulator.trace.doors import Core
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import states as state_table
 from haipump_fw.proto import messages
@@ -121,11 +120,3 @@ def sensor_problem(sensor: str, fault: str, value: float | None) -> str | None:
 def plant_from(overrides: Mapping[str, Mapping[str, Any]], seed: int) -> Plant:
     """A plant with these overrides. Raises ValueError when they can't be used."""
     return Plant(params_with(overrides), seed)
-
-
-def direct_core(plant: Any, **options: Any) -> Core:
-    """The default core factory."""
-    # The firmware is a lot to import for somebody who only wants to read a scenario.
-    from haipump_emulator.direct import DirectCore
-
-    return DirectCore(plant, **options)

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haipump_emulator import cores
 from haipump_emulator.scenario import rig
 from haipump_emulator.scenario.load import load_scenario
 from haipump_emulator.scenario.model import Scenario
@@ -57,17 +58,19 @@ def run_scenario(
     *,
     record: str | Path | None = None,
     prepare: Callable[[Core], None] | None = None,
+    kind: str = cores.DIRECT,
 ) -> Result:
     """Run a scenario (or the file it is in) on a fresh core and return what came of it.
 
-    `core_factory(plant, *, seed, flash, ticks_start_us)` makes the core (default: DirectCore); `prepare` may touch it
-    before time begins; `record` is where to put a recording. Raises ScenarioError for a scenario that can't be used.
+    `core_factory(plant, *, seed, flash, ticks_start_us, kind)` makes the core (default: `cores.again`); `prepare` may
+    touch it before time begins; `record` is where to put a recording; `kind`: chip or direct. Raises ScenarioError for
+    a scenario that can't be used, CoreError for a core that can't be had.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     started = _cpu_s()
-    options: dict[str, Any] = {"ticks_start_us": scenario.pump.ticks_start_us}
-    factory = core_factory or rig.direct_core
+    options: dict[str, Any] = {"ticks_start_us": scenario.pump.ticks_start_us, "kind": kind}
+    factory = core_factory or cores.again
     plant = rig.plant_from(scenario.params, scenario.seed)
     core = factory(plant, seed=scenario.seed, flash=scenario.pump.flash, **options)
     recorder = None
@@ -84,6 +87,7 @@ def run_scenario(
         log.close()
         if recorder is not None:
             recorder.close()
+    core.check()
     checks = player.checks
     around = {n: log.around(check) for n, check in enumerate(checks) if not check.passed}
     passed = bool(checks) and not around

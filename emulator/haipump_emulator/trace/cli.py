@@ -139,13 +139,14 @@ def replay_command(
 ) -> None:
     """Do the recorded run again with the same seed and inputs, and check that it comes out the same."""
     # These need a whole pump, which `show` and `export` do not.
-    from haipump_emulator.scenario.rig import direct_core, plant_from
+    from haipump_emulator import cores
+    from haipump_emulator.scenario.rig import plant_from
     from haipump_emulator.trace.replay import replay
 
     trace = _load(file)
     try:
-        done = replay(trace, direct_core, plant_from, keep=keep)
-    except TraceError as error:
+        done = replay(trace, cores.again, plant_from, keep=keep)
+    except (TraceError, cores.CoreError) as error:
         _fail(error)
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)

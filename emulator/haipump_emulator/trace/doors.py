@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 
 class Core(Protocol):
-    """What `DirectCore` (and later the chip core) offer; see their docstrings for the rules."""
+    """What `DirectCore` and `ChipCore` offer; see their docstrings for the rules."""
 
     output: bytearray
     listeners: list[Any]
@@ -30,6 +30,8 @@ class Core(Protocol):
     def press(self, bits: int, on: bool, /) -> object: ...
 
     def power(self, on: bool, /) -> object: ...
+
+    def check(self) -> object: ...
 
 
 Sink = Callable[[int, str, dict[str, Any]], None]

@@ -1,13 +1,13 @@
 """`haipump-emu` with an echo core in place of the firmware, and the real plant: for tests of the command."""
 
-import haipump_emulator.scenario.rig as rig
+from haipump_emulator import cores
 from haipump_emulator.cli import main
 from tests.emulator.link.fake import EchoCore
 
 FLASH_BYTES = 0x40000
 
 
-def echo_core(plant, *, seed=0, flash=None, **options):
+def echo_core(recipe, plant, *, seed=0, flash=None, **options):
     core = EchoCore()
     core.plant = plant
     core.flash = bytearray(flash or b"\xff" * FLASH_BYTES)
@@ -17,5 +17,5 @@ def echo_core(plant, *, seed=0, flash=None, **options):
 
 
 if __name__ == "__main__":
-    rig.direct_core = echo_core
+    cores.Recipe.make = echo_core
     main()

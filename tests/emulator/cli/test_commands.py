@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import haipump_emulator.scenario.rig as rig
+from haipump_emulator import cores
 from haipump_emulator.cli import app, screen
 from haipump_emulator.cli.session import Session, Setup, SetupError
 from haipump_emulator.control import ControlError
@@ -44,7 +44,7 @@ expect = { pressure = ["0kPa", "20kPa"] }
 
 @pytest.fixture(autouse=True)
 def _echo(monkeypatch, tmp_path):
-    monkeypatch.setattr(rig, "direct_core", echo_core)
+    monkeypatch.setattr(cores.Recipe, "make", echo_core)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -18,7 +18,9 @@ def sealed(body):
 class FakeCore:
     """`answers` maps a verb to the text behind `@id ` (default `ok`); None: no answer. `rate(period)` makes steps."""
 
-    def __init__(self, plant=None, *, seed=0, flash=None, ticks_start_us=None, usb_connected=True, room=1 << 20):
+    def __init__(
+        self, plant=None, *, seed=0, flash=None, ticks_start_us=None, usb_connected=True, room=1 << 20, kind="direct"
+    ):
         self.plant = plant or Plant(PlantParams(), seed)
         self.now_us = 0
         self.output = bytearray()
@@ -36,6 +38,9 @@ class FakeCore:
 
     def at(self, t_us, do):
         heapq.heappush(self._due, (t_us, next(self._order), do))
+
+    def check(self):
+        """Nothing can be wrong with it."""
 
     def run_until(self, t_us):
         assert t_us >= self.now_us, "time goes forwards"

@@ -6,7 +6,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from haipump_emulator.scenario import cli, rig
+from haipump_emulator import cores
+from haipump_emulator.scenario import cli
 from tests.emulator.scenario.fakes import FakeCore
 
 GOOD = '[scenario]\nname = "good one"\nduration = "1min"\n[[timeline]]\nat = "1s"\nhost = "pause"\n'
@@ -15,7 +16,7 @@ BAD = GOOD.replace("good", "bad") + 'expect = { alarm = "occlusion", within = "1
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    monkeypatch.setattr(rig, "direct_core", FakeCore)
+    monkeypatch.setattr(cores.Recipe, "make", lambda self, plant, **options: FakeCore(plant, **options))
     monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "good.toml").write_text(GOOD)
     (tmp_path / "bad.toml").write_text(BAD)

@@ -272,4 +272,4 @@ def test_options_of_the_pump_and_parameters_reach_the_core():
     run_scenario(parse_scenario(text), factory)
     plant, options = made[0]
     assert (plant.params.syringe.bore_mm, plant.seed) == (20.0, 3)
-    assert options == {"seed": 3, "flash": None, "ticks_start_us": 77}
+    assert options == {"seed": 3, "flash": None, "ticks_start_us": 77, "kind": "direct"}

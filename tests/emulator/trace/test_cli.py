@@ -6,7 +6,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from haipump_emulator.scenario import rig
+from haipump_emulator import cores
 from haipump_emulator.trace import Recorder, cli
 from tests.emulator.scenario.fakes import FakeCore
 
@@ -15,7 +15,7 @@ S = 1_000_000
 
 @pytest.fixture
 def command(monkeypatch, tmp_path):
-    monkeypatch.setattr(rig, "direct_core", FakeCore)
+    monkeypatch.setattr(cores.Recipe, "make", lambda self, plant, **options: FakeCore(plant, **options))
     monkeypatch.setenv("COLUMNS", "200")
     for name, extra in (("a", 0), ("b", 1)):
         core = FakeCore()
@@ -81,7 +81,7 @@ def test_replay(command, monkeypatch):
         def press(self, bits, on):
             pass
 
-    monkeypatch.setattr(rig, "direct_core", Other)
+    monkeypatch.setattr(cores.Recipe, "make", lambda self, plant, **options: Other(plant, **options))
     result = command("replay", "a.trace")
     assert result.exit_code == 1
     assert "first difference" in result.stdout

@@ -2,6 +2,7 @@
 
 import pytest
 
+from haipump_emulator import cores
 from haipump_emulator.direct import DirectCore
 from haipump_emulator.scenario import parse_scenario, rig, run_scenario
 from haipump_emulator.scenario.cli import find
@@ -16,7 +17,7 @@ def test_a_recorded_scenario_replays_the_same(tmp_path, name):
     assert run_scenario(find(name), record=tmp_path / "a.trace").passed
     trace = load(tmp_path / "a.trace")
     assert trace.complete and len(trace.step_times) > 100 and trace.out and trace.inputs
-    done = replay(trace, rig.direct_core, rig.plant_from)
+    done = replay(trace, cores.again, rig.plant_from)
     assert (done.difference, done.notes) == (None, [])
 
 
@@ -46,5 +47,5 @@ def test_what_the_pump_said_while_it_booted_is_in_the_recording(tmp_path):
     with Recorder(core, tmp_path / "a.trace"):
         core.run_until(5 * S)
     said = "".join(text for _, text in load(tmp_path / "a.trace").out)
-    assert "boot boot=1 reset=power state=stopped" in said
+    assert "boot boot=1 reset=power task=none state=stopped" in said
     assert said.encode() == bytes(core.output)
