@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-CHIP, DIRECT = "chip", "direct"
-KINDS = (CHIP, DIRECT)
+Kind = Literal["chip", "direct"]
+CHIP: Kind = "chip"
+DIRECT: Kind = "direct"
+KIND_HELP = "chip: the real image on an emulated RP2040; direct: the firmware in process."
 NO_IMAGE = "no MicroPython image here, so the firmware runs on `direct`; `haipump-emu image` gets one for `chip`"
 
 
@@ -23,7 +25,7 @@ class Recipe:
     """What the cores of a run are made from. `uf2`: what the chip boots, the content of the file; `note`: one line for
     the user when the choice was not his."""
 
-    kind: str
+    kind: Kind
     uf2: bytes = b""
     note: str = ""
 
@@ -42,7 +44,7 @@ class Recipe:
             raise CoreError(f"on the chip: {error}") from None
 
 
-def choose(kind: str | None = None, uf2: Path | None = None) -> Recipe:
+def choose(kind: Kind | None = None, uf2: Path | None = None) -> Recipe:
     """The recipe for `kind`; None: the chip when there is an image, else direct. `uf2`: boot this file instead of this
     installation's application. Raises CoreError."""
     if kind == DIRECT:
@@ -67,6 +69,6 @@ def choose(kind: str | None = None, uf2: Path | None = None) -> Recipe:
     return Recipe(DIRECT, note=NO_IMAGE)
 
 
-def again(plant: Any, *, kind: str = DIRECT, **options: Any) -> Any:
+def again(plant: Any, *, kind: Kind = DIRECT, **options: Any) -> Any:
     """A core as a recording's header describes it. Raises CoreError."""
     return choose(kind).make(plant, **options)

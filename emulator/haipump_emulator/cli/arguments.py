@@ -5,12 +5,11 @@ command.
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
 from haipump_emulator import quantities
-from haipump_emulator.cores import KINDS
 
 
 def _argument(parse: Callable[[str], Any], metavar: str) -> dict[str, Any]:
@@ -40,23 +39,6 @@ def _speed(text: str) -> float | str:
 
 # typer takes None for "not given", so `max` stays a word here.
 SPEED = _argument(_speed, "FACTOR|max")
-
-
-def _core(text: str) -> str:
-    if text not in KINDS:
-        raise typer.BadParameter(f"{text!r} is neither {' nor '.join(KINDS)}")
-    return text
-
-
-CoreOption = Annotated[
-    str | None,
-    typer.Option(
-        "--core",
-        parser=_core,
-        metavar="|".join(KINDS),
-        help="The emulated RP2040 with the real image (default when there is one), or the firmware in process.",
-    ),
-]
 
 
 def fail(message: object, code: int = 1) -> NoReturn:

@@ -17,7 +17,7 @@ from haipump_emulator.cli import arguments, screen
 from haipump_emulator.cli.arguments import fail
 from haipump_emulator.cli.session import Session, Setup, SetupError
 from haipump_emulator.control import ControlError
-from haipump_emulator.cores import CoreError
+from haipump_emulator.cores import KIND_HELP, CoreError, Kind
 from haipump_emulator.link.base import LinkError
 from haipump_emulator.link.loop import Loop
 from haipump_emulator.scenario.cli import find
@@ -52,7 +52,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="For `haipump-emu ctl`, when several are running.")] = None,
     flash: Annotated[Path | None, typer.Option(metavar="FILE", help="Keep the pump's memory between runs.")] = None,
     for_: Annotated[int | None, typer.Option("--for", help="End after this simulated time.", **arguments.TIME)] = None,
-    core: arguments.CoreOption = None,
+    core: Annotated[Kind | None, typer.Option(help=KIND_HELP)] = None,
     uf2: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What the chip boots (see: haipump-emu uf2); else this version.")
     ] = None,

@@ -50,7 +50,7 @@ class Setup:
     name: str | None = None
     flash: Path | None = None
     for_us: int | None = None
-    core: str | None = None
+    core: cores.Kind | None = None
     uf2: Path | None = None
 
 

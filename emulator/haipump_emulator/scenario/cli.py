@@ -20,8 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from haipump_emulator.cli.arguments import CoreOption
-from haipump_emulator.cores import DIRECT, CoreError
+from haipump_emulator.cores import DIRECT, KIND_HELP, CoreError, Kind
 from haipump_emulator.scenario.load import load_scenario
 from haipump_emulator.scenario.model import ScenarioError
 from haipump_emulator.scenario.run import Result, run_scenario
@@ -53,7 +52,7 @@ def run(
     record: Annotated[Path | None, typer.Option(help="Record the run here (one scenario only).")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show passed checks too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
-    core: CoreOption = DIRECT,
+    core: Annotated[Kind, typer.Option(help=KIND_HELP)] = DIRECT,
 ) -> None:
     """Run scenarios in simulated time and check what they expect."""
     paths = [find(name) for name in files or []] + (shipped() if all_shipped else [])
@@ -67,7 +66,7 @@ def run(
     try:
         for path in paths:
             load_scenario(path)  # before any of them runs for minutes
-        results = _report(list(_run_all(paths, jobs, record, core or DIRECT)), verbose, as_json)
+        results = _report(list(_run_all(paths, jobs, record, core)), verbose, as_json)
     except (ScenarioError, CoreError) as error:
         _stop(str(error))
     if not all(result.passed for result in results):
@@ -90,7 +89,7 @@ def _list(as_json: bool) -> None:
     Console().print(table)
 
 
-def _run_all(paths: list[Path], jobs: int, record: Path | None, kind: str) -> Iterator[Result]:
+def _run_all(paths: list[Path], jobs: int, record: Path | None, kind: Kind) -> Iterator[Result]:
     if jobs == 1 or len(paths) == 1:
         for path in paths:
             yield run_scenario(path, record=record, kind=kind)

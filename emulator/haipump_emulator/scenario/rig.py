@@ -14,7 +14,7 @@ from haipump_emulator.plant import Plant, PlantParams, Truth
 from haipump_emulator.plant.params import SensorFault
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import states as state_table
-from haipump_fw.proto import messages
+from haipump_fw.proto import messages, table
 
 # What `core.press` takes: the bits of `haipump_fw.ports`.
 _INPUT_BITS = {"service": 16, "start": 32, "stop": 64, "silence": 128}
@@ -45,19 +45,19 @@ def states() -> tuple[str, ...]:
 
 def error_codes() -> list[str]:
     """Codes with which the pump refuses."""
-    return [code for code, _ in messages.ERRORS]
+    return [code for code, _ in table.ERRORS]
 
 
 def event_names() -> list[str]:
     """Events of the serial line and of the board."""
-    return [name for name, _ in messages.EVENTS] + list(BOARD_EVENTS)
+    return [name for name, _ in table.EVENTS] + list(BOARD_EVENTS)
 
 
 def read_verbs() -> list[str]:
     """Messages that only read and need no field."""
     return [
         verb
-        for verb, kind, request, _ in messages.MESSAGES
+        for verb, kind, request in messages.REQUESTS
         if kind == messages.READ and all(field.endswith("?") for field in request.split())
     ]
 
@@ -65,7 +65,7 @@ def read_verbs() -> list[str]:
 @functools.cache
 def answer_fields(verb: str) -> dict[str, str]:
     """{field: type} of the answer to `verb`."""
-    for name, _, _, answer in messages.MESSAGES:
+    for name, _, _, answer in table.MESSAGES:
         if name == verb:
             return {key: kind.rstrip("?") for key, _, kind in (field.partition("=") for field in answer.split())}
     raise KeyError(verb)

@@ -58,7 +58,7 @@ def run_scenario(
     *,
     record: str | Path | None = None,
     prepare: Callable[[Core], None] | None = None,
-    kind: str = cores.DIRECT,
+    kind: cores.Kind = cores.DIRECT,
 ) -> Result:
     """Run a scenario (or the file it is in) on a fresh core and return what came of it.
 

@@ -57,6 +57,8 @@ class Running:
 @pytest.fixture(autouse=True)
 def state_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # no image: the default is `direct`
+    monkeypatch.delenv("HAIPUMP_IMAGE", raising=False)
     return tmp_path / "run" / "haipump" / "emulators"
 
 
