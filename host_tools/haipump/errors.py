@@ -36,6 +36,7 @@ EXIT_NO_PUMP = 3
 EXIT_COMMUNICATION = 4
 EXIT_PUMP = 5
 EXIT_DECLINED = 6
+EXIT_OUTPUT = 7  # done, but what was told of it could not be written
 EXIT_INTERRUPTED = 130
 
 UNTOUCHED = "Nothing was sent to the pump"

@@ -99,6 +99,14 @@ def pressure_pa(text: str) -> int:
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def is_unit(text: str) -> bool:
+    """Whether this alone is the unit of a quantity: mL, ml/h, min, kPa."""
+    volume, slash, time = text.lower().partition("/")
+    if slash:
+        return volume in _VOLUME_NL and time in _TIME_S
+    return volume in _VOLUME_NL or volume in _TIME_S or volume in _PRESSURE_PA
+
+
 def format_volume(value_nl: int) -> str:
     """Exact volume: millilitres from 0.1 mL up, microlitres from 1 uL up, else nanolitres."""
     if value_nl == 0 or abs(value_nl) >= 100_000:

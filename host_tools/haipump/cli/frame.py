@@ -26,6 +26,7 @@ from rich.text import Text
 from typer.core import TyperCommand
 
 from haipump import answers
+from haipump import quantities as q
 from haipump.client import STANDING, Pump, connect, key_bytes
 from haipump.errors import (
     EXIT_DECLINED,
@@ -200,14 +201,26 @@ def _same(one: answers.Plan, other: answers.Plan) -> bool:
 
 
 class _Command(TyperCommand):
-    """Takes `-1mL` for what it is: a quantity with a sign, and no option."""
+    """Takes `-1mL` for what it is, a quantity with a sign and no option, and `0.5 ml/h` for one word."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        args = joined(args)
         for word in args[: args.index("--")] if "--" in args else args:
             if re.match(r"-\.?[0-9]", word):
                 advice = f"write: haipump jog -- {word}" if self.name == "jog" else f"write {word[1:]} if that is meant"
                 raise typer.BadParameter(f'"{word}" has a sign, and quantities have none; {advice}')
         return super().parse_args(ctx, args)
+
+
+def joined(words: list[str]) -> list[str]:
+    """The words of a command line, a number and the unit behind it made one."""
+    out: list[str] = []
+    for word in words:
+        if out and re.fullmatch(r"(?:[a-z_]+=)?[0-9][0-9.,]*", out[-1]) and q.is_unit(word):
+            out[-1] += word
+        else:
+            out.append(word)
+    return out
 
 
 def command(

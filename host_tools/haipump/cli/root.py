@@ -15,12 +15,23 @@ from typing import Annotated, Any
 import typer
 
 from haipump import errors
-from haipump.cli import delivery, flashing, handling, looking, setup, shell, watch
-from haipump.cli.frame import Cli, JsonOption, KeyOption, PortOption, YesOption, merged, reported
+from haipump.cli import delivery, flashing, handling, looking, output, setup, shell, watch
+from haipump.cli.frame import (
+    Cli,
+    JsonOption,
+    KeyOption,
+    PortOption,
+    YesOption,
+    error_text,
+    merged,
+    reported,
+    stderr,
+)
 
 EPILOG = (
     "Exit codes: 0 done, 1 the pump refused, 2 usage, 3 no pump or port, 4 communication failed or a stop not "
-    "confirmed, 5 the pump ended it (alarm, stop), 6 not confirmed, 130 interrupted. Quantities are typed as people "
+    "confirmed, 5 the pump ended it (alarm, stop), 6 not confirmed, 7 done but its output could not be written (a full "
+    "disk; a closed pipe is no failure), 130 interrupted. Quantities are typed as people "
     "write them: 1.3mL/day, 0.5 ml/h, 2uL/min, 0.1mL, 90s, 1h30min, 50kPa. For bench and teaching; never to be "
     "connected to a person."
 )
@@ -74,26 +85,42 @@ if importlib.util.find_spec("haipump.report") and importlib.util.find_spec("haip
 
 
 def main(args: list[str] | None = None) -> None:
-    """The entry point. With --json also mistakes in the command line leave as an object on standard output."""
+    """The entry point. Mistakes in the command line leave like every other error."""
     words = sys.argv[1:] if args is None else args
-    if "--json" not in words:
-        app(args=words, prog_name="haipump")
-        return
+    with output.lasting():
+        code = output.exit_code(_run(words))
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """The exit code of one command line."""
+    as_json = "--json" in words
     try:
         code: Any = app(args=words, prog_name="haipump", standalone_mode=False)
+        return code if isinstance(code, int) else errors.EXIT_OK
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else errors.EXIT_OK
     except typer.Abort:
-        code = _json_error(errors.Declined("it was aborted", "Nothing was started"))
+        return _told(errors.Declined("it was aborted", "Nothing was started"), as_json)
     except Exception as failure:
-        # typer's usage errors; their class is not public, these two methods are
+        # typer's usage errors; their class is not public, this method is
         if not hasattr(failure, "format_message"):
             raise
-        usage = errors.UsageError(failure.format_message(), next_step="see --help")  # type: ignore[attr-defined]
-        code = _json_error(usage)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _told(usage_error(failure), as_json)
 
 
-def _json_error(error: errors.HaipumpError) -> int:
-    sys.stdout.write(json_module.dumps({"ok": False, **error.as_json()}, indent=2) + "\n")
+def usage_error(failure: Any) -> errors.UsageError:
+    """A usage error of typer's as one of ours."""
+    context = getattr(failure, "ctx", None)
+    path = context.command_path if context is not None else "haipump"
+    return errors.UsageError(failure.format_message(), next_step=f"see `{path} --help`")
+
+
+def _told(error: errors.HaipumpError, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json_module.dumps({"ok": False, **error.as_json()}, indent=2) + "\n")
+    else:
+        stderr().print(error_text(error))
     return error.exit_code
 
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import typer
 
-from haipump.cli.frame import Cli, command, stderr
+from haipump.cli.frame import Cli, command, error_text, stderr
 from haipump.errors import UsageError
 from haipump.protocol import help as texts
 
@@ -77,7 +77,7 @@ def _one(line: str, cli: Cli, root: ModuleType) -> bool:
         # typer's usage errors have no public class; anything else is a bug and must be seen
         if not hasattr(failure, "format_message"):
             raise
-        stderr().print(f"[red]{failure.format_message()}[/]")  # type: ignore[attr-defined]
+        stderr().print(error_text(root.usage_error(failure)))
     return True
 
 

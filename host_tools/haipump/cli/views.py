@@ -151,7 +151,7 @@ class Bar:
         room = options.max_width - len(self.text)
         behind = f"  {self.behind}" if self.behind and len(self.behind) + 2 <= room else ""
         width = min(self.width, room - len(behind) - 2)
-        if width >= BAR_MIN:
+        if width >= BAR_MIN and not options.ascii_only:
             line.append("  ").append_text(self.bar(width))
         line.append(behind, style="dim")
         yield line

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from haipump import answers
 from haipump import quantities as q
-from haipump.cli import views
+from haipump.cli import output, views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
 from haipump.errors import HaipumpError, UsageError
@@ -83,10 +83,12 @@ def _quiet(pump: Pump) -> None:
 
 
 def following(pump: Pump, period_s: int, count: int | None):
-    """Events until `count` values have come. Asks for telemetry again when it stays away."""
+    """Events until `count` values have come, or nobody reads them. Asks for telemetry again when it stays away."""
     seen, silent_s = 0, 0
     while count is None or seen < count:
         for event in pump.events(timeout_s=period_s):
+            if output.reader_gone():
+                return
             silent_s = 0
             seen += event.name == "tele"
             yield event

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from haipump import programme as programmes
 from haipump import quantities as q
-from haipump.cli import views
+from haipump.cli import output, views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
 from haipump.errors import HaipumpError, UsageError
@@ -181,7 +181,7 @@ def _show(cli: Cli, pump: Pump, count: int, follow: bool) -> None:
         return
     last = records[-1].seq if records else page.last
     try:
-        while True:
+        while not output.reader_gone():
             pump.conversation.transport.sleep(FOLLOW_S)
             fresh = [decode(raw.data, raw.seq) for raw in pump.journal(first=last + 1)]
             _print(cli, fresh, headings=False)
