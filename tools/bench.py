@@ -19,6 +19,7 @@ from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_emulator.plant.truth import Truth
 from tools import demo, figures, measure_exact, measure_faults, measure_stop
+from tools.compare_rp2040js import rows as rp2040js
 from tools.gendocs import ROOT
 
 REGISTRY = figures.Registry()
@@ -167,6 +168,11 @@ def serial_faults() -> float:
 @REGISTRY.figure("wrong_executions", "of these, executed something that was not sent", "faults", figures.AT_MOST, 0)
 def wrong_executions() -> float:
     return measure_faults.all_single_faults().wrong
+
+
+# --- against another emulator of the chip ---
+
+rp2040js.register(REGISTRY)
 
 
 def main(arguments: list[str] | None = None) -> int:

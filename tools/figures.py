@@ -18,15 +18,29 @@ AT_MOST, AT_LEAST = "<=", ">="
 _JUDGES = {AT_MOST: lambda value, bar: value <= bar, AT_LEAST: lambda value, bar: value >= bar}
 
 
+class NotMeasured(Exception):
+    """This machine lacks what a measurement needs; the message says what, and how to get it. No bar is missed by it."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A value with a line about how it came about, which is shown below the table."""
+
+    value: float
+    note: str
+
+
 @dataclass(frozen=True)
 class Figure:
-    """One row of the table. `value` None: measuring failed. `bar` None: for information, there is nothing to reach."""
+    """One row of the table. `value` None: measuring failed (`reached` False) or was not possible (`reached` None).
+    `bar` None: for information, there is nothing to reach."""
 
     name: str
     value: float | None
     unit: str
     bar: float | None
     reached: bool | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,17 +52,20 @@ class Measurement:
     unit: str
     relation: str
     bar: float | None
-    run: Callable[[], float]
+    run: Callable[[], float | Noted]
 
     def take(self) -> Figure:
         """Measure. A measurement that fails is a bar missed, told on stderr; the others still run."""
         try:
-            value = self.run()
+            taken = self.run()
+        except NotMeasured as lack:
+            return Figure(self.name, None, self.unit, self.bar, None, f"not measured, because {lack}")
         except Exception:
             traceback.print_exc()
             return Figure(self.name, None, self.unit, self.bar, False)
+        value, note = (taken.value, taken.note) if isinstance(taken, Noted) else (taken, "")
         reached = None if self.bar is None else _JUDGES[self.relation](value, self.bar)
-        return Figure(self.name, value, self.unit, self.bar, reached)
+        return Figure(self.name, value, self.unit, self.bar, reached, note)
 
 
 class Registry:
@@ -60,7 +77,7 @@ class Registry:
     def figure(self, name: str, what: str, unit: str, relation: str = AT_MOST, bar: float | None = None):
         """Decorator: the function below measures `name`; `what` is one line for people. ValueError for a known name."""
 
-        def register(run: Callable[[], float]) -> Callable[[], float]:
+        def register(run: Callable[[], float | Noted]) -> Callable[[], float | Noted]:
             if name in self.measurements:
                 raise ValueError(f"two figures are called {name}")
             self.measurements[name] = Measurement(name, what, unit, relation, bar, run)
@@ -76,28 +93,34 @@ class Registry:
         return [m for m in self.measurements.values() if not only or m.name in only]
 
 
-def number(value: float | None) -> str:
+def number(value: float) -> str:
     """A figure as people read it: thousands grouped, four digits that count."""
-    if value is None:
-        return "failed"
     if abs(value) >= 1000 or value == round(value):
         return f"{value:,.0f}"
     return f"{value:.4g}"
 
 
 def show(measurements: Iterable[Measurement], figures: Iterable[Figure], stream: TextIO | None = None) -> None:
-    """Print the table."""
+    """Print the table, and the notes below it."""
     table = Table(title="haipump: figures", title_justify="left")
     table.add_column("figure")
     table.add_column("value", justify="right")
     table.add_column("bar", justify="right")
     table.add_column("unit")
     table.add_column("")
+    notes = []
     for measurement, figure in zip(measurements, figures, strict=True):
         verdict = {None: "", True: "[green]reached[/]", False: "[bold red]missed[/]"}[figure.reached]
         bar = f"{measurement.relation} {number(figure.bar)}" if figure.bar is not None else ""
-        table.add_row(measurement.what, number(figure.value), bar, figure.unit, verdict)
-    Console(file=stream).print(table)
+        lacking = "failed" if figure.reached is False else "not measured"
+        value = lacking if figure.value is None else number(figure.value)
+        table.add_row(measurement.what, value, bar, figure.unit, verdict)
+        if figure.note:
+            notes.append(f"{measurement.what}: {figure.note}")
+    console = Console(file=stream)
+    console.print(table)
+    for note in notes:
+        console.print(note, markup=False, highlight=False)
 
 
 def write(path: Path, figures: Iterable[Figure]) -> None:

@@ -39,10 +39,10 @@ def test_a_run_writes_and_judges_every_figure(registry, tmp_path, capsys):
     path = tmp_path / "build" / "bench.json"
     assert figures.run(registry, path, stream=io.StringIO()) == 1
     assert json.loads(path.read_text()) == [
-        {"name": "speed", "value": 150.0, "unit": "x", "bar": 100, "reached": True},
-        {"name": "drift", "value": 2, "unit": "nL", "bar": 0, "reached": False},
-        {"name": "size", "value": 12_345, "unit": "B", "bar": None, "reached": None},
-        {"name": "broken", "value": None, "unit": "x", "bar": 1, "reached": False},
+        {"name": "speed", "value": 150.0, "unit": "x", "bar": 100, "reached": True, "note": ""},
+        {"name": "drift", "value": 2, "unit": "nL", "bar": 0, "reached": False, "note": ""},
+        {"name": "size", "value": 12_345, "unit": "B", "bar": None, "reached": None, "note": ""},
+        {"name": "broken", "value": None, "unit": "x", "bar": 1, "reached": False, "note": ""},
     ]
     assert "no pump" in capsys.readouterr().err
 
@@ -76,6 +76,29 @@ def test_the_table_shows_value_bar_and_verdict(registry):
     assert "2" in drift and "<= 0" in drift and "missed" in drift
 
 
+def test_what_a_machine_lacks_is_told_and_misses_no_bar(tmp_path):
+    registry = figures.Registry()
+
+    @registry.figure("other", "against another", "x", figures.AT_LEAST, 1.3)
+    def other():
+        raise figures.NotMeasured("node is missing: install it")
+
+    stream = io.StringIO()
+    assert figures.run(registry, tmp_path / "bench.json", stream=stream) == 0
+    row = rows(tmp_path / "bench.json")["other"]
+    assert (row["value"], row["reached"]) == (None, None)
+    assert row["note"] == "not measured, because node is missing: install it"
+    assert "against another: not measured, because node is missing: install it" in stream.getvalue()
+
+
+def test_a_note_is_shown_below_the_table_and_its_value_is_judged(tmp_path):
+    registry = figures.Registry()
+    registry.figure("ratio", "ratio", "x", figures.AT_LEAST, 2)(lambda: figures.Noted(1.5, "3 rounds [of 3]"))
+    stream = io.StringIO()
+    assert figures.run(registry, tmp_path / "bench.json", stream=stream) == 1
+    assert stream.getvalue().splitlines()[-1] == "ratio: 3 rounds [of 3]"
+
+
 def test_names_are_unique_and_known(registry):
     with pytest.raises(ValueError, match="two figures"):
         registry.figure("speed", "again", "x")(lambda: 1)
@@ -84,7 +107,7 @@ def test_names_are_unique_and_known(registry):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "failed"), (0, "0"), (30_000.4, "30,000"), (0.51234, "0.5123"), (12, "12"), (1.5, "1.5")]
+    ("value", "text"), [(0, "0"), (30_000.4, "30,000"), (0.51234, "0.5123"), (12, "12"), (1.5, "1.5")]
 )
 def test_numbers_are_readable(value, text):
     assert figures.number(value) == text
