@@ -16,6 +16,7 @@ from pathlib import Path
 from haipump.protocol import help as texts
 from haipump_fw.core import alarms, options, states
 from haipump_fw.proto import messages
+from haipump_fw.proto import table as whole
 
 ROOT = Path(__file__).resolve().parent.parent
 REFUSED, IGNORED = "refused", "ignored"
@@ -85,7 +86,7 @@ def fields(text: str) -> list[tuple[str, str, bool]]:
 
 def answered() -> list[str]:
     """Names of all fields that the pump sends, sorted."""
-    sent = [answer for _, _, _, answer in messages.MESSAGES] + [names for _, names in messages.EVENTS]
+    sent = [answer for _, _, _, answer in whole.MESSAGES] + [names for _, names in whole.EVENTS]
     return sorted({name for text in sent for name, _, _ in fields(text)})
 
 
@@ -111,16 +112,16 @@ def protocol() -> str:
         "## Messages",
         table(
             ("message", "kind", "what for"),
-            [(f"[`{m[0]}`](#{m[0]})", KINDS[m[1]][0], texts.VERBS[m[0]].text) for m in messages.MESSAGES],
+            [(f"[`{m[0]}`](#{m[0]})", KINDS[m[1]][0], texts.VERBS[m[0]].text) for m in whole.MESSAGES],
         ),
-        *[message_section(*row) for row in messages.MESSAGES],
+        *[message_section(*row) for row in whole.MESSAGES],
         "## Events",
         "Events are numbered lines that the pump sends on its own; they are dropped rather than waited for.",
         table(
             ("event", "what for", "fields"),
             [
                 (f"`{name}`", texts.EVENTS[name], ", ".join(f"`{n}`" for n, _, _ in fields(names)))
-                for name, names in messages.EVENTS
+                for name, names in whole.EVENTS
             ],
         ),
         "## Fields of answers and events",
@@ -128,7 +129,7 @@ def protocol() -> str:
         "## Errors",
         table(
             ("code", "meaning", "what to do"),
-            [(f"`{code}`", text, texts.NEXT_STEPS[code]) for code, text in messages.ERRORS],
+            [(f"`{code}`", text, texts.NEXT_STEPS[code]) for code, text in whole.ERRORS],
         ),
         "## Journal records",
         "`log` answers base64 of whole records. The payload of a record starts with these fields (format as in "

@@ -26,7 +26,7 @@ from typing import Any
 from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_fw.ports import IN_SERVICE
-from haipump_fw.proto.messages import ACT, MESSAGES, STOP
+from haipump_fw.proto.messages import ACT, REQUESTS, STOP
 from tools.measure_stop import Driver
 
 FAULTS_PER_PUMP = 300  # so that a token stays valid: 30 s for so many lines of 30 ms
@@ -287,7 +287,7 @@ class _Trial:
         self.line = subject.line(text)
         self.as_sent = self._after(self.line)
         self.stops = (self._after(b"!\n"), self._after(b"stop\n"), self._after(b"!\n" + self.line))
-        self.kind = next(kind for verb, kind, _, _ in MESSAGES if verb == text.split()[0])
+        self.kind = next(kind for verb, kind, _ in REQUESTS if verb == text.split()[0])
         if self.kind in (ACT, STOP) and self.as_sent == self.before:
             raise RuntimeError(f"{text} does nothing in {situation}")
 

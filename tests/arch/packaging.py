@@ -17,7 +17,8 @@ def manifest(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-DESKTOP = "haipump_fw/device/"  # how the sources become what is installed; it is not installed itself
+# Not installed: how the sources become what is installed, and what only readers and the desktop need of the contracts.
+DESKTOP = ("haipump_fw/device/", "haipump_fw/proto/table.py", "haipump_fw/ports/contract.py")
 
 
 def manifest_faults(firmware: Path) -> list[str]:

@@ -13,7 +13,7 @@ from haipump.conversation import Greeting
 from haipump.protocol import help as texts
 from haipump.protocol.schema import MESSAGES
 from haipump_fw.core import alarms, options, states
-from haipump_fw.proto import messages
+from haipump_fw.proto import messages, table
 
 TYPES = {
     "hello": Greeting,
@@ -39,7 +39,7 @@ def all_fields() -> set[str]:
     names = {row[1] for row in options.OPTIONS}
     for message in MESSAGES.values():
         names |= set(message.request) | set(message.answer)
-    for _, fields in messages.EVENTS:
+    for _, fields in table.EVENTS:
         names |= {field.partition("=")[0] for field in fields.split()}
     return names
 
@@ -47,8 +47,8 @@ def all_fields() -> set[str]:
 def test_every_message_field_error_event_and_alarm_has_its_words() -> None:
     assert set(texts.VERBS) == set(MESSAGES)
     assert set(texts.FIELDS) == all_fields()
-    assert set(texts.NEXT_STEPS) == {code for code, _ in messages.ERRORS}
-    assert set(texts.EVENTS) == {name for name, _ in messages.EVENTS}
+    assert set(texts.NEXT_STEPS) == {code for code, _ in table.ERRORS}
+    assert set(texts.EVENTS) == {name for name, _ in table.EVENTS}
     assert set(texts.ALARMS) == {row[alarms.NAME] for row in alarms.ALARMS}
     assert set(texts.STATES) == set(states.STATES)
     assert set(texts.SOURCES) == set(messages.SOURCES)
@@ -88,7 +88,7 @@ def test_no_request_is_longer_than_a_line() -> None:
             assert len(line) <= messages.LINE_MAX, f"{verb}: {len(line)}"
 
 
-@given(st.sampled_from(messages.ERRORS), st.sampled_from(states.STATES), st.integers(-(10**6), 10**9))
+@given(st.sampled_from(table.ERRORS), st.sampled_from(states.STATES), st.integers(-(10**6), 10**9))
 def test_every_refusal_makes_sentences(error: tuple[str, str], state: str, number: int) -> None:
     code, meaning = error
     fields = {"code": code, "state": state, "what": "max_bolus_nl", "maximum": number, "minimum": 0}

@@ -15,7 +15,7 @@ One space separates, none stands at either end. "@" wants " *" and " *" wants "@
 import binascii
 
 from haipump_fw.const import const
-from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, MESSAGES, PREPARE
+from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, PREPARE, REQUESTS
 
 _NUMBER, _CHOICE, _WORD, _HEX, _BASE64 = const(0), const(1), const(2), const(3), const(4)
 _DIGITS = b"0123456789"
@@ -46,7 +46,7 @@ class Request:
     """
 
     def __init__(self, row, number, crc, tokens, mac, signed):
-        self.verb, self.kind, self._fields, _ = row
+        self.verb, self.kind, self._fields = row
         self.id = number
         self.crc = crc
         self.tokens = tokens
@@ -155,7 +155,7 @@ def _base64(raw):
     return value if binascii.b2a_base64(value).strip() == raw else None
 
 
-_BY_VERB = {row[0]: row for row in MESSAGES}
+_BY_VERB = {row[0]: row for row in REQUESTS}
 
 
 def line_id(line):

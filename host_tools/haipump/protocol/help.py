@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from haipump import quantities
-from haipump_fw.proto import messages
+from haipump_fw.proto import table
 
-ERRORS: Mapping[str, str] = dict(messages.ERRORS)
+ERRORS: Mapping[str, str] = dict(table.ERRORS)
 
 
 @dataclass(frozen=True)

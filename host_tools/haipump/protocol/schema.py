@@ -1,6 +1,6 @@
 """The message table as typed lookups: which fields a message takes and gives, and in which ranges.
 
-Owns: reading the notation of `haipump_fw.proto.messages` (the one table). Must not: know bytes or a port.
+Owns: reading the notation of `haipump_fw.proto.messages` and `table` (the one table). Must not: know bytes or a port.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from functools import cached_property
 
 from haipump.errors import FieldError
 from haipump.protocol import help as texts
-from haipump_fw.proto import messages as table
+from haipump_fw.proto import messages, table
 
-READ, PREPARE, ACT, STOP = table.READ, table.PREPARE, table.ACT, table.STOP
+READ, PREPARE, ACT, STOP = messages.READ, messages.PREPARE, messages.ACT, messages.STOP
 
 Value = int | str
 

@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from haipump_fw.proto.messages import LINE_MAX, MESSAGES
+from haipump_fw.proto.messages import LINE_MAX, REQUESTS
 from tests.firmware.app.bench import SECOND, Pump, frame, pump
 from tools.measure_faults import LINES, Subject, all_single_faults
 
@@ -17,7 +17,7 @@ RATE = "prepare_rate rate_nl_per_day=1300000"
 
 
 def test_every_message_is_among_the_lines():
-    assert {text.split()[0] for _, text in LINES} == {verb for verb, _, _, _ in MESSAGES}
+    assert {text.split()[0] for _, text in LINES} == {verb for verb, _, _ in REQUESTS}
 
 
 def test_no_single_byte_fault_executes_what_was_not_sent():

@@ -13,8 +13,9 @@ from typing import Any
 from haipump_fw.core.options import MAXIMUM, OPTIONS
 from haipump_fw.core.options import NAME as OPTION_NAME
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import ACT, MESSAGES, PREPARE, READ, STOP
+from haipump_fw.proto.messages import ACT, PREPARE, READ, STOP
 from haipump_fw.proto.session import Session
+from haipump_fw.proto.table import MESSAGES
 
 NONCE = "00112233445566778899aabbccddeeff"
 DEVICE = "e660583883724a32"

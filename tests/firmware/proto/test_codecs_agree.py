@@ -12,7 +12,8 @@ import pytest
 from haipump.errors import FieldError
 from haipump.protocol import codec, schema
 from haipump_fw.proto import auth, frame
-from haipump_fw.proto.messages import EVENTS, ID_MAX
+from haipump_fw.proto.messages import ID_MAX
+from haipump_fw.proto.table import EVENTS
 from tests.firmware.proto.support import (
     ACT,
     PLAUSIBLE_ID,

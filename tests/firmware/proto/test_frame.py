@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from haipump_fw.proto import frame
-from haipump_fw.proto.messages import ERRORS, EVENTS, ID_MAX, LINE_MAX, MAC_DIGITS, MESSAGES
+from haipump_fw.proto.messages import ID_MAX, LINE_MAX, MAC_DIGITS
+from haipump_fw.proto.table import ERRORS, EVENTS, MESSAGES
 from tests.firmware.proto.support import (
     ACT,
     PLAUSIBLE_ID,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from haipump_fw import ports
+from haipump_fw.ports import contract
 from tests.firmware.rp2.chip import Chip
 
 BASE, SIZE = 0x60000, 0x40000
@@ -23,7 +23,7 @@ def load(chip):
 
 def test_it_is_the_partition_of_the_contract(chip, load):
     flash = load("flash").Flash()
-    assert (flash.size, flash.sector, flash.page) == (ports.Flash.size, ports.Flash.sector, ports.Flash.page)
+    assert (flash.size, flash.sector, flash.page) == (contract.Flash.size, contract.Flash.sector, contract.Flash.page)
     flash.program(0, b"first")
     flash.program(SIZE - 4, b"last")
     assert chip.flash[BASE : BASE + 5] == b"first"

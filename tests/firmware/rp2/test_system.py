@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from haipump_fw import ports
+from haipump_fw.ports import contract
 from haipump_fw.ports.rp2 import pins
 from tests.firmware.rp2.chip import PIO0_CTRL, Chip, Reset
 
@@ -73,7 +74,7 @@ def test_the_task_number_survives(chip, load):
 def test_identity_and_memory(chip, load, monkeypatch, tmp_path):
     monkeypatch.setattr(sys.modules["gc"], "mem_free", lambda: 12_345, raising=False)
     system = load("system").System()
-    assert system.interpreter == ports.System.interpreter and system.board == ports.System.board
+    assert system.interpreter == contract.System.interpreter and system.board == contract.System.board
     assert system.device_id() == "0001020304050607"
     assert len(system.random(8)) == 8 and system.random(8) != system.random(8)
     system.collect()
@@ -229,16 +230,16 @@ def test_shut_down_needs_nothing_that_was_built(chip, load):
 def test_the_board_offers_every_call_of_the_contract(chip, load):
     board = load("board").make_ports()
     kinds = {
-        "clock": ports.Clock,
-        "steps": ports.Steps,
-        "motor": ports.Motor,
-        "sensors": ports.Sensors,
-        "inputs": ports.Inputs,
-        "panel": ports.Panel,
-        "console": ports.Console,
-        "flash": ports.Flash,
-        "watchdog": ports.Watchdog,
-        "system": ports.System,
+        "clock": contract.Clock,
+        "steps": contract.Steps,
+        "motor": contract.Motor,
+        "sensors": contract.Sensors,
+        "inputs": contract.Inputs,
+        "panel": contract.Panel,
+        "console": contract.Console,
+        "flash": contract.Flash,
+        "watchdog": contract.Watchdog,
+        "system": contract.System,
     }
     for name, kind in kinds.items():
         wanted = {call for call in vars(kind) if not call.startswith("_")}

@@ -7,7 +7,7 @@ from time import ticks_us
 
 
 class Clock:
-    """See `ports.Clock`."""
+    """See `contract.Clock`."""
 
     def ticks_us(self):
         """Microseconds since some moment, modulo 2**30. Allocates nothing."""

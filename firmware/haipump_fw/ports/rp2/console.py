@@ -8,7 +8,7 @@ import sys
 
 
 class Console:
-    """See `ports.Console`. `.buffer` is the raw stream: no line endings are touched, Ctrl-C is a byte like others."""
+    """See `contract.Console`. `.buffer` is the raw stream: no line ending is touched, Ctrl-C is a byte like others."""
 
     def __init__(self):
         self._input = sys.stdin.buffer

@@ -59,7 +59,7 @@ def _device():
 
 
 class Flash:
-    """See `ports.Flash`. Every program and erase is read back."""
+    """See `contract.Flash`. Every program and erase is read back."""
 
     size = _SIZE
     sector = _SECTOR

@@ -30,7 +30,7 @@ class _Latch:
 
 
 class Inputs:
-    """See `ports.Inputs`. `wake` is the poll object whose flag an edge raises."""
+    """See `contract.Inputs`. `wake` is the poll object whose flag an edge raises."""
 
     def __init__(self, wake):
         self.wake = wake

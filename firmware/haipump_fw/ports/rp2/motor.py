@@ -9,7 +9,7 @@ from haipump_fw.ports.rp2 import pins
 
 
 class Motor:
-    """See `ports.Motor`."""
+    """See `contract.Motor`."""
 
     def __init__(self):
         self._on = pins.active("en")

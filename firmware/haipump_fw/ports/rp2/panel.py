@@ -14,7 +14,7 @@ _QUIET_HZ = const(1_000)
 
 
 class Panel:
-    """See `ports.Panel`."""
+    """See `contract.Panel`."""
 
     def __init__(self):
         self._red = Pin(pins.gpio("red"), Pin.OUT, value=0)

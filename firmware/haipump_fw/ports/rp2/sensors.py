@@ -21,7 +21,7 @@ _SLOPE_DENOMINATOR = const(27)
 
 
 class Sensors:
-    """See `ports.Sensors`."""
+    """See `contract.Sensors`."""
 
     def __init__(self):
         # With the regulator of the Pico in PWM mode its ripple on the ADC's reference is smallest.

@@ -105,7 +105,7 @@ class Odometer:
 
 
 class Steps:
-    """See `ports.Steps`. The ring belongs to the main program at its head and to the interrupt at its tail."""
+    """See `contract.Steps`. The ring belongs to the main program at its head and to the interrupt at its tail."""
 
     def __init__(self):
         self._step = Pin(wiring.gpio("step"))

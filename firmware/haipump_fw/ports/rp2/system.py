@@ -36,7 +36,7 @@ def _app_hash():
 
 
 class System:
-    """See `ports.System`."""
+    """See `contract.System`."""
 
     board = "rpi_pico"
 

@@ -7,7 +7,7 @@ from machine import WDT
 
 
 class Watchdog:
-    """See `ports.Watchdog`."""
+    """See `contract.Watchdog`."""
 
     def __init__(self):
         self._timer = None
