@@ -57,7 +57,9 @@ ROUNDS_MAX = 4  # of one request over reconnections
 GREETING_TRIES_MAX = 5
 STOP_LINE = b"\n!\n"
 STOPS_AT_ONCE = 2  # a byte of noise may spoil one of them
-BUSY_PAUSE_S = 0.05
+BUSY_PAUSE_S, BUSY_PAUSE_LONGEST_S = 0.05, 0.2
+BUSY_S = 10.0  # a pump that is busy with what came before us is waited for so long, and not given up after some tries
+SETTLE_S = 0.05  # when it complains about a line that may be ours, it has worked off all others after so much quiet
 READ_STEP_S = 0.25  # a wait is cut into reads of this length
 RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 0.05, 2.0
 PATIENCE_S = 20.0  # how long a lost port is waited for
@@ -129,6 +131,7 @@ class Conversation:
         self._heard = bytearray()
         self._greeting: Greeting | None = None
         self._restarted = False
+        self._busy = False  # while we waited last, the pump turned lines away
         self._last_event: int | None = None
         self._next_id = 1
         self._read_id = _READ_ID_FIRST
@@ -380,7 +383,9 @@ class Conversation:
         """Send until answered. Returns the answer and how often the line was sent. Raises _Lost."""
         self._heard.clear()
         answer, all_refused = None, True
-        for times in range(1, tries + 1):
+        times, left, began = 0, tries, self.transport.now()
+        while left > 0:
+            times += 1
             orders = MESSAGES[verb].kind == ACT
             if orders and times > 1:
                 self._not_after_a_stop(verb, id, True)
@@ -391,20 +396,22 @@ class Conversation:
                 answer = self._await(verb, id)
             except (Disconnected, _Restarted) as failure:
                 raise _Lost(failure) from failure
+            # A pump that is still busy with what came before costs no try.
+            left -= not self._busy or self.transport.now() - began >= BUSY_S
             if answer is None or answer.code in ("crc", "syntax", "too_long"):
                 all_refused &= answer is not None
                 continue  # lost, or damaged on the way
             if answer.code == "busy":
-                self.transport.sleep(BUSY_PAUSE_S * times)
+                self.transport.sleep(min(BUSY_PAUSE_S * times, BUSY_PAUSE_LONGEST_S))
                 continue
             return answer, times
         if answer is not None and all_refused:
-            return answer, tries  # only then: one of those without an answer may have been executed
+            return answer, times  # only then: one of those without an answer may have been executed
         heard = bytes(self._heard[-HEARD_MAX:])
         said = f"heard only {_printable(heard)}" if heard else "heard nothing at all"
         raise _Lost(
             AnswerTimeout(
-                f"the pump did not answer {verb} ({tries} {'try' if tries == 1 else 'tries'}): {said}",
+                f"the pump did not answer {verb} ({times} {'try' if times == 1 else 'tries'}): {said}",
                 "Unknown; a running delivery goes on without the host",
                 self.look_at,
                 heard,
@@ -430,22 +437,27 @@ class Conversation:
 
     def _await(self, verb: str, id: int) -> Answer | None:
         """The answer to `id`; None when it does not come, or when the pump complains about a line whose id it could not
-        read: then ours probably came damaged, and is sent again."""
+        read, and answers nothing more: then ours probably came damaged or was turned away, and is sent again."""
         if self._since is None:
             self._since = self.transport.now()
+        self._busy = complained = False
         deadline = self.transport.now() + SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S)
-        while (left := deadline - self.transport.now()) > 0:
+        until = deadline
+        while (left := until - self.transport.now()) > 0:
             for raw in self._receive(left):
                 answer = self._take(raw)
                 if answer is None:
                     continue
+                self._busy |= answer.code == "busy"
                 if answer.id == id:
                     if answer.ok and not self._fits(verb, answer):
                         continue
                     return answer
-                if answer.id is None and not answer.ok:
-                    return None
-        self._tell_silence()
+                complained |= answer.id is None and not answer.ok
+                if complained:
+                    until = min(deadline, self.transport.now() + SETTLE_S)
+        if not complained:
+            self._tell_silence()
         return None
 
     def _tell_silence(self) -> None:
@@ -569,7 +581,8 @@ class Conversation:
         self._restarted = False
         if not self.stopping:  # a stop begins with it
             self.transport.write(b"\n")  # ends what a host before us may have left unfinished
-        for _ in range(GREETING_TRIES_MAX):
+        left, began = GREETING_TRIES_MAX, self.transport.now()
+        while left > 0:
             if self.stopping:
                 self.transport.write(STOP_LINE * STOPS_AT_ONCE)
             id = self._new_id("hello")
@@ -578,9 +591,13 @@ class Conversation:
                 answer = self._await("hello", id)
             except _Restarted:
                 self._restarted = False
+                left -= 1
                 continue
             if answer is not None and answer.ok:
                 return self._greeted(typed_answer("hello", answer))
+            left -= not self._busy or self.transport.now() - began >= BUSY_S
+            if self._busy:
+                self.transport.sleep(BUSY_PAUSE_S)
         heard = bytes(self._heard[-HEARD_MAX:])
         raise AnswerTimeout("the pump does not answer", "Unknown", "check the cable and the pump's power", heard)
 

@@ -22,6 +22,7 @@ from haipump.cli import app, frame
 from haipump.errors import LinkLost, NotExecuted, OutcomeUnknown, PortBusy, PortMissing, StopNotConfirmed, UsageError
 from haipump.transport import SerialTransport
 from tests.host.device import FakePump, Line, once
+from tests.host.direct_line import FloodedLine
 
 runner = CliRunner()
 
@@ -101,6 +102,26 @@ def test_a_connection_that_stays_away_is_told_as_a_stop_without_proof(pump, line
             client.stop()
         assert "did not come back" in caught.value.what
         assert isinstance(caught.value.__context__, (LinkLost, type(None)))
+
+
+@pytest.mark.parametrize("garbage", [b"1 status\n", b"\n@7 status *00000000\n", b"x" * 300 + b"\n", b"@8 hello\n"])
+@pytest.mark.parametrize("size", [4_096, 60_000])
+def test_a_stop_behind_a_flood_is_made_sure_of(garbage: bytes, size: int) -> None:
+    line = FloodedLine()
+    with haipump.connect(line) as client:
+        client.syringe("30 mL", "30 mL")
+        client.rate("20 mL/day")
+    line.backlog += garbage * (size // len(garbage))
+    assert haipump.stop(line).state == "stopped"
+    assert line.core.app.machine.state == "stopped" and not line.backlog
+
+
+def test_a_flood_is_outlasted_by_every_command() -> None:
+    line = FloodedLine()
+    line.backlog += b"1 status\n" * 6_000
+    with haipump.connect(line) as client:
+        line.backlog += b"1 status\n" * 2_000
+        assert client.syringe("30 mL", "30 mL").id >= 0 and client.calibration().syringe_nl == 30_000_000
 
 
 def test_the_function_stops_in_one_call(pump, line) -> None:

@@ -277,7 +277,7 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "reservoir_empty": ("the syringe is empty", "refill with `haipump refill`"),
     "end_of_travel": ("the plunger is at the end of its way", "refill with `haipump refill`"),
     "reservoir_low": ("the syringe is nearly empty", "plan the refill; boluses are refused until then"),
-    "infusion_complete": ("the volume or the programme is delivered", "`haipump ack`, and decide what comes next"),
+    "infusion_complete": ("the volume or the programme is delivered", "decide what comes next; `haipump ack`"),
     "paused_too_long": ("the pump has been paused for long", "resume or stop"),
     "syringe_released": ("the plunger is not held", "check the syringe and its clamp"),
     "driver_error": ("the motor driver reports an error", "switch off; check motor, wiring and temperature"),
