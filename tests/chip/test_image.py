@@ -287,6 +287,23 @@ def test_a_missing_compiler_is_named_where_nobody_may_install_it(monkeypatch):
         debian._tools(print)
 
 
+@pytest.mark.parametrize("rights", [[], ["sudo", "-n"]])
+def test_what_is_missing_is_installed_where_that_may_be(monkeypatch, rights):
+    missing, calls, told = [["cmake", "ninja-build"], []], [], []
+    monkeypatch.setattr(debian, "missing_packages", lambda: missing.pop(0))
+    monkeypatch.setattr(debian, "root", lambda: list(rights))
+    monkeypatch.setattr(debian, "_run", lambda command, *_: calls.append(command))
+    debian._tools(told.append)
+    assert told == ["debian: installing cmake ninja-build"]
+    update, install = calls
+    assert update[: len(rights) + 1] == [*rights, "apt-get"] and update[-1] == "update"
+    assert install[: len(rights) + 3] == [*rights, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+    assert install[-5:] == ["install", "-y", "--no-install-recommends", "cmake", "ninja-build"]
+    missing.append([])
+    debian._tools(told.append)
+    assert len(calls) == 2, "what is there is not installed again, and needs no root"
+
+
 def test_a_machine_without_apt_is_told(monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(debian.BuildError, match="no apt-get"):
