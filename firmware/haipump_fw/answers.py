@@ -89,7 +89,6 @@ class Answers:
     def read_totals(self, fields):
         app = self.app
         app.now_us()
-        app.look_at_shaft()
         planned_q, booked = app.running_dose()
         ledger = app.ledger
         stepped = ledger.stepped_nl(booked)
@@ -106,7 +105,6 @@ class Answers:
     def read_lifetime(self, fields):
         app = self.app
         app.now_us()
-        app.look_at_shaft()
         planned_q, booked = app.running_dose()
         ledger = app.ledger
         total = ledger.life_total_nl(booked)
@@ -124,10 +122,9 @@ class Answers:
     def read_order(self, fields):
         app = self.app
         now_us = app.now_us()
-        app.look_at_shaft()
         app.running_dose()
         number = fields.get("id", app.main_order()[0])
-        for order in app.delivery.orders():
+        for order in app.delivery.planner.orders:
             if order.number == number and number:
                 return [
                     ("order", number),

@@ -276,6 +276,7 @@ class App:
     def begin(self, order, event, *new):
         """Start an order whose intent is on the flash."""
         self.motor_on()
+        self.look_at_shaft()
         order.unseen_from = self._unseen_before + self.unseen_steps()
         if order.source <= PROGRAMME and self.delivery.basal is not None:
             self.delivery.basal.result = _REPLACED
@@ -441,7 +442,8 @@ class App:
         return min(self.values["syringe_nl"], self.ledger.reservoir_nl(self.delivery.net_steps))
 
     def running_dose(self):
-        """(planned quanta, booked steps) of the dose orders that run, settled now."""
+        """(planned quanta, booked steps) of the dose orders that run, settled now; the shaft is looked at too."""
+        self.look_at_shaft()
         delivery = self.delivery
         now_us = self.clock.now_us()
         delivery.settle(now_us)
@@ -459,7 +461,6 @@ class App:
 
     def commit(self):
         """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
-        self.look_at_shaft()
         _, booked = self.running_dose()
         ledger = self.ledger
         net_steps = self.delivery.net_steps

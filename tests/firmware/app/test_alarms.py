@@ -273,6 +273,22 @@ def test_an_order_is_confirmed_by_what_the_shaft_showed():
     assert [f for _, name, f in of.said if name == "done"][-1]["confirmed_nl"] == told["confirmed_nl"]
 
 
+@pytest.mark.parametrize("after_s", [0.301, 0.517, 0.733, 1.111])
+def test_an_order_that_begins_while_the_motor_runs_fast_is_confirmed_for_what_it_was(after_s):
+    """Shaft and books are of the same moment, whenever they are compared."""
+    of = pump()
+    of.ask("telemetry period_ms=100")
+    of.order("prepare_limits max_rate_nl_per_day=100000000000")
+    of.order("prepare_bolus volume_nl=1000000 duration_s=10")
+    of.run(after_s)
+    number = of.order("prepare_bolus volume_nl=8552 duration_s=60 extended=1 override=1")
+    of.run(120)
+    told = of.ask(f"order id={number}")
+    assert told["result"] == "complete" and told["confirmed_nl"] == told["stepped_nl"]
+    teles = [fields for _, name, fields in of.said if name == "tele"]
+    assert len(teles) > 500 and all(fields["confirmed_nl"] == fields["delivered_nl"] for fields in teles)
+
+
 def test_a_rotor_that_falls_into_a_detent_when_the_motor_goes_off_has_lost_nothing():
     of = pump()
     for _ in range(40):
