@@ -102,6 +102,40 @@ time.sleep(100)
     guest.core.check()
 
 
+def test_a_machine_that_waits_for_a_pin_of_the_cpu_is_woken_in_time(image):
+    main = """
+import rp2, time
+from machine import Pin
+Pin(4, Pin.OUT, value=0); Pin(3, Pin.OUT, value=1)
+signal = Pin(13, Pin.OUT, value=0)
+@rp2.asm_pio(set_init=rp2.PIO.OUT_LOW)
+def follower():
+    wait(1, pin, 0)
+    set(x, 31)[31]
+    label("count")
+    jmp(x_dec, "count")[31]
+    set(pins, 1)[31]
+    set(pins, 0)
+    wait(0, pin, 0)
+machine = rp2.StateMachine(0, follower, freq=1_000_000, set_base=Pin(2), in_base=signal); machine.active(1)
+for _ in range(5):
+    signal.value(1)
+    time.sleep_ms(7)
+    signal.value(0)
+    time.sleep_ms(3)
+"""
+    guest = Guest(image, main)
+    rises = []
+    guest.core.mcu.gpio[13].add_listener(
+        lambda value, last: rises.append(guest.core.now_ns) if int(value) == 1 else None
+    )
+    guest.run(BOOTED_US + 200_000)
+    assert len(rises) == 5
+    # One cycle of the wait, 32 of the load, 32 rounds of 32.
+    assert [step - rise for rise, (step, _) in zip(rises, guest.steps, strict=True)] == [1_057_000] * 5
+    guest.core.check()
+
+
 def test_lost_instructions_fail_the_check(image):
     guest = Guest(image, STEPS + "steps.begin(1, 1000)").run(BOOTED_US + 300_000)
     assert len(guest.steps) == 1

@@ -4,10 +4,10 @@ Owns: when a machine executes. Must not: know a program, or what a pin is for.
 
 rp2040py gives a machine at most one instruction per instruction or nap of the CPU, so PIO all but stands still while
 the CPU sleeps. A pacer takes the block's place on the bus, keeps an alarm on the block's next due instant and steps it
-from there. A machine that counts down in one instruction (`jmp(x_dec, self)`) costs one alarm, not one per count.
+from there. A machine that counts down in one instruction (`jmp(x_dec, self)`) costs one alarm, not one per count. To the
+chip's own loop the block looks stopped, which also spares it a call per instruction of the CPU.
 
-Not covered: a machine that waits for a pin which the CPU or a PWM slice moves, a change of the system clock while a
-machine runs, OUT_STICKY between machines.
+Not covered: a change of the system clock while a machine runs, OUT_STICKY between machines.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _CYCLE = 256  # the block counts time in 1/256 of a cycle of the system clock
 _CTRL = 0x000
 _RXF_FIRST, _RXF_LAST = 0x020, 0x02C
 _MACHINE_FIRST, _MACHINE_LAST = 0x0C8, 0x124  # CLKDIV of machine 0 to PINCTRL of machine 3
+_WAITS_FOR_PIN = 1  # kind of a wait, as the machine names it
 _COUNTDOWNS = {2: "x", 4: "y"}  # condition of a jump to the register that it counts down
 
 
@@ -36,6 +37,8 @@ class PioPacer:
         self._clock = mcu.clock
         self._alarm = self._clock.create_alarm(self._fire)
         self._skipped: dict[Any, tuple[str, int]] = {}  # machine: its register, and the time of one count
+        self._asleep: set[Any] = set()  # machines that waited when it was last looked
+        self._watched: set[int] = set()  # pins that machines have waited for
         self._stepping = False
         self._lost = 0
         mcu.peripherals[_WINDOWS[index]] = self
@@ -54,6 +57,7 @@ class PioPacer:
     def after_reset(self) -> None:
         """The chip was reset: nothing runs, nothing is due."""
         self._skipped.clear()
+        self._asleep.clear()
         self._alarm.cancel()
 
     def drive(self, action: Callable[[], None]) -> None:
@@ -93,15 +97,13 @@ class PioPacer:
         """`action` with the block's time set right; `touches`: it may look at or change what a countdown counts."""
         if self._stepping:
             return action()
-        pio = self._pio
-        stale, now = pio.cycle_fp, self._now_fp()
+        now = self._now_fp()
         if touches and self._skipped:
             self._settle(now)
-        pio.cycle_fp = now
+        self._pio.cycle_fp = now
         try:
             return action()
         finally:
-            pio.cycle_fp = min(stale, now)
             self._arm()
 
     def _settle(self, now: int) -> None:
@@ -128,24 +130,42 @@ class PioPacer:
 
     def _arm(self) -> None:
         """Put the alarm on the next due instant."""
-        pio, due = self._pio, _NEVER
-        if not pio.stopped:
-            skipped = self._skipped
-            for machine in self._machines:
-                if machine.enabled and not machine.waiting:
-                    if machine not in skipped:
-                        self._skip(machine)
-                    due = min(due, machine.next_due_fp)
-        pio.next_due_fp = _NEVER  # so that nobody else steps the block
+        due = _NEVER
+        self._pio.stopped = True  # for the chip's loop; a write to CTRL does not mind
+        skipped, asleep = self._skipped, self._asleep
+        asleep.clear()
+        for machine in self._machines:
+            if not machine.enabled:
+                continue
+            if machine.waiting:
+                asleep.add(machine)
+                if machine.wait_type == _WAITS_FOR_PIN and machine.wait_index not in self._watched:
+                    self._watch(machine.wait_index)
+                continue
+            if machine not in skipped:
+                self._skip(machine)
+            due = min(due, machine.next_due_fp)
         if due >= _NEVER:
             self._alarm.cancel()
             return
         ticks = -(-(due - self._offset_fp) * self._per_ticks // self._fp) - self._clock.ticks
         self._alarm.schedule_ticks(max(1, ticks))
 
+    def _watch(self, gpio: int) -> None:
+        """Be told when the CPU or another block moves a pin that a machine waits for."""
+        self._watched.add(gpio)
+        self._mcu.gpio[gpio].add_listener(lambda value, last: self._stepping or self._woken())
+
+    def _woken(self) -> None:
+        """A pin has moved: machines look at it before the block does so by itself, in its own, outdated time."""
+        self._pio.cycle_fp = self._now_fp()
+        for machine in self._asleep:
+            machine.check_wait()
+        self._arm()
+
     def _fire(self) -> None:
         pio = self._pio
-        now, stale = self._now_fp(), pio.cycle_fp
+        now = self._now_fp()
         if self._skipped:
             for machine in [m for m in self._skipped if m.next_due_fp <= now]:
                 del self._skipped[machine]
@@ -155,5 +175,4 @@ class PioPacer:
             pio.advance(1)  # the listeners of the pins run in here, at the exact time
         finally:
             self._stepping = False
-            pio.cycle_fp = min(stale, now)
         self._arm()
