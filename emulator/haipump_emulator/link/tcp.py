@@ -1,12 +1,18 @@
 """A link on a TCP port of the loopback interface: for `socket://127.0.0.1:PORT`, and for machines without ptys.
 
 Owns: one listening socket and at most one client. Must not: listen anywhere but on 127.0.0.1 (there is no password).
+
+A client that floods leaves megabytes in its own kernel buffer, and its end comes behind them, a minute or two later at
+the pump's pace. Linux lists both ends of a loopback connection, and so tells that the other one has hung up: what it
+left is dropped for the next client. Elsewhere the next one is refused until the pump has worked it off.
 """
 
 import contextlib
 import errno
 import select
 import socket
+import struct
+from pathlib import Path
 from typing import Any
 
 from haipump_emulator.link.base import Link, LinkError
@@ -16,6 +22,8 @@ from haipump_emulator.link.base import Link, LinkError
 RECEIVE_BUFFER = 4096
 # The other way: a client that never reads has to become the pump's full output buffer soon, not after megabytes.
 SEND_BUFFER = 16_384
+CONNECTIONS = Path("/proc/net/tcp")
+ESTABLISHED = "01"  # a state in that list
 ACCEPTS_MAX = 8  # new connections looked at in one poll
 REFUSED_MAX = 8  # refused clients that may still be reading why
 
@@ -87,11 +95,15 @@ class TcpLink(Link):
 
     def _peer_has_closed(self) -> bool:
         """The client hung up though bytes of it are still to be read: then the next client need not wait for these."""
-        if not hasattr(select, "POLLRDHUP"):
-            return False
-        poll = select.poll()
-        poll.register(self._conn, select.POLLRDHUP)  # type: ignore[arg-type]
-        return bool(poll.poll(0))
+        assert self._conn is not None
+        if hasattr(select, "POLLRDHUP"):
+            poll = select.poll()
+            poll.register(self._conn, select.POLLRDHUP)
+            if poll.poll(0):
+                return True
+        with contextlib.suppress(OSError):
+            return _other_end_hung_up(self._conn)
+        return False
 
     def _refuse(self, conn: socket.socket) -> None:
         # Closing a socket with unread bytes resets it, which can take the line away before it was read: so only our
@@ -158,3 +170,21 @@ class TcpLink(Link):
             conn.close()
         self._refused.clear()
         self._server.close()
+
+
+def _other_end_hung_up(conn: socket.socket) -> bool:
+    """The client's end of a loopback connection sends nothing more, as the system's list of sockets has it."""
+    if not CONNECTIONS.exists():
+        return False
+    other, ours = _listed(conn.getpeername()), _listed(conn.getsockname())
+    for row in CONNECTIONS.read_text(encoding="ascii").splitlines()[1:]:
+        _, local, remote, state, *_ = row.split()
+        if (local, remote) == (other, ours):
+            return state != ESTABLISHED
+    return True
+
+
+def _listed(address: tuple[str, int]) -> str:
+    """An IPv4 address and port as the list writes them."""
+    (number,) = struct.unpack("=I", socket.inet_aton(address[0]))
+    return f"{number:08X}:{address[1]:04X}"

@@ -151,6 +151,24 @@ class TestTcp(LinkContract):
             self.loop.turn()
         assert sent < 50_000
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells that the other end has gone")
+    def test_a_flood_of_a_client_that_has_gone_is_not_in_the_way(self):
+        self.core.hungry = False
+        flooder = socket.create_connection(("127.0.0.1", self.link.port))  # with the kernel's own, big buffers
+        flooder.setblocking(False)
+        flooder.send(b"1 status\n" * 200_000)
+        self.turns(lambda: self.link.client_is_there)
+        self.turns(lambda: not self.bridge._room())
+        early = self.client()
+        self.turns(lambda: self.link.refused == 1)  # while the flooder is there, it is the client
+        early.close()
+        flooder.close()
+        self.core.hungry = True
+        stops = self.client()
+        stops.send(b"\nstop\n")  # as hosts do: the last line of the other one may be cut
+        assert b"echo stop\n" in self.hear(stops, b"echo stop\n")
+        assert self.bridge.received < 10_000, "what the flooder left was dropped"
+
     def test_a_taken_port_is_one_clear_line(self):
         with pytest.raises(LinkError, match="taken by another program; .*any free port"):
             TcpLink(self.link.port)
