@@ -4,6 +4,10 @@ Owns: the running orders, the planner, the step port, the motor's enable, direct
 (states, limits and alarms are the app's), nor read a sensor. All `t_us` are microseconds of uptime.
 
 Words ahead follow the period (ADR 0006): the FIFO holds 25 ms of motion (1 to 8 words), the ring at most 40 ms.
+
+A change of plan never holds from now, but from a moment that its method returns (ADR 0009): the moment of the last
+queued pulse, or at rest and in slow motion a fixed lead after the order. Until then the steps of the old plan are made;
+so planning may take its time, and no pulse comes late.
 """
 
 from haipump_fw.const import const
@@ -21,6 +25,8 @@ _RING_MAX = const(64)
 _FIFO_MAX = const(8)
 # A gap does not count as motion: behind a word that is further away than this, only that and one more are queued.
 _AHEAD_US = const(65_000)  # FIFO and ring together
+_SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at any period up to 25 ms
+_LEAD_US = const(20_000)  # what working out a plan may take
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
 _RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
@@ -55,6 +61,10 @@ class Delivery:
         self._fifo = 0
         self._last_tick = 0  # when the last queued pulse comes
         self._last_delay = 0
+        self._from_us = -1  # uptime from which the first word counts; -1: a machine that stands still stays so
+        self._leave = -1  # words that are left when those behind are taken back and the plan begins anew; -1: no matter
+        self._near_tick = 0  # ... which is now
+        self._holds_us = 0  # from when on the last change holds
         self._parked_q = 0  # what doses carry, while another order runs
         self._debt_us = 0  # how much later than planned the queued words are
         self.backlash = 0
@@ -86,15 +96,18 @@ class Delivery:
         return self._begun or bool(self.planner.orders)
 
     def flow_nl_per_day(self, t_us):
-        """Planned rate of all orders now."""
-        return sum([order.rate_nl_per_day(t_us) for order in self.planner.orders])
+        """Ordered rate of all orders now."""
+        return sum([order.rate_nl_per_day(t_us) for order in self.orders()])
 
-    # --- changes (each replans from t_us)
+    # --- changes: each returns the uptime from which it holds
 
-    def start(self, t_us, order, *new):
-        """Begin an order in its place; a former one in the same place has been ended by the caller."""
-        self._halt(t_us)
+    def start(self, order, *new):
+        """Begin an order in its place. The basal order that it replaces is over when it begins."""
+        back = order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0)
+        t_us = self._cut(-1 if back else 1)
         if order.source in (BASAL, KVO, PROGRAMME):
+            if self.basal is not None:
+                self.basal.leave(t_us)
             self.basal = order
         elif order.source == BOLUS:
             self.bolus = order
@@ -105,61 +118,63 @@ class Delivery:
         else:
             self.move = order
             self._parked_q = self.planner.park()
-        back = order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0)
-        self.direction = -1 if back else 1
-        self._set_takeup()
         self.motor.enable(True)
         self.uncertain = False
         order.begun_us = t_us
-        order.start(self._plan_from(t_us), *new)
+        order.start(t_us, *new)
         if order.source == EXTENDED and self.bolus is not None:
             order.hold(t_us)
         self.planner.add(order)
-        self.replan(t_us)
+        return self._go(t_us)
 
-    def _plan_from(self, t_us):
-        """When the plan begins that is ordered at t_us: after the take-up, and one of its steps later, so that the
-        first step of the plan cannot fall on the last one of the take-up."""
-        return t_us + (self.takeup + 1) * self._takeup_us if self.takeup else t_us
+    def cancel(self, order):
+        """End an order before its time. One that is slow enough is `leaving` then; a fast one slows down first and ends
+        by itself, its volume cut to what it then has planned."""
+        if order.cancelled:
+            return self._holds_us
+        order.cancelled = True
+        t_us = self._cut()
+        speed = self.speed_of(order, t_us)
+        if speed > self.limits.start and order.held_us < 0:
+            order.coasting = False
+            order.start(t_us, profiles.coast(self.limits, speed))
+        else:
+            order.leave(t_us)
+            if self._clear(order):
+                self._go_on(self.extended, t_us)
+        return self._go(t_us)
 
-    def _set_takeup(self):
-        self.takeup = self.slack if self.direction > 0 else self.backlash - self.slack
-
-    def end(self, order, t_us):
-        """Take an order out. Its steps are settled; what it left over is carried."""
-        self._halt(t_us)
+    def finish(self, order, t_us):
+        """Settle an order that is complete or left, or the only one (which may still move), and take it out."""
+        if len(self.planner.orders) == 1:
+            self._halt(t_us)
         self._take_out(order, t_us)
+        self.changed = True
+        if self._clear(order):
+            # Nothing else needs a new plan: the words on their way are right.
+            t_us = self._cut()
+            self._go_on(self.extended, t_us)
+            self._go(t_us)
+        return t_us
+
+    def _clear(self, order):
+        """Its place is free now. True when the extended bolus goes on with that."""
+        if order is self.bolus:
+            self.bolus = None
+            return self.extended is not None and not self.paused
         if order is self.basal:
             self.basal = None
-        elif order is self.bolus:
-            self.bolus = None
-            if self.extended is not None and not self.paused:
-                self._go_on(self.extended, t_us)
         elif order is self.extended:
             self.extended = None
-        else:
+        elif order is self.move:
             self.move = None
-        self.replan(t_us)
+        return False
 
     def _take_out(self, order, t_us):
-        self.planner.end(order, t_us, 0)
+        self.account()
+        self.planner.end(order, t_us, self._in_flight())
         if order is self.move:
             self.planner.restore(self._parked_q)
-
-    def cancel(self, order, t_us):
-        """End an order before its time. A fast one slows down first and ends by itself, its volume cut to what it then
-        has planned; True when it is over now."""
-        speed = self.speed_of(order, t_us)
-        if speed <= self.limits.start or order.held_us >= 0:
-            return True
-        if not order.cancelled:
-            order.cancelled = True
-            order.coasting = False
-            self._halt(t_us)
-            order.fold(t_us)
-            order.start(t_us, profiles.coast(self.limits, speed))
-            self.replan(t_us)
-        return False
 
     def speed_of(self, order, t_us):
         """Steps/s of an order now, rounded up."""
@@ -173,7 +188,6 @@ class Delivery:
         speed = self.speed_of(order, t_us)
         if speed > limits.start and order.pace():
             order.coast_limits = limits
-            order.fold(t_us)
             order.start(t_us, profiles.coast(limits, speed))
             order.end_us = -1
             order.coasting = True
@@ -184,59 +198,66 @@ class Delivery:
         """Release a held order; one that slowed down speeds up again to its rate, for its exact remainder."""
         if not order.coasting:
             if order.held_us >= 0:
-                order.release(self._plan_from(t_us))
+                order.release(t_us)
             return
         limits = order.coast_limits
         speed = self.speed_of(order, t_us)
-        order.fold(t_us)
         order.coasting = False
         if order.volume_q:
-            new = profiles.volume_at_rate(order.volume_q - order.settled_q, order.rate or order.fastest, limits, speed)
+            left_q = order.volume_q - order.planned_q(t_us)
+            new = profiles.volume_at_rate(left_q, order.rate or order.fastest, limits, speed)
         else:
             new = profiles.rate(order.rate, limits, speed)
-        order.start(self._plan_from(t_us), new)
+        order.start(t_us, new)
 
-    def pause(self, t_us):
+    def pause(self):
         """Hold all orders; the motor keeps its torque."""
-        self._halt(t_us)
+        t_us = self._cut()
         self.paused = True
         speeds = []
+        running = [order for order in self.planner.orders if not order.leaving]
         sudden = total = 0  # steps/s: of orders that can only stop at once (ramps, programmes), and of the others
-        for order in self.planner.orders:
+        for order in running:
             speed = 0 if order.held_us >= 0 or order.coasting or order.cancelled else self.speed_of(order, t_us)
             speeds.append(speed)
             if order.pace():
                 total += speed
             else:
                 sudden += speed
-        for order, speed in zip(self.planner.orders, speeds):
+        for order, speed in zip(running, speeds):
             limits = self.limits
             if sudden + total > limits.start and speed and order.pace():
                 limits = limits.share(speed, total, limits.start - sudden)
             self._hold(order, t_us, limits)
-        self.replan(t_us)
+        return self._go(t_us)
 
-    def resume(self, t_us):
+    def resume(self):
         """Go on with the exact remainder of every order; an extended bolus still waits for an immediate one."""
-        self._halt(t_us)
+        t_us = self._cut()
         self.paused = False
         self.motor.enable(True)
         for order in self.planner.orders:
-            if order is not self.extended or self.bolus is None:
+            if not order.leaving and (order is not self.extended or self.bolus is None):
                 self._go_on(order, t_us)
-        self.replan(t_us)
+        return self._go(t_us)
+
+    def replan(self):
+        """The plan goes on after a gap."""
+        return self._go(self._cut())
 
     def stop(self, t_us):
-        """Motor off at once. Returns the orders that were running, settled."""
+        """Motor off at once. Returns the orders that were running, settled. What was to hold later never did: an order
+        that was about to be replaced is settled by its own plan, and its successor with a volume of nothing."""
         self.motor.enable(False)
         self.uncertain = True
         self._halt(t_us)
-        ended = self.orders()
+        ended = [order for order in self.planner.orders if order.leaving] + self.orders()
         for order in ended:
             self._take_out(order, t_us)
         self.basal = self.bolus = self.extended = self.move = None
         self.paused = False
         self.changed = True
+        self._holds_us = 0
         return ended
 
     def switch_off(self):
@@ -246,6 +267,54 @@ class Delivery:
 
     # --- steps
 
+    def _cut(self, direction=0):
+        """From when on a plan holds that is ordered now (and moves in `direction`, 0: as before). Until then the words
+        on their way are right; those behind are taken back, now or as soon as the last of them has become a pulse."""
+        self.feed()
+        self.feed()  # again: the first time an anchor may have been due, and words have gone meanwhile
+        self._clock.update()
+        now_us = self._clock.now_us()
+        for order in self.planner.orders:
+            order.forget(now_us)
+        if self._leave < 0:
+            queued = self.steps.queued() if self._begun and direction != -self.direction else 0
+            ahead = ticks_diff(self._last_tick, self._clock.tick)
+            fast = ahead <= _SPLICE_US or not self._words or self.takeup
+            if queued and fast and (ahead >= _LEAD_US or not self._dry):
+                self._dry = False
+                self._holds_us = self.planner.splice()
+            elif queued and fast:
+                self._begin_behind(0, ahead, now_us)
+            elif queued > 2 or (queued == 2 and ahead - self._last_delay <= _LEAD_US):
+                # A far word follows near ones, alone: see `_ahead`.
+                self._begin_behind(1, ahead - self._last_delay, now_us)
+            else:
+                self._begin_anew(direction or self.direction, now_us)
+        return self._holds_us
+
+    def _begin_behind(self, left, near_us, now_us):
+        """Take back the last `left` words when those before have become pulses, in `near_us`, and begin anew then."""
+        self._leave = left
+        self._dry = False
+        self._near_tick = ticks_add(self._clock.tick, near_us)
+        self._from_us = self._holds_us = now_us + near_us + _LEAD_US
+
+    def _begin_anew(self, direction, now_us):
+        """At rest, or when the next pulse is far: begin after the lead, with the take-up; the plan is behind that, one
+        step of the take-up later, so that its first step cannot fall on the last one of the take-up."""
+        self._halt(now_us)
+        self.direction = direction
+        self._set_takeup()
+        self._from_us = max(now_us + _LEAD_US, self._holds_us)
+        self._holds_us = self._from_us + (self.takeup + 1) * self._takeup_us if self.takeup else self._from_us
+        self.planner.rebase(self._holds_us, 0)
+
+    def _go(self, t_us):
+        """The orders have been changed: from t_us on that is the plan."""
+        self.changed = True
+        self.feed()
+        return t_us
+
     def _halt(self, t_us):
         """Take back all words; books are exact afterwards, the plan starts at t_us."""
         undone = self.steps.halt()
@@ -254,8 +323,12 @@ class Delivery:
         self._set_takeup()
         self.planner.rebase(t_us, planned)
         self._begun = self._dry = False
+        self._leave = self._from_us = -1
         self._debt_us = 0
         self._takeup_words = self._words = self._booked_words = 0
+
+    def _set_takeup(self):
+        self.takeup = self.slack if self.direction > 0 else self.backlash - self.slack
 
     def _account(self, undone):
         """Book the words made so far into position counters."""
@@ -272,28 +345,32 @@ class Delivery:
         if self._begun:
             self._account(self.steps.queued())
 
+    def _in_flight(self):
+        """Planned steps that are not made yet."""
+        return min(self.steps.queued(), self._words) if self._begun else 0
+
     def settle(self, t_us):
         """Book all steps made so far to their orders."""
         self.account()
-        self.planner.settle(t_us, min(self.steps.queued(), self._words) if self._begun else 0)
+        self.planner.settle(t_us, self._in_flight())
 
-    def replan(self, t_us):
-        """Start the schedule anew: take-up from t_us, the plan behind it."""
-        self._halt(t_us)
-        self.planner.rebase(self._plan_from(t_us), 0)
-        self.changed = True
-        self.feed(t_us)
-
-    def feed(self, t_us=-1):
-        """Top up the words ahead. `t_us` is needed only to begin; without it a machine that stands still stays so."""
+    def feed(self):
+        """Top up the words ahead."""
         steps = self.steps
         queued = steps.queued()
-        if self._begun and queued == 0 and steps.starved():
+        if self._leave >= 0:
+            if queued > self._leave:
+                return
+            from_us = self._from_us
+            self._halt(from_us)
+            self._from_us = from_us
+            queued = 0
+        elif self._begun and queued == 0 and steps.starved():
             if not self._dry:
                 self.late = True
             self.account()
             self._begun = False
-        if self._dry or (not self._begun and t_us < 0):
+        if self._dry or (not self._begun and self._from_us < 0):
             return
         while queued < self._ahead(queued):
             delay = self._next()
@@ -307,20 +384,23 @@ class Delivery:
                     self.late = True
                 self._last_tick = ticks_add(self._last_tick, delay)
             else:
-                delay = self._begin(delay, t_us)
+                delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
 
-    def _begin(self, delay, t_us):
-        """The first word: `delay` counts from t_us, the port counts from now."""
+    def _begin(self, delay):
+        """The first word: `delay` counts from the plan's beginning, the port counts from now."""
+        clock = self._clock
+        clock.update()
+        self._last_tick = ticks_add(clock.tick, self._from_us + delay - clock.now_us())
         self._begun = True
-        self._clock.update()
-        left = delay - (self._clock.now_us() - t_us)
+        self._from_us = -1
+        left = ticks_diff(self._last_tick, clock.update())
         if left < 1:
             self._debt_us = 1 - left
+            self._last_tick = ticks_add(clock.tick, 1)
             left = 1
         self.steps.begin(self.direction, left)
-        self._last_tick = ticks_add(self._clock.tick, left)
         return left
 
     def _word(self, delay):
@@ -343,7 +423,7 @@ class Delivery:
         if delay >= 0:
             self._words += 1
             if self._words == 1 and self._takeup_words:
-                delay += self._takeup_us  # see _plan_from
+                delay += self._takeup_us  # see _begin_anew
         return delay
 
     def period_us(self):
@@ -364,6 +444,8 @@ class Delivery:
 
     def next_feed_us(self):
         """Microseconds until words should be topped up; WORD_MAX_US when that needs no date."""
+        if self._leave >= 0:
+            return ticks_diff(self._near_tick, self._clock.tick)
         if not self._begun or self._dry:
             return WORD_MAX_US
         ahead = ticks_diff(self._last_tick, self._clock.tick)
@@ -371,6 +453,8 @@ class Delivery:
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""
+        if self._leave >= 0:
+            return max(0, ticks_diff(self._near_tick, self._clock.tick)) + _LEAD_US // 4
         if not self._begun or self._dry:
             return WORD_MAX_US
         return max(0, ticks_diff(self._last_tick, self._clock.tick))

@@ -27,7 +27,10 @@ class Order:
 
     `number` is the id of the commit, `source` an index into `messages.SOURCES`, `volume_q` its whole volume in quanta
     (0: endless), `rate` the ordered rate in nL/day (0: the volume has a time instead), `fastest` the highest rate of
-    its first profile. `settled_q` is what earlier, replaced profiles of this order planned.
+    first profile. `settled_q` is what earlier, replaced profiles of this order planned.
+
+    A change is made some milliseconds before it holds: steps up to then are on their way already. Volumes are told for
+    any moment, before a change by what held then; `flow`, `elapsed_us` and `end_us` are of the newest plan.
     """
 
     def __init__(self, number, source, volume_q=0, rate=0):
@@ -40,6 +43,8 @@ class Order:
         self.coasting = False  # held, but the motor still has to slow down
         self.coast_limits = None  # ... within these
         self.cancelled = False  # slows down and is over then
+        self.leaving = False  # ended by an order, at `end_us`
+        self.result = 0  # of an order that is ended by another: index into `messages.RESULTS`
         self.settled_q = 0
         self.booked = 0
         self.unseen_from = 0  # steps that the shaft had not shown when it began
@@ -48,9 +53,23 @@ class Order:
         self.profiles = ()
         self.start_us = 0
         self.held_us = -1  # elapsed time at which the order is held; -1: it runs
+        self._past = []  # (until_us, settled_q, profiles, start_us, held_us): what held before each change, in order
+
+    def _keep(self, t_us):
+        """Before a change that holds from t_us on: what held until then can still be asked for."""
+        past = self._past
+        if past and past[-1][0] > t_us:
+            past.clear()  # stopped before a change held: it never will
+        elif not past or past[-1][0] < t_us:
+            past.append((t_us, self.settled_q, self.profiles, self.start_us, self.held_us))
+
+    def forget(self, t_us):
+        """Nobody will ask any more for what was planned before t_us."""
+        self._past = [was for was in self._past if was[0] > t_us]
 
     def start(self, t_us, *profiles):
-        """Run these profiles from t_us on; what was planned so far stays."""
+        """Run these profiles from t_us on; what was planned until then stays."""
+        self.fold(t_us)
         self.profiles = profiles
         self.start_us = t_us
         self.held_us = -1
@@ -73,40 +92,51 @@ class Order:
 
     def hold(self, t_us):
         """Freeze the plan at t_us."""
+        self._keep(t_us)
         self.held_us = self.elapsed_us(t_us)
         self.end_us = -1
 
     def release(self, t_us):
         """Go on from where it was held, at t_us."""
+        self._keep(t_us)
         self.start_us = t_us - self.held_us
         self.held_us = -1
         self._set_end()
 
+    def leave(self, t_us):
+        """Over at t_us, whatever was to come."""
+        self.fold(t_us)
+        self.end_us = t_us
+        self.leaving = True
+
     def fold(self, t_us):
         """Close the profiles: what they planned until t_us becomes settled. Returns that sum."""
-        elapsed = self.elapsed_us(t_us)
-        for profile in self.profiles:
-            whole, num, den, run, _ = profile.at(elapsed)
-            self.settled_q += whole + num * run // den
+        planned = self.planned_q(t_us)
+        self._keep(t_us)
+        self.settled_q = planned
         self.profiles = ()
-        return self.settled_q
+        return planned
 
     def planned_q(self, t_us):
         """Planned so far, rounded down to the quantum."""
-        elapsed = self.elapsed_us(t_us)
-        total = self.settled_q
-        for profile in self.profiles:
+        total, profiles, start_us, held_us = self.settled_q, self.profiles, self.start_us, self.held_us
+        for was in self._past:
+            if t_us < was[0]:
+                _, total, profiles, start_us, held_us = was
+                break
+        elapsed = held_us if held_us >= 0 else max(0, t_us - start_us)
+        for profile in profiles:
             whole, num, den, run, _ = profile.at(elapsed)
             total += whole + num * run // den
         return total
 
     def rate_nl_per_day(self, t_us):
-        """Planned rate now, rounded to the nearest nL/day; 0 while held."""
+        """Planned rate, rounded to the nearest nL/day; 0 while held."""
         num, den = self.flow(t_us)
         return div_near(num, den)
 
     def flow(self, t_us):
-        """Planned rate now as (num, den) in quanta/us, exact; 0 while held."""
+        """Planned rate as (num, den) in quanta/us, exact; 0 while held."""
         total_num, total_den = 0, 1
         if self.held_us < 0:
             for profile in self.profiles:
@@ -153,11 +183,13 @@ class Planner:
         self._made = 0
         self._anchor_us = t_us
         self._last_us = t_us  # moment of the last step handed out, or where the schedule begins
+        self._plan_us = t_us  # from when on the orders hold as they are
         self._first = self._whole = self._part = self._acc = 0
         self.period_us = WORD_MAX_US
 
     def _owed(self, t_us):
-        """Planned and not yet stepped at t_us, as (num, den), and the total rate (num, den), and when it ends."""
+        """Planned and not yet stepped at t_us, as (num, den), and the total rate (num, den), and when it ends. All
+        changes hold by then."""
         num, den = self._balance_q, 1
         rate_num, rate_den = 0, 1
         end = -1
@@ -178,7 +210,7 @@ class Planner:
 
     def _anchor(self):
         """Work out first delay, interval and how many steps they hold for. False when no step is due in WORD_MAX_US."""
-        t_us = self._fold_steps()
+        t_us = max(self._fold_steps(), self._plan_us)
         for _ in range(PIECES_MAX):
             num, den, rate_num, rate_den, end = self._owed(t_us)
             if rate_num:
@@ -249,6 +281,12 @@ class Planner:
         self.queued += 1
         return delay
 
+    def splice(self):
+        """The steps handed out stay, and changes hold behind the last of them (or the last `rebase`). Returns from when:
+        a microsecond later, for a step may be early by half of one, and a slower plan would not make up for it."""
+        self._plan_us = self._fold_steps() + 1
+        return self._plan_us
+
     def rebase(self, t_us, undone):
         """The motor was halted at t_us with `undone` of the handed-out steps not made; plan anew from here."""
         self._fold_steps()
@@ -258,11 +296,12 @@ class Planner:
 
     def next_us(self):
         """Moment of the next step without handing it out, or of the next change of plan; -1 when there is none."""
-        num, den, rate_num, rate_den, end = self._owed(self._last_us)
+        t_us = max(self._last_us, self._plan_us)
+        num, den, rate_num, rate_den, end = self._owed(t_us)
         if rate_num:
             wait = div_up(max(0, (self.step_q * den - 2 * num) * rate_den), 2 * den * rate_num)
-            if end < 0 or self._last_us + wait <= end:
-                return self._last_us + wait
+            if end < 0 or t_us + wait <= end:
+                return t_us + wait
         return end
 
     # --- orders

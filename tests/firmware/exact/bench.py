@@ -1,7 +1,7 @@
 """A `Delivery` on a fake step port and a virtual clock, beside the oracle: both are told the same orders.
 
 Owns: what the app does around a delivery (feed in time, ends, wake-ups), the words and pulses of the fake, and saying
-to the oracle when each order began, paused and ended. Must not: tell the oracle anything else.
+to the oracle what was ordered and from which moment on it holds. Must not: tell the oracle anything else.
 
 The fake does not model: pulse width, interrupts, words in the FIFO apart from the ring.
 """
@@ -107,7 +107,7 @@ class Bench:
 
     @property
     def paused(self) -> bool:
-        return self.scribe.is_paused
+        return self.delivery.paused
 
     # --- time
 
@@ -138,9 +138,9 @@ class Bench:
         if 0 <= self.due_us <= self.now:
             ended = delivery.ended(self.now)
             for order in ended:
-                self.end(order)
+                self._end(order)
             if not ended:
-                delivery.replan(self.now)
+                delivery.replan()
             self._changed()
         sleep = TICK_US
         if delivery.moving():
@@ -169,6 +169,7 @@ class Bench:
         for at, direction in self.steps.seen[self.told :]:
             self.scribe.step(at, direction)
         self.told = len(self.steps.seen)
+        self.scribe.until(self.now)
         self.clock.update()
 
     # --- orders: to the firmware, and in words to the oracle
@@ -179,35 +180,34 @@ class Bench:
         order = new_order(self.number, text.source, text.volume_nl, text.rate)
         self.orders[order.number] = order
         now = self.now  # the call may take its time
-        self.delivery.start(now, order, *new)
-        self.scribe.started(now, order.number, text)
+        self.scribe.will_start(now, self.delivery.start(order, *new), order.number, text)
         self.act()
         return order
 
-    def _replace_basal(self) -> tuple[Fraction, int]:
-        """Ends the basal order; returns the speed it had, and the firmware's number for that."""
+    def _running(self) -> tuple[Fraction, int]:
+        """Speed of the basal order that is about to be replaced, and the firmware's number for that."""
         self._tell()
         basal = self.delivery.basal
         if basal is None:
             return oracle.ZERO, 0
-        flow, speed = self.scribe.flow_before(self.now), self.delivery.speed_of(basal, self.now)
-        self.end(basal)
-        return self.scribe.motor.speed(flow), speed
+        speed = self.delivery.speed_of(basal, self.now)
+        if not self.scribe.settled():  # the oracle can't know yet what the order will replace
+            return Fraction(speed), speed
+        return self.scribe.motor.speed(self.scribe.flow_before(self.now)), speed
 
     def rate(self, nl_per_day: int, source: int = fw.BASAL) -> fw.Order:
-        before, speed = self._replace_basal()
+        before, speed = self._running()
         new = profiles.rate(nl_per_day, self.delivery.limits, speed)
         return self.start(Text(source, [oracle.rate(nl_per_day, self.scribe.motor, before)], 0, nl_per_day), new)
 
     def ramp(self, nl_per_day: int, seconds: int) -> fw.Order:
         before = 0 if self.delivery.basal is None else self.delivery.basal.rate_nl_per_day(self.now)
-        self._replace_basal()
         new = profiles.Ramp(before, nl_per_day, seconds, self.delivery.limits.step_q)
         text = Text(fw.BASAL, [oracle.ramp(before, nl_per_day, seconds)], 0, nl_per_day, sudden=True)
         return self.start(text, new)
 
     def vtbi(self, nl_per_day: int, volume_nl: int, source: int = fw.BASAL) -> fw.Order:
-        before, speed = self._replace_basal() if source == fw.BASAL else (oracle.ZERO, 0)
+        before, speed = self._running() if source == fw.BASAL else (oracle.ZERO, 0)
         new = profiles.volume_at_rate(profiles.quanta(volume_nl), nl_per_day, self.delivery.limits, speed)
         plan = oracle.at_rate(volume_nl, nl_per_day, self.scribe.motor, before)
         return self.start(Text(source, [plan], volume_nl, nl_per_day), new)
@@ -226,39 +226,37 @@ class Bench:
                 boluses.append((at, profiles.quanta(value), seconds))
             else:
                 rates.append((at, value, seconds))
-        self._replace_basal()
         flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.delivery.limits.step_q)
         pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
         return self.start(Text(fw.PROGRAMME, oracle.programme(text, lambda nl: 0), sudden=True), flow, pulses)
 
     # --- what happens to them
 
-    def end(self, order: fw.Order) -> None:
-        """End it now, whatever its speed."""
+    def _end(self, order: fw.Order) -> None:
+        """Its plan is complete."""
         self._tell()
-        self.delivery.end(order, self.now)
-        self.scribe.ended(self.now, order.number)
-        self.act()
+        now = self.now
+        self.scribe.is_over(now, self.delivery.finish(order, now), order.number)
 
     def cancel(self, order: fw.Order) -> None:
-        """As the app does."""
         self._tell()
-        over = self.scribe.cancel(self.now, order.number)
-        assert self.delivery.cancel(order, self.now) == over
-        if over:
-            self.end(order)
+        now = self.now
+        again = order.cancelled
+        holds_us = self.delivery.cancel(order)
+        if not again:
+            self.scribe.will_cancel(now, holds_us, order.number, order.leaving)
         self.act()
 
     def pause(self) -> None:
         self._tell()
-        self.delivery.pause(self.now)
-        self.scribe.paused(self.now)
+        now = self.now
+        self.scribe.will_pause(now, self.delivery.pause())
         self.act()
 
     def resume(self) -> None:
         self._tell()
-        self.delivery.resume(self.now)
-        self.scribe.resumed(self.now)
+        now = self.now
+        self.scribe.will_resume(now, self.delivery.resume())
         self.act()
 
     def stop(self) -> None:

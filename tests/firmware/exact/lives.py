@@ -10,6 +10,7 @@ from fractions import Fraction
 
 from haipump_fw import delivery as fw
 from haipump_fw.core import profiles
+from tests.firmware.exact import oracle
 from tests.firmware.exact.bench import Bench
 
 # (size mL, bore um, step fL on T8x2 at 1/16): the ends and the middle of the syringe table
@@ -75,7 +76,7 @@ class Life:
         bench.stop()
 
     def _flow(self) -> Fraction:
-        return self.bench.timeline.flow(self.bench.now)
+        return oracle.flow(self.bench.delivery.flow_nl_per_day(self.bench.now))
 
     # --- what can be ordered: True when it was
 
@@ -88,8 +89,9 @@ class Life:
         return self.highest - sum(max(o.rate, o.fastest, self._top(o)) for o in others)
 
     def _top(self, order: fw.Order) -> int:
-        run = self.bench.scribe.runs[order.number]
-        return int(sum(plan.top() for plan in run.plans) * 86_400_000_000) + 1
+        run = self.bench.scribe.runs.get(order.number)
+        plans = self.bench.scribe.present[order.number].plans if run is None else run.plans
+        return int(sum(plan.top() for plan in plans) * 86_400_000_000) + 1
 
     def _rate(self, much: float, long: float) -> bool:
         rate = spread(self.lowest, self.gentle, much)

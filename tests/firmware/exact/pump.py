@@ -124,24 +124,27 @@ class Pump:
             call = getattr(delivery, name)
 
             def both(*args):
+                now = self.core.now_us
                 result = call(*args)
-                then(*args)
+                then(now, result, *args)
                 return result
 
             setattr(delivery, name, both)
 
-        hear("end", lambda order, t_us: scribe.ended(t_us, order.number))
-        hear("cancel", lambda order, t_us: scribe.cancel(t_us, order.number))
-        hear("pause", lambda t_us: (scribe.paused(t_us), setattr(self, "paused_at_us", t_us)))
-        hear("resume", scribe.resumed)
-        hear("stop", scribe.stopped)
+        hear("finish", lambda now, holds, order, t_us: scribe.is_over(t_us, holds, order.number))
+        hear("cancel", lambda now, holds, order: scribe.will_cancel(now, holds, order.number, order.leaving))
+        hear("pause", lambda now, holds: (scribe.will_pause(now, holds), setattr(self, "paused_at_us", now)))
+        hear("resume", scribe.will_resume)
+        hear("stop", lambda now, ended, t_us: scribe.stopped(t_us))
         call = delivery.start
 
-        def start(t_us, order, *new):
+        def start(order, *new):
+            now = self.core.now_us
             # A new order's words say what it replaces at once: the oracle has to look before.
             text = self.texts.pop() if self.texts else self._kvo()
-            call(t_us, order, *new)
-            scribe.started(t_us, order.number, text)
+            holds = call(order, *new)
+            scribe.will_start(now, holds, order.number, text)
+            return holds
 
         delivery.start = start
 
@@ -160,6 +163,7 @@ class Pump:
     # --- orders in words
 
     def flow_before(self) -> Any:
+        self.scribe.until(self.core.now_us)
         return self.scribe.motor.speed(self.scribe.flow_before(self.core.now_us))
 
     def rate(self, rate: int, more: str = "") -> str:
@@ -168,7 +172,7 @@ class Pump:
 
     def ramp(self, rate: int, seconds: int) -> str:
         """Not from another ramp: what "from" is would depend on the milliseconds between the lines."""
-        if any(text.sudden for text in self.scribe.texts.values()):
+        if any(text.sudden for text in self.scribe.present.values()):
             return self.rate(rate)
         before = int(self.status()["basal_nl_per_day"])
         text = Text(fw.BASAL, [oracle.ramp(before, rate, seconds)], 0, rate, sudden=True)
@@ -217,14 +221,15 @@ class Pump:
         assert self.core.app is not None
         if state != self.core.app.machine.state:  # an order ended while the answer was on its way
             state = self.status()["state"]
-        assert state == self.model(state), (state, [text.source for text in self.scribe.texts.values()])
+        assert state == self.model(state), (state, [text.source for text in self.scribe.present.values()])
         enabled = self.core.plant.truth(self.core.now_us).enabled
         assert enabled == (state in RUNNING or state == "paused"), state
 
     def model(self, state: str) -> str:
         """The state as it follows from what runs, `state` itself where nothing does."""
-        sources = [text.source for text in self.scribe.texts.values()]
-        if self.scribe.is_paused:
+        sources = [text.source for text in self.scribe.present.values()]
+        assert self.core.app is not None
+        if self.core.app.delivery.paused:
             return "paused"
         if fw.BOLUS in sources or fw.EXTENDED in sources:
             return "bolus"

@@ -23,8 +23,9 @@ def at(steps_per_s: float, **values: int) -> tuple[Bench, int]:
     """A bench that runs at this speed, and its step period."""
     bench = Bench(start_steps_per_s=2_000, **values)
     rate = round(bench.timeline.motor.flow(1) * 86_400_000_000 * round(steps_per_s * 10) / 10)
-    bench.rate(rate)
-    return bench, int(1_000_000 / bench.timeline.motor.speed(bench.timeline.flow(0)))
+    begun_us = bench.rate(rate).begun_us
+    bench.run_until(begun_us)
+    return bench, int(1_000_000 / bench.timeline.motor.speed(bench.timeline.flow(begun_us)))
 
 
 @pytest.mark.parametrize("steps_per_s", [0.1, 0.7, 1, 5, 24, 39, 41, 100, 320, 333, 1_000, 1_999, 2_000])
@@ -37,7 +38,7 @@ def test_words_ahead_follow_the_period(steps_per_s):
         seen.add(queued)
         assert queued <= 1 + fifo + ring
         assert bench.steps.depth == fifo
-        bench.run(min(60 / steps_per_s, 1) / 40)
+        bench.run(min(60 / steps_per_s, 1) / 41)  # not in time with the pulses
     assert max(seen) == 1 + fifo + ring, "all of them are used"
 
 
