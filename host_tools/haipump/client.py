@@ -391,10 +391,11 @@ class Pump:
         return self.commit(self.prepare("prepare_home", disconnected=_sure(disconnected)))
 
     def prepare_syringe(
-        self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic"
+        self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic", nominal: bool = False
     ) -> answers.Plan:
         """A syringe of `size` with `volume` in it. Without `bore_um` the table's; the volume per microstep comes from
-        the pump's own lead and steps per turn."""
+        the pump's own lead and steps per turn. What was measured with a syringe of the same bore holds for this one,
+        unless `nominal` gives it up."""
         now = self.calibration()
         if bore_um is None:
             syringe = syringes.find(size)
@@ -405,15 +406,17 @@ class Pump:
         return self.prepare(
             "prepare_syringe",
             reservoir_nl=q.volume_nl(volume),
-            step_fl=syringes.step_fl(bore_um, now.lead_um, now.steps_per_turn),
+            step_fl=syringes.step_for(bore_um, now, nominal).step_fl,
             bore_um=bore_um,
             syringe_nl=q.volume_nl(size),
             syringe_max_nl_per_day=max_rate,
         )
 
-    def syringe(self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic") -> Order:
+    def syringe(
+        self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic", nominal: bool = False
+    ) -> Order:
         """`prepare_syringe` and `commit` in one: a syringe is loaded."""
-        return self.commit(self.prepare_syringe(size, volume, bore_um=bore_um, table=table))
+        return self.commit(self.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal))
 
     def set_limits(self, **limits: int) -> Order:
         """Change limits by their names on the wire, e.g. `occlusion_pa=50_000`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from haipump.answers import Calibration
 from haipump.errors import UsageError
 from haipump.quantities import format_volume, volume_nl
 
@@ -71,6 +72,33 @@ def step_fl(bore_um: int, lead_um: int, steps_per_turn: int) -> int:
     """Femtolitres per microstep, rounded half up. 30 mL (21,700 um) on a 2 mm lead at 3,200 steps: 231,144,... ."""
     exact = area_um2(bore_um) * lead_um / steps_per_turn
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Femtolitres per microstep for a syringe to be loaded. `nominal_fl` is by its geometry; `measured_fl` is what was
+    measured with the syringe that is in now, None when nothing was; `kept`: the measurement holds for this one, too."""
+
+    nominal_fl: int
+    measured_fl: int | None = None
+    kept: bool = False
+
+    @property
+    def step_fl(self) -> int:
+        return self.measured_fl if self.kept and self.measured_fl is not None else self.nominal_fl
+
+
+def measured_fl(now: Calibration) -> int | None:
+    """What was measured with the loaded syringe: its volume per microstep, when geometry gives another one."""
+    same = now.step_fl == step_fl(now.bore_um, now.lead_um, now.steps_per_turn)
+    return None if same or not now.syringe_nl else now.step_fl
+
+
+def step_for(bore_um: int, now: Calibration, nominal: bool = False) -> Step:
+    """What one microstep of a syringe of this bore amounts to. A weighed calibration belongs to a bore: another syringe
+    of the same one keeps it, unless `nominal` gives it up."""
+    geometry = step_fl(bore_um, now.lead_um, now.steps_per_turn)
+    return Step(geometry, measured_fl(now), bore_um == now.bore_um and not nominal)
 
 
 def find(size: str) -> Syringe:

@@ -439,6 +439,31 @@ def test_the_three_ways_of_calibrating(line, pump) -> None:
     assert "two ways" in run("calibrate --commanded 10mL --measured 9.9mL --lead-um 8000 -y", code=2)
 
 
+def test_a_weighed_calibration_outlives_the_syringe(line, pump) -> None:
+    nominal = pump.settings["step_fl"]
+    run("calibrate --commanded 10mL --measured 9.9mL -y")
+    measured = pump.settings["step_fl"]
+    assert measured == 228_836_112 != nominal
+    for command in ("syringe 30mL -y", "refill --syringe 30mL --volume 20mL --disconnected -y"):
+        text = " ".join(run(command).split())
+        assert pump.settings["step_fl"] == measured, "the same bore"
+        assert "calibration is kept: 228.836112 nL" in text and "231.147588 nL" in text and "--nominal" in text
+    text = " ".join(run("syringe 10mL -y").split())
+    assert pump.settings["step_fl"] == 103_206_227
+    assert "228.836112 nL per microstep, was for another syringe, of 21.7 mm bore" in text and "103.206227 nL" in text
+    assert "calibration" not in run("syringe 10mL -y").replace("Weigh", ""), "nothing was measured with this one"
+    run("calibrate --commanded 10mL --measured 9.9mL -y")
+    text = " ".join(run("syringe 10mL --nominal -y").split())
+    assert pump.settings["step_fl"] == 103_206_227 and "is given up" in text
+
+
+def test_a_new_geometry_says_what_was_measured_before(line, pump) -> None:
+    assert "measured" not in run("calibrate --lead-um 2000 -y")
+    run("calibrate --commanded 10mL --measured 9.9mL -y")
+    assert "replaces what was measured, 228.836112 nL" in " ".join(run("calibrate --lead-um 1000 -y").split())
+    assert "measured" not in run("calibrate --backlash-steps 5 -y")
+
+
 def test_a_key_is_made_kept_and_used(line, pump, tmp_path) -> None:
     path = tmp_path / "key"
     run(f"lock --new-key {path} -y")

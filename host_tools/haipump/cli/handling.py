@@ -11,6 +11,8 @@ from itertools import count, repeat
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.text import Text
 
 from haipump import answers, syringes
 from haipump import quantities as q
@@ -28,6 +30,9 @@ DisconnectedOption = Annotated[
     bool, typer.Option("--disconnected", help="Yes, the line is disconnected: this is fast, and no dose.")
 ]
 BoreOption = Annotated[int | None, typer.Option("--bore-um", help="Inner diameter, when it is not the table's.")]
+NominalOption = Annotated[
+    bool, typer.Option("--nominal", help="Give up what was measured: the volume per step is that of the geometry.")
+]
 TableOption = Annotated[str, typer.Option(help="Which table of diameters: plastic or newera.")]
 
 
@@ -49,17 +54,49 @@ def syringe(
     volume: Annotated[str | None, typer.Option(help="Volume in it; without: full.")] = None,
     bore_um: BoreOption = None,
     table: TableOption = "plastic",
+    nominal: NominalOption = False,
 ) -> None:
-    """Loads a syringe: says what is in it and how wide it is. Without a size: lists the known ones."""
+    """Loads a syringe: says what is in it and how wide it is. Without a size: lists the known ones.
+
+    What was measured with a syringe of the same bore (`calibrate`) is kept; that of another bore does not fit.
+    """
     if size is None:
         show_table(cli)
         return
     with cli.pump() as pump:
+        finish(cli, pump, load(cli, pump, size, volume or size, bore_um, table, nominal), False)
 
-        def prepare() -> answers.Plan:
-            return pump.prepare_syringe(size, volume or size, bore_um=bore_um, table=table)
 
-        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Load this syringe?"), False)
+def load(cli: Cli, pump: Pump, size: str, volume: str, bore_um: int | None, table: str, nominal: bool) -> Order:
+    """Read back, show what becomes of a measured calibration, ask, and load."""
+    before = pump.calibration()
+
+    def prepare() -> answers.Plan:
+        return pump.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal)
+
+    def show(plan: answers.Plan) -> object:
+        told = calibration_words(syringes.step_for(int(plan.values["bore_um"]), before, nominal), before)
+        return Group(views.plan_view(plan), *([Text.from_markup(told)] if told else []))
+
+    return cli.order(pump, prepare, show, "Load this syringe?")
+
+
+def calibration_words(step: syringes.Step, before: answers.Calibration) -> str:
+    """What becomes of a measured volume per microstep, with both numbers; nothing when none was measured."""
+    if step.measured_fl is None:
+        return ""
+    measured, geometry = q.format_femtolitres(step.measured_fl), q.format_femtolitres(step.nominal_fl)
+    if step.kept:
+        return (
+            f"[yellow]The measured calibration is kept: {measured} per microstep, where the geometry gives {geometry}."
+            "[/] --nominal gives it up."
+        )
+    if step.nominal_fl == syringes.step_fl(before.bore_um, before.lead_um, before.steps_per_turn):
+        why = f"The measured calibration, {measured} per microstep, is given up"
+    else:
+        why = f"The measured calibration, {measured} per microstep, was for another syringe, of "
+        why += f"{q.format_length(before.bore_um)} bore"
+    return f"[yellow]{why}: this one counts with {geometry}, by its geometry.[/] Weigh what it delivers: calibrate it."
 
 
 def show_table(cli: Cli) -> None:
@@ -155,6 +192,7 @@ def refill(
     volume: Annotated[str | None, typer.Option(help="Volume that is in it then.")] = None,
     bore_um: BoreOption = None,
     table: TableOption = "plastic",
+    nominal: NominalOption = False,
     disconnected: DisconnectedOption = False,
 ) -> None:
     """Guides through changing or filling the syringe.
@@ -163,7 +201,7 @@ def refill(
 
     Or in two steps: haipump refill --begin, then haipump refill --end --syringe 30mL --volume 30mL --yes
     """
-    loads = any(value is not None for value in (size, volume, bore_um))
+    loads = nominal or any(value is not None for value in (size, volume, bore_um))
     _steps_fit(begin, end, loads, pull)
     with cli.pump() as pump:
         if begin:
@@ -174,7 +212,7 @@ def refill(
         if end:
             # Where no refill has begun the end is refused, and nothing may be loaded before that.
             begun = loads and pump.status().state == "refill"
-            _end(cli, pump, _load(cli, pump, size, volume, bore_um, table, repeat("")) if begun else None)
+            _end(cli, pump, _load(cli, pump, size, volume, bore_um, table, nominal, repeat("")) if begun else None)
             return
         if not cli.interactive and size is None:
             raise UsageError(
@@ -188,7 +226,7 @@ def refill(
         try:
             _pull(cli, pump, pull, steps)
             cli.say(next(steps) + "Change or fill the syringe, and see that the plunger is held.")
-            order = _load(cli, pump, size, volume, bore_um, table, steps)
+            order = _load(cli, pump, size, volume, bore_um, table, nominal, steps)
         except (Declined, EOFError, typer.Abort) as left:
             raise Declined(
                 "the refill was left in the middle",
@@ -254,6 +292,7 @@ def _load(
     volume: str | None,
     bore_um: int | None,
     table: str,
+    nominal: bool,
     steps: Iterator[str],
 ) -> Order:
     """What is in now; what was not given is asked, or taken from the syringe that is loaded."""
@@ -273,11 +312,7 @@ def _load(
     if size is None and bore_um is None and chosen == present:
         bore_um = now.bore_um  # the one that is in, whatever table it is from
     filled = volume or (_asked(cli, "  Volume in it", chosen, q.volume_nl) if cli.interactive else chosen)
-
-    def prepare() -> answers.Plan:
-        return pump.prepare_syringe(chosen, filled, bore_um=bore_um, table=table)
-
-    return cli.order(pump, prepare, views.plan_view, "Load this syringe?")
+    return load(cli, pump, chosen, filled, bore_um, table, nominal)
 
 
 def _asked(cli: Cli, question: str, default: str, check: Callable[[str], int]) -> str:
