@@ -122,6 +122,12 @@ def test_scratch_registers_survive_a_reset_and_not_a_power_cut(image):
     assert guest.text().split()[0] == "0"
 
 
+def test_the_firmware_finds_the_cache_on(image):
+    main = START + "print(mem32[0x14000000] & 1)\nmem32[0x14003000] = 1\nprint(mem32[0x14000000] & 1)\ntime.sleep(9)"
+    guest = Guest(image, main).run(BOOTED_US + 60_000)
+    assert guest.text() == "1\n0\n"
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

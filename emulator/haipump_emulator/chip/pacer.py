@@ -4,8 +4,8 @@ Owns: when a machine executes. Must not: know a program, or what a pin is for.
 
 rp2040py gives a machine at most one instruction per instruction or nap of the CPU, so PIO all but stands still while
 the CPU sleeps. A pacer takes the block's place on the bus, keeps an alarm on the block's next due instant and steps it
-from there. A machine that counts down in one instruction (`jmp(x_dec, self)`) costs one alarm, not one per count. To the
-chip's own loop the block looks stopped, which also spares it a call per instruction of the CPU.
+from there. A machine that counts down in one instruction (`jmp(x_dec, self)`) costs one alarm, not one per count. To
+the chip's own loop the block looks stopped, which also spares it a call per instruction of the CPU.
 
 Not covered: a change of the system clock while a machine runs, OUT_STICKY between machines.
 """

@@ -18,6 +18,7 @@ from rp2040py.reset_cause import ResetCause
 from rp2040py.rp2040 import RP2040
 from rp2040py.simulator import Simulator
 
+from haipump_emulator.chip.cache import CacheControl
 from haipump_emulator.chip.pacer import PioPacer
 
 TICKS_PER_US = 16_000
@@ -66,6 +67,7 @@ class Pico:
         self.mcu.load_bootrom(list(BOOTROM_B1))
         self.clock: Any = self._simulator.clock
         self.pacers = [PioPacer(self.mcu, 0), PioPacer(self.mcu, 1)]
+        self._cache = CacheControl(self.mcu)
         self.locked_up = False
         self._on_reset = on_reset
         self._on_lockup = on_lockup
@@ -132,5 +134,6 @@ class Pico:
         self.mcu.leave_reset()
         for pacer in self.pacers:
             pacer.after_reset()
+        self._cache.after_reset()
         self.locked_up = False
         self._on_reset(timer)
