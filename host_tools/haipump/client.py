@@ -283,7 +283,12 @@ class Pump:
         override: bool = False,
     ) -> answers.Plan:
         """A basal rate, reached at once or over `ramp`, without end or until `vtbi` are delivered, then `at_end`
-        ("stop" or "kvo"). `override`: ten times the running rate or more is meant."""
+        ("stop" or "kvo"). `override`: ten times the running rate or more is meant. Raises UsageError for a ramp with a
+        volume."""
+        if ramp is not None and vtbi is not None:
+            raise UsageError(
+                "a ramp and a volume to be infused exclude each other", next_step="give one of --ramp and --vtbi"
+            )
         return self.prepare(
             "prepare_rate",
             rate_nl_per_day=q.rate_nl_per_day(rate),
@@ -437,6 +442,10 @@ class Pump:
 
     def resume(self) -> answers.Motion:
         return answers.build(answers.Motion, self._ask("resume"))
+
+    def cancel(self) -> answers.Motion:
+        """As `haipump cancel`: `cancel_bolus`."""
+        return self.cancel_bolus()
 
     def cancel_bolus(self) -> answers.Motion:
         return answers.build(answers.Motion, self._ask("cancel_bolus"))

@@ -130,6 +130,13 @@ def format_rate(value_nl_per_day: int) -> str:
     return f"{best} {best_unit}"
 
 
+def format_highest_rate(value_nl_per_day: int) -> str:
+    """What a motor or a syringe reaches, in mL/h and rounded down to four digits: nobody orders the last nL."""
+    nl_per_h = value_nl_per_day // 24
+    last = 10 ** max(0, len(str(nl_per_h)) - 4)
+    return f"{_exact_decimal(nl_per_h // last * last, 1_000_000)} mL/h"
+
+
 def format_rates(values_nl_per_day: Sequence[int]) -> list[str]:
     """Rates for one sentence, all in the unit of the first when that is exact and short for all; else in mL/day, and
     the first also in its own."""

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import haipump
 from haipump.cli import app, frame, main
 from haipump.cli import delivery as delivery_commands
-from haipump.errors import NoPumpFound
+from haipump.errors import NoPumpFound, SeveralPumps
 from haipump.transport import PortInfo, discovery
 from tests.host.device import FakePump, Line, once
 
@@ -105,7 +105,7 @@ def test_hints_fit_the_state(line, pump, state: str, hint: str) -> None:
         ("kvo -y", {"ok", "order", "recovered", "plan", "status"}),
         ("prime 0.5mL -y --disconnected", {"ok", "order", "recovered", "plan", "status"}),
         ("pause", {"ok", "state", "order", "left_nl"}),
-        ("stop", {"ok", "status"}),
+        ("stop", {"ok", "status", "totals"}),
         ("silence 1min", {"ok", "seconds"}),
         ("ack", {"ok", "acknowledged", "alarms"}),
         ("selftest", {"ok", "state", "result"}),
@@ -148,10 +148,11 @@ def test_ports(line, monkeypatch) -> None:
 
 
 def test_a_rate_is_shown_back_and_confirmed(line, pump, person) -> None:
-    text = run("rate 1.3mL/day --vtbi 5mL --at-end kvo --ramp 1h", input="y\n")
-    for part in ("1.3 mL/day", "5 mL", "KVO", "1 h", "Empty in", "Order 2 has begun"):
+    text = run("rate 1.3mL/day --vtbi 5mL --at-end kvo", input="y\n")
+    for part in ("1.3 mL/day", "5 mL", "KVO", "Empty in", "Order 2 has begun"):
         assert part in text
-    assert pump.orders_executed() == ["prepare_rate"]
+    assert "1 h" in run("rate 1.3mL/day --ramp 1h", input="y\n")
+    assert pump.orders_executed() == ["prepare_rate"] * 2
 
 
 def test_no_is_no(line, pump, person) -> None:
@@ -482,6 +483,46 @@ def test_acknowledging(line, pump) -> None:
     pump.alarms = ["occlusion"]
     assert "kink" in run("alarms").replace("\n", "")
     assert "1 acknowledged" in run("ack occlusion")
+
+
+def test_a_stop_after_a_power_loss_claims_no_more_than_is_known(line, pump, monkeypatch) -> None:
+    assert "1.5 mL were delivered" in run("stop")
+    real = pump.app.read_totals
+    torn = {"stepped_min_nl": 612_000, "stepped_max_nl": 697_000}
+    monkeypatch.setattr(pump.app, "read_totals", lambda fields: real(fields) | torn)
+    text = " ".join(run("stop").split())
+    assert "between 0.612 mL and 0.697 mL were delivered from this syringe, as far as is known" in text
+    assert run_json("stop")["totals"]["stepped_max_nl"] == 697_000
+    line.to_pump = lambda line, data: [] if b"totals" in data else [data]
+    assert "stopped" in run("stop"), "the stop does not hang on the totals"
+
+
+def test_all_pumps_are_stopped_at_once(line, pump, monkeypatch) -> None:
+    other = Line(FakePump())
+    lines = {"/dev/ttyACM0": line, "/dev/ttyACM1": other}
+    found = [PortInfo(name, "board", "Pico") for name in lines]
+    monkeypatch.setattr(frame, "find_ports", lambda: found)
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(lines[port], key, **more))
+    for one in lines.values():
+        one.pump.app.state, one.pump.app.basal = "infusing", 1_000_000
+    text = run("stop --all")
+    assert [one.pump.app.state for one in lines.values()] == ["stopped", "stopped"]
+    assert "/dev/ttyACM0" in text and "/dev/ttyACM1" in text
+    assert [one["port"] for one in run_json("stop --all")["pumps"]] == list(lines)
+    line.plugged = False
+    other.pump.app.state, other.pump.app.basal = "infusing", 1_000_000
+    text = " ".join(run("stop --all", code=4).split())
+    assert other.pump.app.state == "stopped" and "1 of 2 pumps" in text and "NOT STOPPED" in text
+    error = run_json("stop --all", code=4)
+    assert error["error"]["kind"] == "stop_not_confirmed" and "/dev/ttyACM0" in error["error"]["what"]
+
+
+def test_a_stop_that_can_not_choose_names_the_way_to_stop_all(line, monkeypatch) -> None:
+    def several(port, key, **more):
+        raise SeveralPumps("2 pumps are connected", "name one with --port: a, b", ["a", "b"])
+
+    monkeypatch.setattr(frame, "connect", several)
+    assert "haipump stop --all" in " ".join(run("stop", code=4).split())
 
 
 # --- errors

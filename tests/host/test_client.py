@@ -47,12 +47,13 @@ def test_without_over_a_bolus_is_immediate(client, pump) -> None:
 
 
 def test_every_option_of_a_rate_reaches_the_pump(client, pump) -> None:
-    order = client.rate("1.3 mL/day", vtbi="5 mL", at_end="kvo", ramp="1 h", override=True)
-    assert pump.executed[0][2] == {
+    client.rate("1.3 mL/day", ramp="1 h")
+    assert pump.executed[0][2] == {"rate_nl_per_day": 1_300_000, "ramp_s": 3_600}
+    order = client.rate("1.3 mL/day", vtbi="5 mL", at_end="kvo", override=True)
+    assert pump.executed[1][2] == {
         "rate_nl_per_day": 1_300_000,
         "vtbi_nl": 5_000_000,
         "at_end": "kvo",
-        "ramp_s": 3_600,
         "override": 1,
     }
     assert order.plan is not None and order.plan.empty_in_s == 0

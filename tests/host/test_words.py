@@ -14,6 +14,7 @@ import haipump
 from haipump.cli import app, frame, main, views, watch
 from haipump.errors import FieldError, NotAPump, OutcomeUnknown, PortMissing, Refused, UsageError
 from haipump.protocol import help as texts
+from haipump.protocol.schema import MESSAGES
 from haipump.transport import emulator_folder
 from haipump_fw.core.states import REFUSED
 from tests.host.device import Line
@@ -131,8 +132,13 @@ def test_a_field_out_of_range_is_named_as_people_do(client) -> None:
     assert caught.value.what == "the rate must be from 0.000001 mL/day to 100000 mL/day, and 0 mL/day was given"
     with pytest.raises(FieldError, match="the volume must be from 0.000001 mL to 100 mL, and 200 mL was given"):
         client.bolus("200 mL")
-    for name in ("override", "max_bolus_nl", "kvo_nl_per_day", "accel_steps_per_s2"):
-        assert "_" not in texts.human(name), name
+    for name in {name for message in MESSAGES.values() for name in message.request}:
+        text = texts.human(name)
+        assert (
+            text.startswith(("the ", "what "))
+            and "_" not in text
+            and not re.match("the (how|what|where|of|the) ", text)
+        ), text
 
 
 def refusal(client, pump, verb: str, code: str, fields: list[tuple[str, int | str]]) -> Refused:
@@ -151,6 +157,43 @@ def test_one_sentence_has_one_unit_or_both(client, pump) -> None:
     assert "2400 mL/day (100 mL/h) asked" in what and "possible are 0.039943 mL/day to 1200 mL/day" in what
     what = refusal(client, pump, "prepare_bolus", "reservoir", [("value", 1_000_000), ("maximum", 50_000)]).what
     assert "1 mL asked, at most 0.05 mL" in what
+
+
+@pytest.mark.parametrize(
+    ("limit", "helps"),
+    [("step_period", "a narrower syringe, or a finer screw"), ("motor", "a wider syringe"),
+     ("syringe_max_nl_per_day", "a wider syringe"), ("start_steps_per_s", "without a ramp or programme"),
+     ("max_rate_nl_per_day", "`haipump limits`")],
+)  # fmt: skip
+def test_a_limit_is_advised_by_what_changes_it(client, pump, limit: str, helps: str) -> None:
+    fields: list[tuple[str, int | str]] = [("limit", limit), ("value", 50_000), ("minimum", 1), ("maximum", 2)]
+    error = refusal(client, pump, "prepare_rate", "limit", fields)
+    assert helps in error.next_step
+    assert ("haipump limits" in error.next_step) == (limit == "max_rate_nl_per_day")
+
+
+def test_what_excludes_each_other_is_said_so(command, line, pump) -> None:
+    code, text = command("rate 2mL/day --ramp 1h --vtbi 1mL -y")
+    assert code == 2 and "exclude each other" in text and "--ramp and --vtbi" in text
+    pump.refuse["ack"] = ("field", [("field", "alarm"), ("what", "unknown")])
+    code, text = command("ack nosuch")
+    assert code == 1 and "there is no alarm of that name." in text and "occlusion, reservoir_empty" in text
+    assert "update the firmware" not in text
+
+
+def test_what_a_motor_reaches_is_in_one_unit_and_short() -> None:
+    for value, shown in ((39_942_303_206, "1664 mL/h"), (30_234_734_784, "1259 mL/h"), (1_938_000_123, "80.75 mL/h")):
+        assert texts.quantity("step_max_nl_per_day", value) == shown
+        assert texts.quantity("syringe_max_nl_per_day", value) == shown
+    assert texts.quantity("lost_steps", 4) == "4" and "none" in texts.quantity("lost_steps", -4)
+
+
+def test_the_state_stands_in_its_column(command, pump) -> None:
+    screens = []
+    for pump.app.state in ("alarm", "infusing"):
+        text = runner.invoke(app, ["status"]).output
+        screens.append(next(line.index(pump.app.state) for line in text.splitlines() if "State" in line))
+    assert screens[0] == screens[1]
 
 
 def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) -> None:
@@ -177,9 +220,16 @@ def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch
 def test_every_refusal_of_the_state_table_has_its_own_advice() -> None:
     words = {why.replace(" ", "_").replace(",", "").lower() for _, _, why in REFUSED} | {"one_bolus_at_a_time"}
     assert words == set(texts.STATE_ADVICE)
+    for _, _, why in REFUSED:
+        word = why.replace(" ", "_").replace(",", "").lower()
+        assert texts.refusal_sentence("state", {"what": word}).endswith(": " + why), "with its commas"
     fields = {"what": "one_bolus_at_a_time", "state": "bolus"}
     assert texts.next_step("state", fields) == "wait for it, or `haipump cancel`"
     assert "haipump start" in texts.next_step("state", {"what": "nothing_is_paused", "state": "stopped"})
+    for word in ("nothing_is_paused", "stop_first"):
+        for state, way in (("alarm", "haipump ack"), ("fault", "selftest"), ("service", "off and on")):
+            assert way in texts.next_step("state", {"what": word, "state": state})
+    assert "`haipump stop` first" in texts.next_step("state", {"what": "stop_first", "state": "paused"})
     for state, words_ in (("paused", "resume"), ("alarm", "ack"), ("refill", "refill --end"), ("priming", "stop")):
         assert words_ in texts.next_step("state", {"what": "stop_resume_or_acknowledge_first", "state": state})
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +16,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 
 from haipump import answers, holding
-from haipump.cli import views
+from haipump.cli import frame, views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
-from haipump.errors import EXIT_INTERRUPTED, OrderInterrupted, PortBusy, PortError, StopNotConfirmed, UsageError
+from haipump.errors import (
+    EXIT_INTERRUPTED,
+    CommunicationError,
+    OrderInterrupted,
+    PortBusy,
+    PortError,
+    Refused,
+    SeveralPumps,
+    StopNotConfirmed,
+    UsageError,
+)
 from haipump.orders import Order
 from haipump.programme import EXAMPLE, Programme, daily, load
 from haipump.protocol import help as texts
@@ -242,20 +252,69 @@ def cancel(cli: Cli) -> None:
         moved(cli, pump.cancel_bolus())
 
 
-def stop(cli: Cli) -> None:
+def stop(
+    cli: Cli, all_pumps: Annotated[bool, typer.Option("--all", help="Every pump that is connected.")] = False
+) -> None:
     """Stops the motor at once, never asks, and makes sure of it."""
+    if all_pumps:
+        stop_all(cli)
+    else:
+        stop_one(cli)
+
+
+def stop_all(cli: Cli) -> None:
+    """Every connected pump, one after the other, whatever becomes of the others. Raises StopNotConfirmed."""
+    ports = [info.port for info in frame.find_ports()]
+    if not ports:
+        raise StopNotConfirmed("no pump is connected", sent=False)
+    told: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for port in ports:
+        one = replace(cli, port=port)
+        cli.say(f"{port}:")
+        one.result = lambda values, port=port: told.append({"port": port, **values})  # type: ignore[method-assign]
+        try:
+            stop_one(one)
+        except StopNotConfirmed as failure:
+            failed.append(port)
+            if not cli.json:
+                cli.out.print(frame.error_text(failure))
+    if failed:
+        raise StopNotConfirmed(f"{len(failed)} of {len(ports)} pumps did not confirm it: {', '.join(failed)}")
+    cli.result({"pumps": told})
+
+
+def stop_one(cli: Cli) -> None:
+    """The named pump, or the only one. Raises StopNotConfirmed."""
     try:
         with cli.pump(stopping=True) as pump:
             status = pump.stop()
-            cli.result({"status": asdict(status)})
-            delivered = format_volume(status.delivered_nl)
-            cli.say(f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe.")
+            total = _totals(pump)
+            cli.result({"status": asdict(status), "totals": None if total is None else asdict(total)})
+            delivered = views.delivered_text(status, total)
+            lost = total is not None and total.stepped_min_nl != total.stepped_max_nl
+            why = ", as far as is known after a power loss" if lost else ""
+            cli.say(
+                f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe{why}."
+            )
     except PortBusy as busy:
         stop_through_holder(cli, busy)
+    except SeveralPumps as several:
+        raise StopNotConfirmed(
+            several.what, sent=False, next_step=f"`haipump stop --all` stops each of them; or {several.next_step}"
+        ) from several
     except PortError as failure:
         raise StopNotConfirmed(
             failure.what, sent=False, next_step=f"press STOP on the pump or cut its power; then: {failure.next_step}"
         ) from failure
+
+
+def _totals(pump: Pump) -> answers.Totals | None:
+    """None when they can't be read: the pump is stopped all the same."""
+    try:
+        return pump.totals()
+    except (CommunicationError, Refused):
+        return None
 
 
 def stop_through_holder(cli: Cli, busy: PortBusy) -> None:

@@ -140,9 +140,9 @@ def calibrate(
             cli.result({"calibration": asdict(now)})
             cli.say(views.facts_view("Calibration", asdict(now)))
             return
-        measured = syringes.measured_fl(now) if ways[2] else None
-        if measured is not None:
-            cli.say(f"[yellow]This replaces what was measured, {q.format_femtolitres(measured)} per microstep.[/]")
+        weighed = syringes.measured_fl(now) if ways[2] else None
+        if weighed is not None:
+            cli.say(f"[yellow]This replaces what was measured, {q.format_femtolitres(weighed)} per microstep.[/]")
         change(cli, pump, "prepare_calibration", given, asdict(now), "Change the calibration?")
 
 

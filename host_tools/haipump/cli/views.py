@@ -130,9 +130,7 @@ def empty_in(value_s: int, flows: bool) -> str:
 
 
 def state_text(state: str) -> Text:
-    style = STATE_STYLES.get(state, "bold")
-    words = state.replace("_", " ")
-    return Text(f" {words} " if " on " in style else words, style=style)
+    return Text(state.replace("_", " "), style=STATE_STYLES.get(state, "bold"))
 
 
 class Bar:
@@ -190,11 +188,8 @@ def status_view(
         table.add_row("Extended bolus left", format_volume(status.extended_left_nl))
     if status.order:
         table.add_row("Order", str(status.order))
-    delivered = format_volume(status.delivered_nl)
-    if totals.stepped_min_nl != totals.stepped_max_nl:
-        low, high = format_volumes([totals.stepped_min_nl, totals.stepped_max_nl])
-        delivered = f"between {low} and {high}, after a power loss"
-    table.add_row("Delivered", delivered)
+    uncertain = totals.stepped_min_nl != totals.stepped_max_nl
+    table.add_row("Delivered", delivered_text(status, totals) + (", after a power loss" if uncertain else ""))
     if syringe_nl:
         table.add_row("In the syringe", reservoir_bar(status.reservoir_nl, syringe_nl))
     else:
@@ -206,6 +201,14 @@ def status_view(
     if alarms:
         parts.append(alarms_view(alarms))
     return Group(*parts)
+
+
+def delivered_text(status: answers.Status, totals: answers.Totals | None) -> str:
+    """What came from this syringe; after a power loss nobody knows better than a range."""
+    if totals is None or totals.stepped_min_nl == totals.stepped_max_nl:
+        return format_volume(status.delivered_nl)
+    low, high = format_volumes([totals.stepped_min_nl, totals.stepped_max_nl])
+    return f"between {low} and {high}"
 
 
 def alarms_view(alarms: list[answers.Alarm]) -> RenderableType:

@@ -111,7 +111,7 @@ FIELDS: Mapping[str, str] = {
     "disconnected": "1: yes, nobody is connected to the line",
     "duration_s": "how long it takes",
     "elapsed_s": "how long it has run",
-    "empty_in_s": "time until the syringe is empty; -1 when nothing flows",
+    "empty_in_s": "time until the pump stops as empty, with `reservoir_empty_nl` left; -1 when nothing flows",
     "enabled": "1: the motor is powered",
     "encoder_steps": "shaft position as the encoder counts it",
     "events": "events that were dropped because the host did not read",
@@ -233,7 +233,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "part": "send the programme again",
     "programme": "correct the programme file",
     "storage": "do not use the pump: its flash fails. `haipump log` saves the journal",
-    "locked": "give the key with --key-file, or unlock the pump",
+    "locked": "give the key with --key-file, or unlock the pump; `haipump stop` needs no key",
     "mac": "check that the key file belongs to this pump",
     "key": "switch off, close the service jumper, switch on, and try again",
 }
@@ -250,7 +250,13 @@ STATE_ADVICE: Mapping[str, str] = {
     "no_refill_has_begun": "begin one with `haipump refill`",
     "not_while_it_moves_freely_tests_or_waits_for_you": "wait for the end or `haipump stop`; see `haipump alarms`",
 }
+# The words of the pump whose commas do not fit on the line.
+_WITH_COMMAS: Mapping[str, str] = {
+    "stop_resume_or_acknowledge_first": "stop, resume or acknowledge first",
+    "not_while_it_moves_freely_tests_or_waits_for_you": "not while it moves freely, tests or waits for you",
+}
 _STARTS = ("stop_resume_or_acknowledge_first", "a_bolus_needs_a_pump_that_is_stopped_or_delivering")
+_MOTIONS = ("nothing_is_paused", "stop_first", "not_while_it_moves_freely_tests_or_waits_for_you")
 _START_ADVICE: Mapping[str, str] = {
     "paused": "`haipump resume` goes on with what is paused, `haipump stop` ends it",
     "alarm": "look at `haipump alarms`, remove the cause, then `haipump ack`",
@@ -345,10 +351,30 @@ _LIMITS: Mapping[str, str] = {
     "step_period": "the motor makes no slower steps",
     "start_steps_per_s": "faster than the motor starts and stops at once",
 }
+# What helps against a limit that `haipump limits` does not change.
+_LIMIT_ADVICE: Mapping[str, str] = {
+    "motor": "choose less; a wider syringe delivers more with the same steps",
+    "step_period": "choose more; a narrower syringe, or a finer screw, reaches lower rates",
+    "start_steps_per_s": "choose less; only a rate without a ramp or programme may be faster",
+    "syringe_max_nl_per_day": "choose less; a wider syringe reaches more",
+    "accel_steps_per_s2": "choose more: the motor needs that much to slow down",
+}
+# (field, the pump's word): what is wrong with it, and what to do.
+_FIELD_WORDS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("ramp_s", "not_with_vtbi"): (
+        "a ramp and a volume to be infused exclude each other",
+        "give one of --ramp and --vtbi",
+    ),
+    ("duration_s", "needed_for_extended"): ("an extended bolus needs its time", "give it with --over"),
+    ("alarm", "unknown"): ("there is no alarm of that name", "`haipump alarms` lists those that stand; there are: "),
+}
 
 
 def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "") -> str:
     """Why, with the numbers that came with the refusal in everyday units."""
+    known_words = _field_words(code, fields)
+    if known_words is not None:
+        return known_words[0]
     reason = _override(fields, verb) if code == "override" else ERRORS.get(code, f"error {code}")
     unit = _unit_name(code, fields, verb)
     given = [name for name in ("value", "before", "minimum", "maximum") if name in fields]
@@ -362,7 +388,7 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
     elif "field" in fields:
         facts.append(human(str(fields["field"])))
     if isinstance(fields.get("what"), str):
-        facts.append(str(fields["what"]).replace("_", " "))
+        facts.append(_WITH_COMMAS.get(str(fields["what"]), str(fields["what"]).replace("_", " ")))
     if "value" in fields:
         facts.append(f"{said['value']} asked")
     if "before" in fields:
@@ -416,11 +442,21 @@ def _unit_name(code: str, fields: Mapping[str, int | str], verb: str) -> str:
     return "rate_nl_per_day" if code == "override" else ""
 
 
+def _field_words(code: str, fields: Mapping[str, int | str]) -> tuple[str, str] | None:
+    return _FIELD_WORDS.get((str(fields.get("field")), str(fields.get("what")))) if code == "field" else None
+
+
 def next_step(code: str, fields: Mapping[str, int | str]) -> str:
     """What to do after a refusal; an alarm that is named adds its own advice."""
     advice = NEXT_STEPS.get(code, "update the host tools: they do not know this error yet")
+    known_words = _field_words(code, fields)
+    if known_words is not None:
+        return known_words[1] + (", ".join(ALARMS) if fields.get("field") == "alarm" else "")
+    if code == "limit" and fields.get("limit") in _LIMIT_ADVICE:
+        return _LIMIT_ADVICE[str(fields["limit"])]
     if code == "state":
-        by_state = _START_ADVICE.get(str(fields.get("state", ""))) if fields.get("what") in _STARTS else None
+        state, what = str(fields.get("state", "")), fields.get("what")
+        by_state = _START_ADVICE.get(state) if what in _STARTS or what in _MOTIONS and state != "paused" else None
         return by_state or STATE_ADVICE.get(str(fields.get("what", "")), advice)
     for value in fields.values():
         if value in ALARMS:
@@ -439,6 +475,13 @@ _NAMES: Mapping[str, str] = {
     "steps": "the number of steps",
     "reservoir_nl": "the volume in the syringe",
     "seconds": "the time of silence",
+    "silence_s": "the time of silence",
+    "offset": "the place of the part",
+    "phase": "the phase of the refill",
+    "what": "the kind of the upload",
+    "extended": "the word that the bolus is extended",
+    "override": "the word that such a change is meant",
+    "key": "the key",
     "period_ms": "the period",
     "id": "the number of the order",
     "travel_steps": "the length of the way",
@@ -476,6 +519,10 @@ def quantity(name: str, value: int | str) -> str:
         return f"{value} bytes"
     if name == "seconds":
         return quantities.format_duration(value)
+    if name in ("step_max_nl_per_day", "syringe_max_nl_per_day"):
+        return quantities.format_highest_rate(value)
+    if name == "lost_steps" and value < 0:
+        return f"none; the shaft is {-value} steps ahead"
     for ending, write in (
         ("_nl_per_day", quantities.format_rate),
         ("_nl", quantities.format_volume),
