@@ -146,6 +146,16 @@ def test_the_cut_comes_in_the_operation_that_was_named(image):
     assert guest.core.powered and guest.core.flash[1024] == 0x61
 
 
+def test_a_cut_that_did_not_come_is_forgotten_at_power_up(image):
+    guest = Guest(image, FLASH + "flash.program(0, b'a')\n")
+    guest.core.flash_port.cut_after(2, "half")
+    guest.run(BOOTED_US + 200_000)
+    guest.core.power(False)
+    guest.core.power(True)
+    guest.run(BOOTED_US + 200_000)
+    assert guest.core.powered and guest.core.flash_port.operations == 2
+
+
 def test_a_cut_at_any_instant_leaves_what_was_done_by_then(image):
     guest = Guest(image, FLASH + "flash.erase(0)\n", flash=bytes(0x40000))
     core = guest.core

@@ -69,6 +69,16 @@ time.sleep_ms(200)
     guest.core.check()
 
 
+def test_a_countdown_is_not_disturbed_by_looking_at_the_other_machine(image):
+    main = STEPS + (
+        "steps.begin(1, 1000)\nfor _ in range(3): steps.put(100_000)\n"
+        "for _ in range(40):\n steps.odometer()\n time.sleep_us(7001)"
+    )
+    guest = Guest(image, main).run(BOOTED_US + 500_000)
+    assert guest.gaps() == [100_000_000] * 3
+    guest.core.check()
+
+
 def test_halt_stops_at_once_and_the_account_is_exact(image):
     main = STEPS + (
         "steps.begin(1, 1000)\nfor _ in range(20): steps.put(500)\ntime.sleep_us(4200)\n"
@@ -145,6 +155,15 @@ def test_lost_instructions_fail_the_check(image):
         guest.core.check()
     guest.core.power(False)
     with pytest.raises(ChipCheckError, match="3 instructions"):
+        guest.core.check()
+
+
+def test_lost_instructions_are_not_forgotten_in_a_reset(image):
+    guest = Guest(image, "import machine, time\ntime.sleep_ms(60)\nmachine.reset()").run(BOOTED_US)
+    guest.core.mcu.pio[1].backlog_drops = 2
+    while guest.core.boots < 3:
+        guest.run(10_000)
+    with pytest.raises(ChipCheckError, match="2 instructions"):
         guest.core.check()
 
 
