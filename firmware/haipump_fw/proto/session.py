@@ -26,7 +26,6 @@ from haipump_fw.proto.messages import (
     ID_MAX,
     LINE_MAX,
     PART_BYTES_MAX,
-    PROGRAMME_BYTES_MAX,
     PROTOCOL_VERSION,
     READ,
     TOKEN_VALID_S,
@@ -84,7 +83,7 @@ class Session:
         self._token = None
         self._token_s = 0
         self._plan = None
-        self._parts = bytearray(PROGRAMME_BYTES_MAX)
+        self._parts = bytearray()  # as large as `part_begin` says: there is seldom one, and the heap is short
         self._parts_size = 0
         self._parts_have = 0
         self._parts_hash = ""
@@ -336,6 +335,7 @@ class Session:
 
     def _part_begin(self, fields):
         self._parts_size = fields["size"]
+        self._parts = bytearray(self._parts_size)
         self._parts_hash = fields["sha256"]
         self._parts_have = 0
         return [("what", fields["what"]), ("size", self._parts_size)]
@@ -354,7 +354,7 @@ class Session:
         """All parts as one, complete and with the hash that both part_begin and prepare named."""
         if self._parts_size == 0 or self._parts_have != self._parts_size:
             self._refuse_part("incomplete")
-        blob = bytes(memoryview(self._parts)[: self._parts_size])
+        blob = bytes(self._parts)
         found = binascii.hexlify(hashlib.sha256(blob).digest()).decode()
         if found != digest or found != self._parts_hash:
             self._refuse_part("sha256")

@@ -122,9 +122,11 @@ def test_the_firmware_does_the_same_with_numbers(tmp_path):
     for name, data in constants.inline(sources, [constants.dotted(name) for name in sources]).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
-    for name in ("proto/table.py", "ports/contract.py", "device/__init__.py", "device/constants.py"):
-        (tmp_path / "haipump_fw" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "haipump_fw" / name).write_bytes((ROOT / "firmware/haipump_fw" / name).read_bytes())
+    desktop = [path.relative_to(ROOT / "firmware") for path in (ROOT / "firmware/haipump_fw").rglob("*.py")]
+    for path in desktop:
+        if path.as_posix() not in sources:
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_bytes((ROOT / "firmware" / path).read_bytes())
     told = [
         subprocess.run(
             [sys.executable, "-c", LIFE],
