@@ -303,13 +303,17 @@ def _points(
 def _added_up(raws: Sequence[_Raw], loads: Sequence[Load], last_seq: int) -> tuple[list[Point], int, int]:
     """Totals start anew with each syringe; here they go on. Commits carry the pump's lifetime total, which tells by how
     much; without one it is the last total seen. Telemetry of the very second of a load belongs to nobody knows which
-    syringe, and is left out."""
+    syringe, and is left out. The record of a load comes before the totals start anew: a commit right behind it may
+    still be that of the syringe before."""
     turns = [load for load in loads if load.seq and load.t is not None]
     lives: dict[int, int] = {}  # syringe -> lifetime total at its load
     placed: list[tuple[int, _Raw]] = []
     for raw in raws:
         if raw.life_nl is not None:
             index = sum(1 for load in turns if load.seq < raw.rank)
+            before = max((known for known in lives if known < index), default=index)
+            if index not in lives and raw.stepped_nl and lives.get(before) == raw.life_nl - raw.stepped_nl:
+                index = before
             lives.setdefault(index, raw.life_nl - raw.stepped_nl)
         elif any(load.t == raw.t for load in turns):
             continue
@@ -325,9 +329,12 @@ def _added_up(raws: Sequence[_Raw], loads: Sequence[Load], last_seq: int) -> tup
             if index in lives and before in lives:
                 base = lives[index] - lives[min(lives)]
             before = index
+        volume_nl = base + raw.stepped_nl
+        if points and points[-1].t == raw.t and points[-1].boot == raw.boot and volume_nl < points[-1].volume_nl:
+            continue  # both clocks say whole seconds: this was said before the record of the same second
         points.append(
             Point(
-                raw.t, raw.boot, base + raw.stepped_nl, confirmed_base + raw.confirmed_nl, raw.pressure_pa,
+                raw.t, raw.boot, volume_nl, confirmed_base + raw.confirmed_nl, raw.pressure_pa,
                 raw.reservoir_nl, raw.state, raw.rank <= last_seq, index,
             )
         )  # fmt: skip

@@ -127,4 +127,23 @@ def rough(path: Path, telemetry_s: int = 60) -> None:
     bench.close()
 
 
-RUNS: dict[str, Callable[[Path], None]] = {"calm": calm, "short": short, "rough": rough}
+def reloaded(path: Path) -> None:
+    """A power cut, then two syringes in half an hour, each with something delivered from it."""
+    bench = Bench(path, telemetry_s=60)
+    pump = bench.pump
+    pump.rate("20mL/day")
+    bench.wait(1_800)
+    bench.cut_power(600)
+    pump.ack()
+    pump.syringe("30mL", "28mL")
+    bench.wait(30)
+    for size, rate in (("30mL", "20mL/day"), ("60mL", "5mL/day"), ("30mL", "20mL/day")):
+        pump.syringe(size, "20mL")
+        pump.rate(rate)
+        bench.wait(900)
+        pump.stop()
+    bench.wait(60)
+    bench.close()
+
+
+RUNS: dict[str, Callable[[Path], None]] = {"calm": calm, "short": short, "rough": rough, "reloaded": reloaded}

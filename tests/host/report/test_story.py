@@ -224,6 +224,16 @@ def test_the_volumes_of_several_syringes_add_up(story) -> None:
     assert known < sums(rough).stepped_nl < known + 1_000_000
 
 
+def test_a_syringe_right_after_another_makes_no_jump(story) -> None:
+    told = story("reloaded")
+    for boot in {point.boot for point in told.points}:
+        volumes = [point.volume_nl for point in told.points if point.boot == boot]
+        assert volumes == sorted(volumes), "what was delivered stays delivered"
+    steps = [abs(told.steps(point.confirmed_nl - point.volume_nl) or 0) for point in told.points]
+    assert max(steps) < 16, "the shaft follows within one full step"
+    assert [point.syringe for point in told.points] == sorted(point.syringe for point in told.points)
+
+
 def test_a_pause_is_no_delivery(story) -> None:
     rough = story("rough")
     paused = [stay for stay in rough.stays if stay.state == "paused"]
