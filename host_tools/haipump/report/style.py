@@ -62,13 +62,13 @@ h1 { font-size: 40px; line-height: 1.14; letter-spacing: -.018em; margin: 26px 0
 .lead { font-size: 18px; color: var(--muted); margin: 0 0 26px; max-width: 58em; }
 h2 { font-size: 20px; letter-spacing: -.005em; margin: 44px 0 10px; padding-top: 14px;
   border-top: 1px solid var(--grid); }
-.tiles { display: grid; grid-template-columns: repeat(4, 1fr); border-top: 1px solid var(--grid);
+.tiles { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); border-top: 1px solid var(--grid);
   border-left: 1px solid var(--grid); margin: 0 0 22px; }
 .tile { padding: 15px 18px 13px; border-right: 1px solid var(--grid); border-bottom: 1px solid var(--grid); }
 .tile .name { font-size: 12.5px; color: var(--muted); display: flex; align-items: center; gap: 7px; }
 .tile .name i { width: 18px; height: 4px; border-radius: 2px; display: inline-block; }
 .tile .value { font-size: 31px; line-height: 1.2; font-weight: 700; letter-spacing: -.02em; margin: 3px 0 1px;
-  font-variant-numeric: tabular-nums; white-space: nowrap; }
+  font-variant-numeric: tabular-nums; }
 .tile .value small { font-size: 16px; font-weight: 600; letter-spacing: 0; color: var(--muted); }
 .tile .value.range { font-size: 22px; line-height: 37px; }
 .tile .more { font-size: 12.5px; color: var(--muted); }
@@ -107,10 +107,13 @@ pre { font: 12px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono"
 .safety { margin: 34px 0 0; padding: 14px 20px; border: 2px solid %(ALARM)s; color: #8a3600; font-weight: 700;
   font-size: 16px; text-align: center; }
 .note { font-size: 12.5px; color: var(--muted); margin: 8px 0 0; }
+@media screen and (max-width: 1120px) {
+  main { padding: 40px 36px 32px; }
+  .tiles { grid-template-columns: repeat(2, minmax(0, 1fr)); } .scroll { overflow-x: auto; }
+}
 @media screen and (max-width: 820px) {
   main { padding: 26px 20px; margin: 0; border-radius: 0; }
-  .tiles { grid-template-columns: 1fr 1fr; } .pair, .facts { grid-template-columns: 1fr; } h1 { font-size: 29px; }
-  .scroll { overflow-x: auto; }
+  .pair, .facts { grid-template-columns: 1fr; } h1 { font-size: 29px; }
 }
 @media print {
   @page { size: A4; margin: 11mm; }

@@ -15,6 +15,7 @@ import pytest
 from haipump.quantities import format_volume
 from haipump.report import write_report
 from haipump.report.figures import draw
+from haipump.report import style
 from haipump.report.page import SAFETY
 from haipump.report.source import read
 from haipump.report.story import tell
@@ -201,3 +202,11 @@ def test_signs_and_shares() -> None:
 def test_other_commands_do_not_wait_for_matplotlib() -> None:
     code = "import sys, haipump.cli; sys.exit(any(name in sys.modules for name in ('matplotlib', 'numpy')))"
     assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}).returncode == 0
+
+
+def test_the_tiles_give_way_in_a_narrow_window() -> None:
+    """At 900 px four tiles in a row were wider than the page."""
+    wide, _, narrow = style.CSS.partition("@media screen and (max-width: 1120px)")
+    assert "repeat(4, minmax(0, 1fr))" in wide and "repeat(2, minmax(0, 1fr))" in narrow.partition("@media")[0]
+    value = wide[wide.index(".tile .value {") :].partition("}")[0]
+    assert "nowrap" not in value
