@@ -14,6 +14,7 @@ def test_a_guest_does_its_work(image, case):
     """As much of it as the side does that does least; the slow steps need a pulse or two to be right."""
     work = cases.therapy(25) if case.name in ("slow", "fortnight") else case.work[cases.SHIPPED]
     run = cases.Run(**chip.run(runs.flash(read_uf2(image), case.guest, work), 60, time.perf_counter()))
+    cases.check_time(work, run)
     cases.check(work, run)
     assert run.pulses == work.pulses
     assert run.boot_s > 0 and run.wall_s > 0

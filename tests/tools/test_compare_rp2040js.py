@@ -20,7 +20,7 @@ RIGHT = Run(
     longest_ns=3_334_000,
     late=0,
 )
-WORK = Work(10, 10, {"PULSES": 3}, 3, 3_334_000)
+WORK = Work(10, 10, {"PULSES": 3}, True, 3, 3_334_000)
 
 
 def changed(**fields) -> Run:
@@ -75,6 +75,13 @@ def test_a_right_run_passes():
 def test_a_wrong_run_is_found(fields, what):
     with pytest.raises(Wrong, match=what):
         cases.check(WORK, changed(**fields), RIGHT)
+
+
+def test_a_run_that_took_another_time_is_not_divided_by_the_one_it_should_have_taken(case):
+    case, found = case
+    found.update({OURS: samples(2.0), SHIPPED: samples(400.0, simulated_ns=70_000_000_000)})
+    with pytest.raises(Wrong, match=r"70.0 simulated s instead of 10"):
+        rows.judge(case, SHIPPED, rows.cost_s)
 
 
 def test_one_pulse_has_no_period():

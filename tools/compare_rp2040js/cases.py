@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 OURS, SHIPPED, HOST, SHIMS = "ours", "shipped", "host", "shims"
 AGREE = 0.001  # two sides' simulated time for the same work differ by less than that
+ON_TIME = 0.02  # a guest that ends by the clock ends that close to it, also when it runs slower than it should
 
 
 class Wrong(Exception):
@@ -35,11 +36,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Work:
-    """`amount` of it takes about `seconds` of simulated time; `constants` are what the guest finds in its case.py."""
+    """`amount` of it takes about `seconds` of simulated time, or exactly when `timed`; `constants` are what the guest
+    finds in its case.py."""
 
     amount: float
     seconds: float
     constants: Mapping[str, int]
+    timed: bool = False
     pulses: int = 0
     period_ns: int = 0
 
@@ -65,7 +68,7 @@ def _booting() -> Work:
 
 
 def _idling(seconds: int) -> Work:
-    return Work(seconds, seconds, {"SECONDS": seconds})
+    return Work(seconds, seconds, {"SECONDS": seconds}, timed=True)
 
 
 def _computing(rounds: int) -> Work:
@@ -82,7 +85,7 @@ def _stepping(period_us: int, tick_ms: int, ahead: int, seconds: float) -> Work:
         "WORDS_AHEAD": ahead,
         "RUN_MS": round(seconds * 1000),
     }
-    return Work(seconds, seconds, constants, pulses, period_us * 1000)
+    return Work(seconds, seconds, constants, True, pulses, period_us * 1000)
 
 
 def _fast(seconds: float) -> Work:
@@ -137,6 +140,12 @@ CASES = (
         {OURS: therapy(10_000), SHIMS: therapy(10_000), SHIPPED: therapy(1), HOST: therapy(1_000)},
     ),
 )
+
+
+def check_time(work: Work, run: Run) -> None:
+    """Raises Wrong when a guest that ends by the clock did not: what it cost could not be divided by its time."""
+    if work.timed and abs(run.simulated_ns / 1e9 - work.seconds) > ON_TIME * work.seconds:
+        raise Wrong(f"{run.simulated_ns / 1e9} simulated s instead of {work.seconds}")
 
 
 def check(work: Work, run: Run, ours: Run | None = None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tools import figures
-from tools.compare_rp2040js.cases import CASES, HOST, OURS, SHIMS, SHIPPED, Case, Work, Wrong, check
+from tools.compare_rp2040js.cases import CASES, HOST, OURS, SHIMS, SHIPPED, Case, Work, Wrong, check, check_time
 from tools.compare_rp2040js.runs import Sample, rounds
 from tools.figures import number
 
@@ -101,6 +101,8 @@ def judge(case: Case, side: str, unit_s: Callable[[Work, Sample], float]) -> fig
         raise theirs
     ours = ours[: len(theirs)]
     for our, their in zip(ours, theirs, strict=True):
+        check_time(case.work[OURS], our.run)
+        check_time(case.work[side], their.run)
         check(case.work[OURS], our.run)
         if side == SHIMS:
             check(case.work[SHIMS], their.run, our.run)

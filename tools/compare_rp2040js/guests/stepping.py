@@ -31,13 +31,15 @@ console = select.poll()
 console.register(sys.stdin, select.POLLIN)
 steps = rp2.StateMachine(0, stepper, freq=1_000_000, set_base=Pin(2))
 steps.active(1)
-left = case.PULSES
+words = case.PULSES
 mark = Pin(14, Pin.OUT, value=1)
 began = time.ticks_ms()
-while time.ticks_diff(time.ticks_ms(), began) < case.RUN_MS:
-    while left and steps.tx_fifo() < case.WORDS_AHEAD:
+left_ms = case.RUN_MS
+while left_ms > 0:
+    while words and steps.tx_fifo() < case.WORDS_AHEAD:
         steps.put(case.DELAY_US)
-        left -= 1
-    for _ in console.ipoll(case.TICK_MS):
+        words -= 1
+    for _ in console.ipoll(min(case.TICK_MS, left_ms)):
         pass
+    left_ms = case.RUN_MS - time.ticks_diff(time.ticks_ms(), began)
 mark(0)
