@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from haipump.quantities import format_volume
-from haipump.report import write_report
+from haipump.report import style, write_report
 from haipump.report.figures import draw
-from haipump.report import style
 from haipump.report.page import SAFETY
 from haipump.report.source import read
 from haipump.report.story import tell
