@@ -70,9 +70,9 @@ def flash(interpreter: bytes, guest: str, work: Work) -> bytes:
     return bytes(content)
 
 
-def tail(text: str) -> str:
-    """The last lines of what a program wrote, in one."""
-    return " / ".join(line.strip() for line in text.strip().splitlines()[-_LINES:]) or "it wrote nothing"
+def joined(lines: Sequence[str]) -> str:
+    """Some lines of what a program wrote, in one."""
+    return " / ".join(line.strip() for line in lines) or "it wrote nothing"
 
 
 @functools.cache
@@ -104,7 +104,8 @@ def install() -> str:
     done.unlink(missing_ok=True)
     try:
         ended = subprocess.run([npm, *_NPM], cwd=BUILD, capture_output=True, text=True, timeout=_INSTALL_S)
-        failure = tail(ended.stderr) if ended.returncode else ""
+        # Its first lines say what is wrong, the later ones what else one might look at.
+        failure = joined(ended.stderr.splitlines()[:_LINES]) if ended.returncode else ""
     except subprocess.TimeoutExpired:
         failure = f"nothing came within {_INSTALL_S} s"
     if failure:
@@ -131,7 +132,7 @@ def run_once(side: str, image: Path, bootrom: Path, work: Work) -> Sample:
     except subprocess.TimeoutExpired:
         raise Wrong(f"{side}: not done after {_RUN_S} s") from None
     if ended.returncode:
-        raise Wrong(f"{side}: {tail(ended.stderr)}")
+        raise Wrong(f"{side}: {joined(ended.stderr.splitlines()[-_LINES:])}")
     return Sample(parse(ended.stdout), spawned_at)
 
 
