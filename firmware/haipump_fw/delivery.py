@@ -29,6 +29,7 @@ _SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at a
 _LEAD_US = const(20_000)  # what working out a plan may take
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
+_AGAIN = const(8)  # so many words are made in a few milliseconds
 _RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
 
 
@@ -271,7 +272,6 @@ class Delivery:
         """From when on a plan holds that is ordered now (and moves in `direction`, 0: as before). Until then the words
         on their way are right; those behind are taken back, now or as soon as the last of them has become a pulse."""
         self.feed()
-        self.feed()  # again: the first time an anchor may have been due, and words have gone meanwhile
         self._clock.update()
         now_us = self._clock.now_us()
         for order in self.planner.orders:
@@ -372,12 +372,19 @@ class Delivery:
             self._begun = False
         if self._dry or (not self._begun and self._from_us < 0):
             return
+        while self._fill(queued):
+            queued = steps.queued()  # some have gone while an anchor was worked out
+
+    def _fill(self, queued):
+        """Top up once. True when so many words were missing that it should be looked at again."""
+        steps = self.steps
+        had = queued
         while queued < self._ahead(queued):
             delay = self._next()
             if delay < 0:
                 self._dry = True
                 self.changed = True
-                return
+                return False
             if self._begun:
                 delay = self._word(delay)
                 if not steps.put(delay):
@@ -387,6 +394,7 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
+        return queued - had > _AGAIN
 
     def _begin(self, delay):
         """The first word: `delay` counts from the plan's beginning, the port counts from now."""
@@ -428,7 +436,9 @@ class Delivery:
 
     def period_us(self):
         """Time between the steps that are being queued."""
-        return self._takeup_us if self.takeup else self.planner.period_us
+        if self.takeup or (self._takeup_words and not self._words):  # the plan's first word needs time as well
+            return self._takeup_us
+        return self.planner.period_us
 
     def _ahead(self, queued):
         """Words that may be under way: the one being counted down, the FIFO and the ring."""

@@ -86,14 +86,23 @@ class Motor:
 
 
 class Bench:
-    """`values` override settings. `ticks_start_us` is the counter at time 0."""
+    """`values` override settings. `ticks_start_us` is the counter at time 0, `plan_us` what an anchor takes to work out
+    (pulses come meanwhile)."""
 
-    def __init__(self, *, ticks_start_us: int = 0, **values: int) -> None:
+    def __init__(self, *, ticks_start_us: int = 0, plan_us: int = 0, **values: int) -> None:
         self.values = {**options.defaults(), **values}
         self.steps = Steps()
         self.motor = Motor()
         self.clock = Uptime(lambda: (self.steps.now + ticks_start_us) & ((1 << 30) - 1))
         self.delivery = Delivery(self.steps, self.motor, self.values, self.clock)
+        if plan_us:
+            anchor = self.delivery.planner._anchor
+
+            def slow() -> bool:
+                self.steps.pulses_until(self.steps.now + plan_us)
+                return anchor()
+
+            self.delivery.planner._anchor = slow  # pyright: ignore[reportAttributeAccessIssue]
         self.due_us = -1
         self.next_us = 0
         self.number = 0
@@ -142,6 +151,7 @@ class Bench:
             if not ended:
                 delivery.replan()
             self._changed()
+        self.clock.update()  # the pass itself took its time
         sleep = TICK_US
         if delivery.moving():
             sleep = min(sleep, delivery.next_feed_us())
