@@ -101,8 +101,8 @@ def round_trip() -> float:
 
 
 # Misses its bar, and says so: of the 13.1 ms that pass in the pump, its answer's 180 bytes are 10.1, the question's 28
-# are 1.2, and two passes of its loop 1.8 (`direct.costs`). A call after a pause gets that time in advance; one after the
-# other can't, or simulated time would run away from the wall clock.
+# are 1.2, and two passes of its loop 1.8 (`direct.costs`). A call after a pause gets that time in advance; calls that
+# have none can't, or simulated time would run away from the wall clock.
 @REGISTRY.figure("round_trip_dense", "the same one call after the other", "ms", figures.AT_MOST, 5)
 def round_trip_dense() -> float:
     return _round_trips()[1]

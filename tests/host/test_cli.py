@@ -664,6 +664,7 @@ def test_the_shell(line, pump) -> None:
     text = run(
         "shell --yes",
         input="rate 1.3mL/day\nstatus # as it is\n\nbogus\n'open\nshell\npause --bogus\nhelp ack\nexit\nstop\n",
+        code=2,
     )
     assert "has begun" in text and "infusing" in text
     assert "No such command" in text and "close the quotes" in text and "the shell already" in text
@@ -675,8 +676,15 @@ def test_the_shell(line, pump) -> None:
 
 
 def test_the_shell_asks_before_it_does(line, pump, person) -> None:
-    run("shell", input="bolus 0.1mL\nn\nbolus 0.1mL\ny\n")
+    run("shell", input="bolus 0.1mL\nn\nbolus 0.1mL\ny\n", code=6)
     assert pump.orders_executed() == ["prepare_bolus"]
+
+
+def test_the_shells_exit_code_is_that_of_the_first_line_that_failed(line, pump) -> None:
+    pump.refuse["prepare_bolus"] = ("limit", [("limit", "max_bolus_nl"), ("value", 2), ("maximum", 1)])
+    run("shell --yes", input="status\nbolus 9mL\nbogus\nrate 1mL/day\n", code=1)
+    assert pump.orders_executed() == ["prepare_rate"], "the others are run"
+    run("shell --yes", input="status\nrate 1mL/day\n", code=0)
 
 
 def test_completion_is_offered() -> None:

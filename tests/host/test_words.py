@@ -196,6 +196,19 @@ def test_the_state_stands_in_its_column(command, pump) -> None:
     assert screens[0] == screens[1]
 
 
+@pytest.mark.parametrize("columns", [16, 20, 28, 39, 40, 80])
+def test_no_value_is_cut_off_however_narrow_the_screen(line, pump, monkeypatch, columns: int) -> None:
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    pump.settings["syringe_nl"] = 30_000_000
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output = runner.invoke(app, ["status"]).output
+    inside = "".join(line.strip("│╭╮╰╯─ \n") for line in output.splitlines())
+    assert "…" not in output
+    for word in ("stopped", "0 mL/day", "1.5 mL", "Pressure", "4.2 kPa"):
+        assert word.replace(" ", "") in inside.replace(" ", ""), output
+    assert all(len(line) <= columns for line in output.splitlines())
+
+
 def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) -> None:
     fields: list[tuple[str, int | str]] = [("value", 2_000_000), ("before", 100_000)]
     assert "ten times the last bolus or more" in refusal(client, pump, "prepare_bolus", "override", fields).what

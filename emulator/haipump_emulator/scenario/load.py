@@ -64,7 +64,8 @@ def load_scenario(path: str | Path) -> Scenario:
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ScenarioError(str(path), 1, "", f"can't be read: {error.strerror}") from None
+        why = f"can't be read: {error.strerror}; `haipump-emu scenario --list` shows the shipped ones"
+        raise ScenarioError(str(path), 1, "", why) from None
     except UnicodeDecodeError:
         raise ScenarioError(str(path), 1, "", "is not UTF-8 text") from None
     return parse_scenario(content, path)

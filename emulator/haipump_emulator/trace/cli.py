@@ -162,10 +162,15 @@ def compare_command(
 ) -> None:
     """Print the first difference of two recordings; exit code 1 when there is one."""
     a, b = _load(first), _load(second)
-    for name in ("seed", "scenario", "firmware", "params"):
-        if getattr(a.header, name) != getattr(b.header, name):
-            typer.echo(f"note: recorded with another {name}", err=True)
-    _tell(compare(a, b, tolerance_us=tolerance_us), as_json, "no difference")
+    others = [name for name in ("seed", "scenario", "firmware", "params")
+              if getattr(a.header, name) != getattr(b.header, name)]  # fmt: skip
+    same = "no difference"
+    if others:
+        same += f" in what happened, though they were recorded with another {' and another '.join(others)}"
+    found = compare(a, b, tolerance_us=tolerance_us)
+    if found is not None and others:
+        typer.echo(f"note: recorded with another {' and another '.join(others)}", err=True)
+    _tell(found, as_json, same)
 
 
 def _tell(difference: Difference | None, as_json: bool, same: str) -> None:

@@ -124,6 +124,7 @@ def _told(error: errors.HaipumpError, as_json: bool) -> int:
     return error.exit_code
 
 
-def run_line(words: list[str], cli: Cli) -> None:
-    """One line of the shell, with the shell's options and its open pump."""
-    app(args=words, prog_name="haipump", standalone_mode=False, obj=cli)
+def run_line(words: list[str], cli: Cli) -> int:
+    """One line of the shell, with the shell's options and its open pump; its exit code."""
+    code: Any = app(args=words, prog_name="haipump", standalone_mode=False, obj=cli)
+    return code if isinstance(code, int) else errors.EXIT_OK

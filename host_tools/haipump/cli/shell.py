@@ -15,6 +15,7 @@ from types import ModuleType
 
 import typer
 
+from haipump import errors
 from haipump.cli.frame import Cli, command, error_text, stderr
 from haipump.errors import UsageError
 from haipump.protocol import help as texts
@@ -28,7 +29,10 @@ def register(app: typer.Typer) -> None:
 
 
 def shell(cli: Cli) -> None:
-    """A prompt: every line is a command without `haipump`, e.g. `bolus 0.1mL`. `exit` or Ctrl-D leaves."""
+    """A prompt: every line is a command without `haipump`, e.g. `bolus 0.1mL`. `exit` or Ctrl-D leaves.
+
+    When its lines come from a file or a pipe, the exit code is that of the first one that failed; the others are run.
+    """
     if cli.json:
         raise UsageError("the shell is for people", next_step="use the single commands with --json")
     from haipump.cli import root  # it imports this module
@@ -38,47 +42,53 @@ def shell(cli: Cli) -> None:
         greeting = pump.conversation.greeting
         cli.say(f"[bold]haipump[/] {greeting.device} at {pump.port}. `help` lists the commands, `exit` leaves.")
         cli.say(f"{texts.state_sentence(pump.status().state)}.")
+        failed = errors.EXIT_OK
         inner = Cli(port=cli.port, yes=cli.yes, key_file=cli.key_file, shared=pump)
         while True:
             try:
                 line = input("haipump> " if sys.stdin.isatty() else "")
             except EOFError:
-                return
+                break
             except KeyboardInterrupt:
                 cli.say("")
                 continue
-            if not _one(line, inner, root):
-                return
+            code = _one(line, inner, root)
+            if code is None:
+                break
+            failed = failed or code
+        if failed and not sys.stdin.isatty():
+            raise typer.Exit(failed)
 
 
-def _one(line: str, cli: Cli, root: ModuleType) -> bool:
-    """Run one line. False when it asks to leave."""
+def _one(line: str, cli: Cli, root: ModuleType) -> int | None:
+    """Run one line; its exit code, None when it asks to leave."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError as failure:
         stderr().print(f"[red]{failure}[/]: close the quotes")
-        return True
+        return errors.EXIT_USAGE
     if not words:
-        return True
+        return errors.EXIT_OK
     if words[0] in LEAVE:
-        return False
+        return None
     if words[0] == "help":
         words = [*words[1:], "--help"]
     if words[0] == "shell":
         stderr().print("This is the shell already.")
-        return True
+        return errors.EXIT_USAGE
     if cli.shared is not None:
         cli.shared.conversation.stopped_outside = False  # what is typed from here on comes after that stop
     try:
-        root.run_line(words, cli)
+        return root.run_line(words, cli)
     except typer.Abort:
         stderr().print("Not confirmed: nothing was started.")
+        return errors.EXIT_DECLINED
     except Exception as failure:
         # typer's usage errors have no public class; anything else is a bug and must be seen
         if not hasattr(failure, "format_message"):
             raise
         stderr().print(error_text(root.usage_error(failure)))
-    return True
+        return errors.EXIT_USAGE
 
 
 @contextlib.contextmanager

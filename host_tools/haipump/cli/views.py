@@ -8,6 +8,7 @@ from typing import Any
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -69,6 +70,7 @@ _PLAN_ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 LABEL_MIN = 12
+SIDE_BY_SIDE = 32  # columns
 BAR_MIN = 4  # shorter bars say nothing
 NARROW = 72  # columns below which tables become lists
 _SILENT = ("ramp_s", "vtbi_nl", "from_nl_per_day", "basal_nl_per_day", "syringe_max_nl_per_day")
@@ -76,13 +78,43 @@ _SUPPLY_ROWS = (("reservoir_nl", "In the syringe"), ("empty_in_s", "Empty in"))
 _END_WORDS = {"stop": "stop", "kvo": "keep the vein open (KVO)"}
 
 
-def grid() -> Table:
-    """Two columns: words and values."""
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    # Where room is short the wider column gives way first, down to whole words of the labels.
-    table.add_column(style="dim", min_width=LABEL_MIN)
-    table.add_column(overflow="fold")
-    return table
+class Grid:
+    """Two columns, words and values; where they do not fit side by side, each value below its words."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, RenderableType]] = []
+
+    def add_row(self, words: str, value: RenderableType) -> None:
+        self.rows.append((words, value))
+
+    def _table(self) -> Table:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        # Where room is short the wider column gives way first, down to whole words of the labels.
+        table.add_column(style="dim", min_width=LABEL_MIN)
+        table.add_column(overflow="fold")
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        if options.max_width < SIDE_BY_SIDE:
+            return Measurement(1, options.max_width)
+        return Measurement.get(console, options, self._table())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if options.max_width >= SIDE_BY_SIDE:
+            yield self._table()
+            return
+        for words, value in self.rows:
+            yield Text(words, style="dim", overflow="fold")
+            shown = Text.from_markup(value, overflow="fold") if isinstance(value, str) else value
+            if isinstance(shown, Text):
+                shown.overflow = "fold"
+            yield Padding(shown, (0, 0, 0, 1))
+
+
+def grid() -> Grid:
+    return Grid()
 
 
 def titled(title: str, body: RenderableType, style: str = "cyan", subtitle: str | None = None) -> Panel:

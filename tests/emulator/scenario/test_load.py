@@ -216,7 +216,7 @@ def test_mistakes_have_file_line_and_key(text, line, key, what):
 
 
 def test_a_file_that_is_not_there_or_no_text(tmp_path):
-    with pytest.raises(ScenarioError, match="can't be read"):
+    with pytest.raises(ScenarioError, match="can't be read: .*; `haipump-emu scenario --list`"):
         load_scenario(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ScenarioError, match="UTF-8"):

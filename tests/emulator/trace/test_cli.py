@@ -74,6 +74,16 @@ def test_compare(command):
     assert (found["same"], found["difference"]["kind"]) == (False, "input")
 
 
+def test_two_seeds_that_did_the_same_are_no_plain_no_difference(command, monkeypatch):
+    monkeypatch.setattr("haipump_emulator.trace.cli.compare", lambda a, b, tolerance_us: None)
+    header = type("Header", (), {"seed": 1, "scenario": "", "firmware": "", "params": ""})
+    other = type("Header", (), {"seed": 2, "scenario": "", "firmware": "", "params": ""})
+    traces = iter([type("Trace", (), {"header": header}), type("Trace", (), {"header": other})])
+    monkeypatch.setattr("haipump_emulator.trace.cli._load", lambda path: next(traces))
+    result = command("compare", "a.trace", "b.trace")
+    assert (result.exit_code, "though they were recorded with another seed" in result.stdout) == (0, True)
+
+
 def test_replay(command, monkeypatch):
     assert command("replay", "a.trace").exit_code == 0
 
