@@ -20,7 +20,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage lint types format docs demo emulator image firmware flash bench wheel check-install constraints clean
+.PHONY: help setup test pytest coverage lint types format docs demo demo-chip emulator image firmware flash bench wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -59,6 +59,9 @@ docs: $(DEV_STAMP) ## write the generated pages of docs/ anew
 
 demo: $(RUN_STAMP) ## the main job, end to end: 14 days of therapy on an emulated pump, and a report
 	$(BIN)/python -m tools.demo
+
+demo-chip: $(RUN_STAMP) ## the same fortnight on the emulated chip: the real MicroPython image (make image gets it)
+	$(BIN)/python -m tools.demo --core chip
 
 emulator: $(RUN_STAMP) ## start an emulated pump on build/pump (options: EMU="--speed 60")
 	@mkdir -p build

@@ -58,7 +58,7 @@ def _fresh_demo() -> tuple[float, float]:
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
         subprocess.run(["make", "demo"], cwd=clone, check=True, stdout=subprocess.DEVNULL)
         took_s = time.perf_counter() - began
-        return took_s, float((clone / demo.WALL_FILE).read_text(encoding="utf-8"))
+        return took_s, float((clone / demo.WALL_FILES["direct"]).read_text(encoding="utf-8"))
 
 
 @REGISTRY.figure("fresh_demo", "fresh clone to end of `make demo`", "s", figures.AT_MOST, 180)
@@ -75,7 +75,7 @@ def demo_fortnight() -> float:
 def _round_trips() -> tuple[float, float]:
     """(median of `status` calls 20 ms apart, of such without a pause between them), in ms."""
     with tempfile.TemporaryDirectory() as folder:
-        emulator = demo.start_emulator(Path(folder) / "pump", "1", Path(folder) / "log")
+        emulator = demo.start_emulator(Path(folder) / "pump", Path(folder) / "log", "--core", "direct", "--speed", "1")
         try:
             with haipump.connect(str(Path(folder) / "pump")) as pump:
                 return _median_ms(pump, 0.02), _median_ms(pump, 0)
