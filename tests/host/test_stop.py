@@ -291,6 +291,9 @@ def test_a_stop_gets_through_a_watch(served, second_terminal) -> None:
     assert result.exit_code == 0, result.output
     assert f"haipump watch (pid {watch.pid}) has the port, and sent the stop" in " ".join(result.output.split())
     assert served.pump.app.state == "stopped"
+    other = " ".join(runner.invoke(app, ["status", "--port", served.name]).output.split())
+    assert f"End haipump watch (pid {watch.pid}) with Ctrl-C" in other
+    assert "only `haipump stop` gets through it" in other
     again = runner.invoke(app, ["stop", "--port", served.name, "--json"])
     assert json.loads(again.stdout)["through"]["command"] == "watch", "it goes on watching"
     watch.send_signal(signal.SIGINT)

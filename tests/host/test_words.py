@@ -209,6 +209,11 @@ def test_no_value_is_cut_off_however_narrow_the_screen(line, pump, monkeypatch, 
     assert all(len(line) <= columns for line in output.splitlines())
 
 
+def test_a_short_table_stays_a_table(command) -> None:
+    output = runner.invoke(app, ["rate", "12mL/day", "-y"]).output
+    assert re.search("Rate +12 mL/day", output), output
+
+
 def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) -> None:
     fields: list[tuple[str, int | str]] = [("value", 2_000_000), ("before", 100_000)]
     assert "ten times the last bolus or more" in refusal(client, pump, "prepare_bolus", "override", fields).what

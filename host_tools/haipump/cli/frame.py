@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
-from haipump import answers
+from haipump import answers, holding
 from haipump import quantities as q
 from haipump.client import STANDING, Pump, connect, key_bytes
 from haipump.errors import (
@@ -33,6 +33,7 @@ from haipump.errors import (
     EXIT_INTERRUPTED,
     Declined,
     HaipumpError,
+    PortBusy,
     SeveralPumps,
     UsageError,
     full_stop,
@@ -100,7 +101,7 @@ class Cli:
             return
         key = None if stopping else self.key()  # a stop needs none, and an unreadable file must not be in its way
         with (
-            connect(self.port or self.pick_port(), key, stopping=stopping, on_silence=self._silent) as pump,
+            self._connected(key, stopping) as pump,
             Holding(pump.port, self.name, pump.conversation.stop_from_outside) as holding,
         ):
 
@@ -110,6 +111,16 @@ class Cli:
 
             pump.conversation.on_state = hear
             yield pump
+
+    def _connected(self, key: bytes | None, stopping: bool) -> Pump:
+        """Raises PortError, CommunicationError; of a port that another command of ours has it says what to do there."""
+        try:
+            return connect(self.port or self.pick_port(), key, stopping=stopping, on_silence=self._silent)
+        except PortBusy as busy:
+            holder = holding.find(busy.port)
+            if holder is not None:
+                busy.next_step = f"end {holder} with Ctrl-C in its terminal; only `haipump stop` gets through it"
+            raise
 
     def _silent(self, seconds: float) -> None:
         """Say that we are waiting for an answer: `on_silence` does where there is a screen, else a line on standard

@@ -70,7 +70,7 @@ _PLAN_ROWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
 }
 LABEL_MIN = 12
-SIDE_BY_SIDE = 32  # columns
+SIDE_BY_SIDE = 32  # columns with which a table gets along that would like more
 BAR_MIN = 4  # shorter bars say nothing
 NARROW = 72  # columns below which tables become lists
 _SILENT = ("ramp_s", "vtbi_nl", "from_nl_per_day", "basal_nl_per_day", "syringe_max_nl_per_day")
@@ -96,13 +96,17 @@ class Grid:
             table.add_row(*row)
         return table
 
+    def _fits(self, console: Console, options: ConsoleOptions) -> bool:
+        needed = Measurement.get(console, options.update(max_width=SIDE_BY_SIDE), self._table()).maximum
+        return options.max_width >= needed
+
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        if options.max_width < SIDE_BY_SIDE:
+        if not self._fits(console, options):
             return Measurement(1, options.max_width)
         return Measurement.get(console, options, self._table())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if options.max_width >= SIDE_BY_SIDE:
+        if self._fits(console, options):
             yield self._table()
             return
         for words, value in self.rows:
