@@ -27,7 +27,7 @@ _SLICE_US = 20_000
 _ANSWER = re.compile(rb"^ok (firmware=.*) \*[0-9a-f]{8}$", re.MULTILINE)
 _FORM: dict[str, Any] = {
     **{"block_size": BLOCK, "block_count": BLOCKS, "prog_size": 256, "disk_version": 0x00020000},
-    # The device reads the whole log of a folder for each look into it; short logs without data in them save 0.2 s of its start.
+    # The device reads the whole log of a folder for each look into it: short ones without data save 0.2 s of its start.
     **{"read_size": 256, "metadata_max": 512, "inline_max": 0xFFFFFFFF},
 }
 
