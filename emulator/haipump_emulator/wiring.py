@@ -38,6 +38,11 @@ def active(name: str) -> int:
     return pins.active(name)
 
 
+def outputs() -> tuple[str, ...]:
+    """Names of the pins with a level that the chip drives; the piezo's is a square wave."""
+    return tuple(str(row[pins.NAME]) for row in pins.PINS if row[pins.KIND] in ("pio", "out"))
+
+
 def adc_channel(name: str) -> int:
     """Channel of the chip's ADC."""
     return pins.gpio(name) - ADC_FIRST_GPIO

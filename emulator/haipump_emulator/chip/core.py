@@ -27,6 +27,7 @@ from haipump_emulator.chip.usb import Console
 from haipump_emulator.plant import Plant
 
 FILES_START = 0xA0000  # where the interpreter's file system begins
+NAPS_MAX = 100_000  # of a CPU that a debugger wants to step: it is woken by a timer or by USB before that
 TELL_US = 20_000  # output is told to listeners at the end of a line, or after that
 EXACT_US = 2  # an edge this close to now may not have reached the odometer's registers
 
@@ -53,7 +54,8 @@ class ChipCore:
     """The chip. `image`: a UF2 file, or its content, with interpreter and application; `files`: a file system to put
     into flash beside it; `flash`: bytes of the raw partition from an earlier run on any core.
 
-    `listeners`, `output`, `host_reads` and the rest: see `DirectCore`. Raises ValueError for an image that can't be
+    `listeners`, `output`, `host_reads` and the rest: see `DirectCore`; a listener's `on_chip(mcu)` is called at each
+    power-up, before the first instruction. While `halted` no time passes. Raises ValueError for an image that can't be
     used and for a `ticks_start_us` other than 0: the chip's counter starts there.
     """
 
@@ -90,6 +92,7 @@ class ChipCore:
         self._flash = FlashChip(_flash_content(read_uf2(image), files, flash), seed, program_us, erase_us)
         self._flash.on_cut = self._cut
         self._dead = False
+        self.halted = False
         self._driver = StepDriver(self._step, self._direction, self._enable, self._violation)
         self._inputs = Inputs()
         self._analogue = Analogue(self.plant, lambda: self.now_us)
@@ -137,6 +140,11 @@ class ChipCore:
         return self._pico is not None
 
     @property
+    def inputs(self) -> int:
+        """The IN_ bits that are active."""
+        return self._inputs.bits
+
+    @property
     def host_reads(self) -> bool:
         """False: a host that has the port open and does not read. What the pump wrote waits in the pump."""
         return self._host_reads
@@ -171,7 +179,7 @@ class ChipCore:
     def press(self, bits: int, on: bool) -> None:
         """Buttons and service jumper: IN_START, IN_STOP, IN_SILENCE, IN_SERVICE."""
         self.held = self.held | bits if on else self.held & ~bits
-        self._inputs.set(bits & ~wiring.PLANT_SWITCHES, self.held)
+        self._input(bits & ~wiring.PLANT_SWITCHES, self.held)
 
     def power(self, on: bool) -> None:
         """Cut or restore the supply, now. Flash keeps what it holds; what was in RAM is gone."""
@@ -192,7 +200,7 @@ class ChipCore:
     def run_until(self, t_us: int) -> None:
         """Let simulated time pass until t_us. Raises OverflowError for a life of over 208 days."""
         self._refresh_listeners()
-        while self.now_us < t_us:
+        while self.now_us < t_us and not self.halted:
             if self._pico is None:
                 self._epoch_us = t_us
                 return
@@ -201,6 +209,26 @@ class ChipCore:
             if self._dead:
                 self._dead = False
                 self.power(False)
+
+    def halt(self) -> None:
+        """Stop time here, for a debugger, until `halted` is made False; callable from inside of `run_until`."""
+        self.halted = True
+        if self._pico is not None:
+            self._pico.stop()
+
+    def step_instruction(self) -> None:
+        """Let the CPU do one instruction, also while `halted`. One that sleeps is waited for."""
+        for _ in range(NAPS_MAX):
+            if self._pico is None:
+                return
+            clock = self._pico.clock
+            asleep = self._pico.mcu.core.waiting
+            self._pico.run_until(clock.ticks + max(1, clock.ticks_to_next_alarm if asleep else 1))
+            if self._dead:
+                self._dead = False
+                self.power(False)
+            if not asleep:
+                return
 
     # --- the end of a run
 
@@ -263,6 +291,9 @@ class ChipCore:
         self._tell_later = pico.clock.create_alarm(self._tell_output)
         self._console = Console(mcu, self._hear, connected=self._usb_connected, reads=self._host_reads)
         pico.start()
+        for listener in self.listeners:
+            if hasattr(listener, "on_chip"):
+                listener.on_chip(mcu)
 
     def _power_down(self) -> None:
         pico = self._pico
@@ -334,7 +365,13 @@ class ChipCore:
         self.tell("violation", {"kind": kind, "ns": ns})
 
     def _look_at_switches(self) -> None:
-        self._inputs.set(wiring.PLANT_SWITCHES, self.plant.switches(self.now_us))
+        self._input(wiring.PLANT_SWITCHES, self.plant.switches(self.now_us))
+
+    def _input(self, mask: int, bits: int) -> None:
+        if self._inputs.set(mask, bits):
+            for listener in self.listeners:
+                if hasattr(listener, "on_inputs"):
+                    listener.on_inputs(self.now_us, self.inputs)
 
     # --- output and listeners
 

@@ -28,17 +28,16 @@ class Inputs:
         for pin in self._pins:
             self._drive(pin)
 
-    def set(self, mask: int, bits: int) -> None:
-        """The inputs of `mask` are active as `bits` says, from now on."""
+    def set(self, mask: int, bits: int) -> bool:
+        """The inputs of `mask` are active as `bits` says, from now on. False when they were."""
         changed = (self.bits ^ bits) & mask
         if not changed:
-            return
+            return False
         self.bits ^= changed
-        if self._mcu is None:
-            return
-        for pin in self._pins:
+        for pin in self._pins if self._mcu is not None else ():
             if pin.bit & changed:
                 self._drive(pin)
+        return True
 
     def power_off(self) -> None:
         """Nobody reads the pins any more."""

@@ -46,6 +46,7 @@ def run(
     record: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record the run (see: haipump-emu trace).")
     ] = None,
+    vcd: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the pins as a waveform.")] = None,
     syringe: Annotated[
         int | None, typer.Option(parser=_syringe, metavar="VOLUME", help="1, 3, 5, 10, 20, 30 (default) or 60 mL.")
     ] = None,
@@ -56,10 +57,13 @@ def run(
     uf2: Annotated[
         Path | None, typer.Option(metavar="FILE", help="What the chip boots (see: haipump-emu uf2); else this version.")
     ] = None,
+    gdb: Annotated[
+        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="Let GDB connect to the chip (3333 is usual).")
+    ] = None,
 ) -> None:
     """Run an emulated pump. Without --pty or --tcp it makes a pty of its own, which `haipump` finds."""
     path = find(scenario) if scenario else None
-    setup = Setup(pty, tcp, speed, path, seed, record, syringe, name, flash, for_, core, uf2)
+    setup = Setup(pty, tcp, speed, path, seed, record, syringe, name, flash, for_, core, uf2, vcd, gdb)
     try:
         _run(setup, Console(highlight=False))
     except (SetupError, ScenarioError, CoreError) as error:
@@ -77,6 +81,7 @@ def _run(setup: Setup, console: Console) -> None:
         if stop.wanted:
             session.loop.stop()
         screen.banner(console, session)
+        session.core.listeners.append(screen.Raised(console, sources=setup.uf2 is None))
         if console.is_terminal:
             line = screen.StatusLine(console, session)
             stack.callback(line.close)

@@ -19,6 +19,7 @@ from haipump_emulator.link.tcp import TcpLink
 from haipump_emulator.pacing import monotonic_us
 from haipump_emulator.quantities import format_time, format_volume
 from haipump_emulator.scenario.watch import Check
+from haipump_fw.device import tracebacks
 
 CORES = {
     cores.CHIP: "chip: the real MicroPython image on an emulated RP2040",
@@ -36,6 +37,8 @@ def banner(console: Console, session: Session) -> None:
     rows = [("serial line", link.address), ("core", _core(session)), ("speed", f"{speed}, seed {session.seed}")]
     if session.scenario:
         rows.append(("scenario", session.scenario.name))
+    if session.gdb is not None:
+        rows.append(("debugger", f'gdb-multiarch -ex "target remote 127.0.0.1:{session.gdb.port}"'))
     port = shlex.quote(link.address)
     choose = "" if session.name == "pump" else f"--name {session.name} "
     rows += [
@@ -80,6 +83,28 @@ def farewell(console: Console, session: Session) -> None:
         waiting = f", {open_} not decided" if open_ else ""
         console.print(f"scenario: {checks.count(True)} of {len(checks)} checks passed{waiting}", highlight=False)
     console.print(f"ended after {format_time(core.now_us)} simulated; {arrived} arrived", highlight=False)
+
+
+class Raised:
+    """Prints what the firmware raised, with the lines of its sources, as it happens. A listener of the core.
+
+    `sources` False: the chip runs another version than these.
+    """
+
+    def __init__(self, console: Console, sources: bool) -> None:
+        self._console = console
+        self._finder = tracebacks.Finder(sources)
+
+    def on_bytes(self, t_us: int, direction: str, data: bytes) -> None:
+        for found in self._finder.feed(data) if direction == "out" else ():
+            text = Text(
+                f"the firmware raised at {format_time(t_us)}; it makes the outputs safe and resets\n", "bold red"
+            )
+            for frame in found.frames:
+                text.append(f"  {frame}\n", "not bold default")
+                if frame.text:
+                    text.append(f"    {frame.text}\n", "not bold dim default")
+            self._console.print(text.append(f"  {found.error}"), soft_wrap=True, highlight=False)
 
 
 class StatusLine:

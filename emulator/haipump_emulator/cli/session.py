@@ -26,6 +26,7 @@ from haipump_emulator.scenario.player import Player
 from haipump_emulator.scenario.watch import Check
 from haipump_emulator.statedir import state_dir
 from haipump_emulator.trace.recorder import Recorder
+from haipump_emulator.trace.vcd import Waveform
 
 FLASH_BYTES = 0x40000
 FLASH_SAVE_US = 5_000_000  # wall: a killed emulator loses at most so much
@@ -52,6 +53,8 @@ class Setup:
     for_us: int | None = None
     core: cores.Kind | None = None
     uf2: Path | None = None
+    vcd: Path | None = None
+    gdb: int | None = None
 
 
 class FlashFile:
@@ -144,6 +147,7 @@ class Session:
     loop: Loop
     scenario: Scenario | None = None
     driver: ScenarioDriver | None = None
+    gdb: Any = None  # a GdbServer
     seed = 0
 
     @classmethod
@@ -179,11 +183,27 @@ class Session:
         server = ControlServer(Controls(self.name, self.pacer, self.bridge, self.loop.stop), self.link.address)
         self._stack.callback(server.close)
         self.loop.services.append(server)
+        if setup.vcd:
+            waveform = Waveform(self.core, setup.vcd)
+            self._stack.callback(waveform.close)
+            self.loop.services.append(waveform)
+        if setup.gdb is not None:
+            self._debug(setup.gdb)
         if self.scenario:
             self.driver = ScenarioDriver(self.scenario, self.pacer, tell)
             self._stack.callback(self.driver.close)
         if setup.for_us is not None:
             self.pacer.at(setup.for_us, self.loop.stop)
+
+    def _debug(self, port: int) -> None:
+        if self.recipe.kind != cores.CHIP:
+            raise SetupError("--gdb: only the chip can be debugged; " + (self.recipe.note or "leave out --core direct"))
+        # rp2040py is a lot to import for somebody who runs the firmware in process.
+        from haipump_emulator.link.gdb import GdbServer
+
+        self.gdb = GdbServer(self.core, self.pacer, port)
+        self._stack.callback(self.gdb.close)
+        self.loop.services.append(self.gdb)
 
     def _record(self, path: Path, options: dict[str, Any]) -> None:
         scenario = self.scenario

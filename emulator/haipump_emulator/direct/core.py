@@ -28,7 +28,7 @@ class DirectCore:
     at power-on (default: 65 s before its wrap).
 
     `listeners`: objects with any of `on_step(t_us, direction)`, `on_event(t_us, name, fields)`, `on_bytes(t_us,
-    direction, data)`. `output`: bytes the pump has written; the reader deletes what it took.
+    direction, data)`, `on_inputs(t_us, bits)`. `output`: bytes the pump has written; the reader deletes what it took.
     """
 
     def __init__(
@@ -79,6 +79,11 @@ class DirectCore:
     def powered(self) -> bool:
         return self._powered
 
+    @property
+    def inputs(self) -> int:
+        """The IN_ bits that are active."""
+        return self.held | self._switches
+
     def send(self, data: bytes) -> int:
         """Host bytes arrive now. Returns how many found room; the rest would wait at the host."""
         if self.app is None or not self.usb_connected:
@@ -97,6 +102,7 @@ class DirectCore:
             self._ports.inputs.press(bits, on)
             self._wake_us = self.now_us
         self.held = self.held | bits if on else self.held & ~bits
+        self._tell_inputs()
 
     def power(self, on: bool) -> None:
         """Cut or restore the supply, now. Flash keeps what it holds; what was in RAM is gone."""
@@ -159,6 +165,7 @@ class DirectCore:
         switches = self.plant.switches(self.now_us) & SWITCHES
         if switches != self._switches:
             self._switches = switches
+            self._tell_inputs()
             self._wake_us = self.now_us
             return
         self.now_us = t_us
@@ -221,6 +228,8 @@ class DirectCore:
         switches = self.plant.switches(at) & SWITCHES
         changed = switches != self._switches
         self._switches = switches
+        if changed:
+            self._tell_inputs()
         return changed
 
     # --- power and reset
@@ -298,6 +307,11 @@ class DirectCore:
         for listener in self.listeners:
             if hasattr(listener, "on_bytes"):
                 listener.on_bytes(self.now_us, direction, data)
+
+    def _tell_inputs(self) -> None:
+        for listener in self.listeners:
+            if hasattr(listener, "on_inputs"):
+                listener.on_inputs(self.now_us, self.inputs)
 
     def _refresh_listeners(self) -> None:
         self._on_step = [x.on_step for x in self.listeners if hasattr(x, "on_step")]

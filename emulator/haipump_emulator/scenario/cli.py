@@ -50,6 +50,7 @@ def run(
     list_shipped: Annotated[bool, typer.Option("--list", help="List the shipped scenarios and stop.")] = False,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Processes to run in.")] = 1,
     record: Annotated[Path | None, typer.Option(help="Record the run here (one scenario only).")] = None,
+    vcd: Annotated[Path | None, typer.Option(help="Write the pins as a waveform (one scenario only).")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show passed checks too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     core: Annotated[Kind, typer.Option(help=KIND_HELP)] = DIRECT,
@@ -61,13 +62,14 @@ def run(
         return
     if not paths:
         _stop("name a scenario file, or use --all; --list shows the shipped ones")
-    if record is not None and len(paths) > 1:
-        _stop("--record takes one scenario at a time")
+    for option, path in (("--record", record), ("--vcd", vcd)):
+        if path is not None and len(paths) > 1:
+            _stop(f"{option} takes one scenario at a time")
     try:
         for path in paths:
             load_scenario(path)  # before any of them runs for minutes
-        results = _report(list(_run_all(paths, jobs, record, core)), verbose, as_json)
-    except (ScenarioError, CoreError) as error:
+        results = _report(list(_run_all(paths, jobs, record, vcd, core)), verbose, as_json)
+    except (ScenarioError, CoreError, OSError) as error:
         _stop(str(error))
     if not all(result.passed for result in results):
         raise typer.Exit(1)
@@ -89,10 +91,10 @@ def _list(as_json: bool) -> None:
     Console().print(table)
 
 
-def _run_all(paths: list[Path], jobs: int, record: Path | None, kind: Kind) -> Iterator[Result]:
+def _run_all(paths: list[Path], jobs: int, record: Path | None, vcd: Path | None, kind: Kind) -> Iterator[Result]:
     if jobs == 1 or len(paths) == 1:
         for path in paths:
-            yield run_scenario(path, record=record, kind=kind)
+            yield run_scenario(path, record=record, vcd=vcd, kind=kind)
         return
     # spawn: a forked child would inherit the sockets and threads of whoever calls this
     with ProcessPoolExecutor(min(jobs, len(paths)), mp_context=get_context("spawn")) as pool:

@@ -21,6 +21,7 @@ from haipump_emulator.scenario.watch import Check
 from haipump_emulator.trace.compare import clock_text
 from haipump_emulator.trace.doors import Core, Doors, discard_output
 from haipump_emulator.trace.recorder import Recorder
+from haipump_emulator.trace.vcd import Waveform
 
 CHUNK_US = 60_000_000  # the pump's output is looked after at least this often
 LOG_MAX = 20_000  # lines, events and inputs kept for the trace around a failure
@@ -57,14 +58,15 @@ def run_scenario(
     core_factory: CoreFactory | None = None,
     *,
     record: str | Path | None = None,
+    vcd: str | Path | None = None,
     prepare: Callable[[Core], None] | None = None,
     kind: cores.Kind = cores.DIRECT,
 ) -> Result:
     """Run a scenario (or the file it is in) on a fresh core and return what came of it.
 
     `core_factory(plant, *, seed, flash, ticks_start_us, kind)` makes the core (default: `cores.again`); `prepare` may
-    touch it before time begins; `record` is where to put a recording; `kind`: chip or direct. Raises ScenarioError for
-    a scenario that can't be used, CoreError for a core that can't be had.
+    touch it before time begins; `record` is where to put a recording, `vcd` a waveform of the pins; `kind`: chip or
+    direct. Raises ScenarioError for a scenario that can't be used, CoreError for a core that can't be had, OSError.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
@@ -78,6 +80,7 @@ def run_scenario(
         recorder = Recorder(
             core, record, seed=scenario.seed, core_options=options, scenario=scenario.name, scenario_text=scenario.text
         )
+    waveform = Waveform(core, vcd) if vcd is not None else None
     log = _Log(core)
     try:
         if prepare is not None:
@@ -85,6 +88,8 @@ def run_scenario(
         player = play(scenario, core)
     finally:
         log.close()
+        if waveform is not None:
+            waveform.close()
         if recorder is not None:
             recorder.close()
     core.check()
