@@ -5,13 +5,11 @@ anything.
 """
 
 from haipump_fw import ports as contract
-from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core.ledger import COMMIT_NL
 from haipump_fw.core.states import RUNNING, STATES
 from haipump_fw.proto.messages import RESULTS
 
-_ALARM_RECORDS_MAX = const(192)  # places of the journal that are searched for alarms
 _RESET = RESULTS.index("reset")
 _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
 
@@ -59,15 +57,10 @@ def restore(app):
 
 def _restore_alarms(app):
     """Latching alarms that waited for their acknowledgement when the power went still do."""
-    told = []
-    for record in app.storage.recent("alarm", _ALARM_RECORDS_MAX):
-        number = record.values["alarm"]
-        if number in told:
-            continue
-        told.append(number)
+    for record in app.storage.journal.alarms():
+        waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
         for row in alarm_table.ALARMS:
-            waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
-            if row[alarm_table.NUMBER] == number and row[alarm_table.LATCH] and waits:
+            if row[alarm_table.NUMBER] == record.values["alarm"] and row[alarm_table.LATCH] and waits:
                 app.alarms.set(row[alarm_table.NAME], 0)
                 app.alarms.unset(row[alarm_table.NAME])
 

@@ -7,7 +7,6 @@ from haipump_fw.const import const
 from haipump_fw.core.units import US_PER_S
 from haipump_fw.store import flashmap
 from haipump_fw.store.journal import Journal
-from haipump_fw.store.records import Record, kind_of
 from haipump_fw.store.settings import Settings
 
 IDS_BLOCK = const(256)  # ids are reserved in blocks, so that not every command costs a record
@@ -38,15 +37,6 @@ class Storage:
         """A field of the latest record of a kind, as recovered at boot."""
         record = self.known[kind]
         return otherwise if record is None else record.values[field]
-
-    def recent(self, kind, limit):
-        """Records of one kind, newest first, among the last `limit` places; repeated ones left out."""
-        number = kind_of(kind)
-        for raw in self.journal.backwards(limit):
-            if raw[0] == number:  # to take all of them apart took a third of a second
-                record = Record(raw)
-                if record.name and not record.restated:
-                    yield record
 
     def record(self, kind, *values):
         """Queue a record. False when it was refused: the queue stayed full or the partition is not ours."""

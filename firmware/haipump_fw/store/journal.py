@@ -50,7 +50,12 @@ _STATEFUL = ("boot", "ids", "carry", "commit", "syringe")
 _KINDS = tuple([records.kind_of(name) for name in _STATEFUL])
 _INTENT = records.kind_of("intent")
 _RESULT = records.kind_of("result")
+_ALARM = records.kind_of("alarm")
 _KEPT = len(_STATEFUL) + OPEN_MAX
+
+
+def _alarm_of(record):
+    return record[records.PAYLOAD_AT]
 
 
 def _order_of(record):
@@ -97,6 +102,7 @@ class Journal:
         kept = memoryview(bytearray(_KEPT * BODY))
         self._kept = [kept[at : at + BODY] for at in range(0, _KEPT * BODY, BODY)]
         self._kept_seq = array("I", [0] * _KEPT)  # number of its latest statement, 0: the place is free
+        self._alarms = []
 
     # --- opening ---
 
@@ -212,6 +218,9 @@ class Journal:
                 break
             if raw[0] == _RESULT:
                 closed.append(_order_of(raw))
+            elif raw[0] == _ALARM:
+                if _alarm_of(raw) not in [_alarm_of(newer) for newer in self._alarms]:
+                    self._alarms.append(raw)
             elif raw[0] != _INTENT or _order_of(raw) not in closed:
                 place = self._keeper(raw)
                 if place >= 0 and not self._kept_seq[place]:
@@ -229,6 +238,12 @@ class Journal:
         places.sort(key=lambda place: _order_of(self._kept[place]))
         known["intents"] = [records.Record(self._kept[place]) for place in places]
         return known
+
+    def alarms(self):
+        """The newest record of each alarm among the last RECOVER_SPAN, newest first. Once, after `open`."""
+        found = [records.Record(raw) for raw in self._alarms]
+        self._alarms = []
+        return [record for record in found if record.name]
 
     def _keeper(self, record):
         """The place where the latest record of this kind (and order) is kept, for an order not yet known a free one; -1

@@ -1,12 +1,13 @@
 """The journal without power cuts: appending, reading back, the ring, restating, worn flash, wear over ten years."""
 
 import tracemalloc
+import zlib
 
 import pytest
 
 from haipump_emulator.faults.flash import RamFlash
 from haipump_fw.store import flashmap, journal, records
-from haipump_fw.store.journal import Journal
+from haipump_fw.store.journal import RECOVER_SPAN, Journal
 
 from .support import COMMIT, ERASE_US, PAGE_US, SECTOR, everything, fill, opened, put, seq_of, settle, small_flash
 
@@ -530,3 +531,29 @@ def test_ten_years_wear_the_flash_evenly_and_little(half_a_year):
     assert max(erases) - min(erases) <= 4
     assert max(erases) * YEARS * 365 // DAYS_PLAYED < 500 < RATED_ERASES // 2
     assert half_a_year.erases[: flashmap.JOURNAL_FIRST] == [0] * 4 and half_a_year.overprograms == 0
+
+
+def test_a_start_finds_the_newest_record_of_each_alarm():
+    flash = small_flash()
+    new = opened(flash)
+    put(new, "alarm", 9, 1, 2, 0, 0)
+    fill(new, RECOVER_SPAN)
+    for alarm, phase in ((2, 1), (5, 1), (2, 3), (16, 2)):
+        put(new, "alarm", alarm, phase, 2, 0, 0)
+    settle(new)
+    again = opened(flash)
+    assert [(found.values["alarm"], found.values["phase"]) for found in again.alarms()] == [(16, 2), (2, 3), (5, 1)]
+    assert again.alarms() == [], "told once"
+
+
+def test_an_alarm_of_a_form_that_is_not_known_is_left_out():
+    flash = small_flash()
+    new = opened(flash)
+    put(new, "alarm", 2, 1, 2, 0, 0)
+    put(new, "alarm", 3, 1, 2, 0, 0)
+    raw = new.read(1)
+    assert raw is not None
+    other = raw[:1] + bytes([records.FORMAT + 1]) + raw[2:60]
+    at = flash.data.index(raw)
+    flash.data[at : at + 64] = other + zlib.crc32(other).to_bytes(4, "little")
+    assert [found.values["alarm"] for found in opened(flash).alarms()] == [3]

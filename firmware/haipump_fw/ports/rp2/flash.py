@@ -16,6 +16,7 @@ _BASE = const(0x60000)
 _SIZE = const(0x40000)
 _FILES = const(0xA0000)  # where the file system of the stock RPI_PICO image begins
 _SECTOR = const(4096)
+_SECTOR_BITS = const(12)
 _PAGE = const(256)
 _ERASE = const(6)  # block device request
 
@@ -75,7 +76,7 @@ class Flash:
     def read(self, address, buf):
         """Fill `buf`."""
         self._inside(address, len(buf))
-        self._device.readblocks(address // _SECTOR, buf, address % _SECTOR)
+        self._device.readblocks(address >> _SECTOR_BITS, buf, address & (_SECTOR - 1))
 
     def program(self, address, data):
         """Program `data`, which must lie inside one page. About 1 ms. OSError when the flash does not hold it then."""
