@@ -502,10 +502,11 @@ class Pump:
     def stop(self) -> answers.Status:
         """Stop the motor at once and make sure of it. Raises StopNotConfirmed."""
         heard = "nothing was heard"
+        asked: set[int] = set()  # all of them after the first stop
         for _ in range(STOP_TRIES_MAX):
             try:
                 self.conversation.stop_byte()
-                status = answers.build(answers.Status, self.conversation.request("status", tries=1))
+                status = answers.build(answers.Status, self.conversation.request("status", tries=1, alike=asked))
             except (CommunicationError, PortError, Refused) as failure:
                 heard = failure.what
                 if isinstance(failure, LinkLost):

@@ -19,7 +19,7 @@ from a range of their own, so that no late answer to one is taken for the answer
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -182,10 +182,16 @@ class Conversation:
     # --- asking
 
     def request(
-        self, verb: str, fields: Request | None = None, find_out: FindOut | None = None, tries: int = TRIES_MAX
+        self,
+        verb: str,
+        fields: Request | None = None,
+        find_out: FindOut | None = None,
+        tries: int = TRIES_MAX,
+        alike: set[int] | None = None,
     ) -> Fields:
         """The typed answer to one message. Raises Refused, CommunicationError, FieldError. `tries`: how often what may
-        be repeated freely is sent on one connection.
+        be repeated freely is sent on one connection. `alike`: ids of the same question asked before (this one's is
+        added), the late answer to which is as good.
 
         `find_out` is asked, with the message's id, when the pump took a message of kind ACT and its answer is lost for
         good. It returns the answer when the message was executed, None when it was proven not to be, and raises
@@ -195,7 +201,7 @@ class Conversation:
                 self.greet_again()
             if MESSAGES[verb].kind == ACT:
                 return self._act(verb, fields or {}, find_out)
-            return self._repeatable(verb, fields or {}, tries)
+            return self._repeatable(verb, fields or {}, tries, alike)
 
     def check_open(self) -> None:
         """Raises UsageError after `close`: nothing opens the port again behind its back."""
@@ -259,14 +265,16 @@ class Conversation:
 
     # --- what may be repeated freely
 
-    def _repeatable(self, verb: str, fields: Request, tries: int = TRIES_MAX) -> Fields:
+    def _repeatable(self, verb: str, fields: Request, tries: int = TRIES_MAX, alike: set[int] | None = None) -> Fields:
         failure: Exception = AssertionError("no round was made")
         for _ in range(ROUNDS_MAX):
             id = self._new_id(verb)
             line = self._encode(verb, fields, id)
             nonce = self.greeting.nonce
+            ids = set() if alike is None else alike
+            ids.add(id)
             try:
-                answer, _ = self._exchange(verb, id, line, tries)
+                answer, _ = self._exchange(verb, id, line, tries, ids)
             except _Lost as lost:
                 if isinstance(lost.cause, AnswerTimeout):
                     raise lost.cause from None
@@ -379,8 +387,11 @@ class Conversation:
 
     # --- one line and its answer
 
-    def _exchange(self, verb: str, id: int, line: bytes, tries: int = TRIES_MAX) -> tuple[Answer, int]:
-        """Send until answered. Returns the answer and how often the line was sent. Raises _Lost."""
+    def _exchange(
+        self, verb: str, id: int, line: bytes, tries: int = TRIES_MAX, ids: Iterable[int] = ()
+    ) -> tuple[Answer, int]:
+        """Send until answered; `ids`: others whose answer will do. Returns the answer and how often the line was sent.
+        Raises _Lost."""
         self._heard.clear()
         answer, all_refused = None, True
         times, left, began = 0, tries, self.transport.now()
@@ -393,7 +404,7 @@ class Conversation:
                 self.transport.write(line)
                 if orders and self.stopped_outside:
                     self.transport.write(STOP_LINE)  # the signal came between our look and the line
-                answer = self._await(verb, id)
+                answer = self._await(verb, id, *ids)
             except (Disconnected, _Restarted) as failure:
                 raise _Lost(failure) from failure
             # A pump that is still busy with what came before costs no try.
@@ -435,9 +446,10 @@ class Conversation:
             "give the order again if it is still meant",
         )
 
-    def _await(self, verb: str, id: int) -> Answer | None:
-        """The answer to `id`; None when it does not come, or when the pump complains about a line whose id it could not
-        read, and answers nothing more: then ours probably came damaged or was turned away, and is sent again."""
+    def _await(self, verb: str, *ids: int) -> Answer | None:
+        """The answer to one of `ids`; None when it does not come, or when the pump complains about a line whose id it
+        could not read, and answers nothing more: then ours probably came damaged or was turned away, and is sent again.
+        """
         if self._since is None:
             self._since = self.transport.now()
         self._busy = complained = False
@@ -449,7 +461,7 @@ class Conversation:
                 if answer is None:
                     continue
                 self._busy |= answer.code == "busy"
-                if answer.id == id:
+                if answer.id in ids:
                     if answer.ok and not self._fits(verb, answer):
                         continue
                     return answer
@@ -582,15 +594,18 @@ class Conversation:
         if not self.stopping:  # a stop begins with it
             self.transport.write(b"\n")  # ends what a host before us may have left unfinished
         left, began = GREETING_TRIES_MAX, self.transport.now()
+        asked: set[int] = set()  # a slow pump's answer to an earlier greeting of ours is as good
         while left > 0:
             if self.stopping:
                 self.transport.write(STOP_LINE * STOPS_AT_ONCE)
             id = self._new_id("hello")
+            asked.add(id)
             self.transport.write(encode_request("hello", id=id))
             try:
-                answer = self._await("hello", id)
+                answer = self._await("hello", *asked)
             except _Restarted:
                 self._restarted = False
+                asked.clear()
                 left -= 1
                 continue
             if answer is not None and answer.ok:

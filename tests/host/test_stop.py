@@ -116,6 +116,20 @@ def test_a_stop_behind_a_flood_is_made_sure_of(garbage: bytes, size: int) -> Non
     assert line.core.app.machine.state == "stopped" and not line.backlog
 
 
+def test_a_pump_whose_answers_come_late_is_greeted_and_stopped(pump, line) -> None:
+    """Each answer arrives with the next one, as on a machine that is too busy to run the emulator in time."""
+    deliver(pump, line)
+    held: list[bytes] = []
+
+    def late(line: Line, data: bytes) -> list[bytes]:
+        held.append(data)
+        return [held.pop(0)] if len(held) > 6 else []
+
+    line.to_host = late
+    assert haipump.stop(line).state == "stopped"
+    assert pump.app.state == "stopped"
+
+
 def test_a_flood_is_outlasted_by_every_command() -> None:
     line = FloodedLine()
     line.backlog += b"1 status\n" * 6_000
