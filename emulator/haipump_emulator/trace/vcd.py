@@ -137,6 +137,8 @@ class Waveform:
         self._file = self._begin(Path(path))
         self._taps = [name for name in SENSORS if self._tap(name)]
         core.listeners.append(self)
+        if core.output:  # what the pump said while it booted
+            self.on_bytes(core.now_us, "out", bytes(core.output))
 
     def _begin(self, path: Path) -> VcdFile:
         codes = self._codes
@@ -248,6 +250,8 @@ class Waveform:
         return str(wiring.active(name) if on else 1 - wiring.active(name))
 
     def _level(self, name: str, level: str, t: int | None = None) -> None:
+        t = self._now() if t is None else t
+        self._end_pulses(t)
         if level != self._levels[name]:
             self._levels[name] = level
             self._write(level + self._codes[name], t)
@@ -266,11 +270,12 @@ class Waveform:
         if self._file is None:
             return
         t = self._now() if t is None else t
-        if self._due:
-            self._end_pulses(t)
+        self._end_pulses(t)
         self._file.change(t, line)
 
     def _end_pulses(self, t: int) -> None:
+        if not self._due:
+            return
         ended = [due for due in self._due if due[0] <= t]
         self._due = [due for due in self._due if due[0] > t]
         for at, name, level in ended:
