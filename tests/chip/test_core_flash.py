@@ -74,7 +74,7 @@ def test_motion_goes_on_exactly_while_the_flash_is_busy(image):
     main = (
         FLASH
         + """
-from haipump_fw.ports.rp2.motor import Motor
+from haipump_fw.ports.rp2.devices import Motor
 from haipump_fw.ports.rp2.steps import Steps
 motor = Motor(); steps = Steps(); motor.enable(True); steps.configure(8)
 steps.begin(1, 5000)

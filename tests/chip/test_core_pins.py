@@ -10,7 +10,7 @@ from tests.chip.guest import BOOTED_US, Guest
 INPUTS = """
 import time
 from haipump_fw.ports.rp2.inputs import Inputs
-from haipump_fw.ports.rp2.wait import Wait, Wake
+from haipump_fw.ports.rp2.console import Wait, Wake
 wake = Wake(); inputs = Inputs(wake); wait = Wait(wake).wait
 while True:
     print(inputs.read(), inputs.pressed())
@@ -65,7 +65,7 @@ def test_an_end_switch_moves_with_the_step_that_reaches_it(image):
     main = """
 import time
 from machine import Pin
-from haipump_fw.ports.rp2.motor import Motor
+from haipump_fw.ports.rp2.devices import Motor
 from haipump_fw.ports.rp2.steps import Steps
 motor = Motor(); steps = Steps()
 def edge(pin):
@@ -100,7 +100,7 @@ def test_a_contact_that_is_open_needs_the_pull_up_inside_the_chip(image):
 
 SENSORS = """
 import time
-from haipump_fw.ports.rp2.sensors import Sensors
+from haipump_fw.ports.rp2.devices import Sensors
 sensors = Sensors()
 time.sleep_ms(100)
 print(sensors.pressure_raw(), sensors.encoder_raw(), sensors.supply_mv(), sensors.temperature_mc())
@@ -149,7 +149,7 @@ def test_counts_stay_within_the_converter():
 
 PANEL = """
 import time
-from haipump_fw.ports.rp2.panel import Panel
+from haipump_fw.ports.rp2.devices import Panel
 panel = Panel()
 time.sleep_ms(50)
 """
@@ -209,8 +209,8 @@ def test_a_slice_whose_interrupt_somebody_waits_for_does_run(image):
 def test_a_reset_lets_go_of_everything_at_that_instant(image):
     main = """
 import time, machine
-from haipump_fw.ports.rp2.motor import Motor
-from haipump_fw.ports.rp2.panel import Panel
+from haipump_fw.ports.rp2.devices import Motor
+from haipump_fw.ports.rp2.devices import Panel
 motor = Motor(); panel = Panel()
 if machine.reset_cause() == machine.PWRON_RESET:
     motor.enable(True); panel.leds(7); panel.tone(2000)
@@ -228,7 +228,8 @@ time.sleep(100)
 
 
 def test_a_power_cut_lets_go_of_everything(image):
-    main = PANEL + "from haipump_fw.ports.rp2.motor import Motor\nMotor().enable(True)\npanel.leds(1)\npanel.tone(2000)"
+    main = PANEL + "from haipump_fw.ports.rp2.devices import Motor\n"
+    main += "Motor().enable(True)\npanel.leds(1)\npanel.tone(2000)"
     guest = Guest(image, main).run(BOOTED_US + 400_000)
     guest.core.power(False)
     at = guest.core.now_us

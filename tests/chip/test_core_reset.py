@@ -60,7 +60,7 @@ def test_a_lock_up_is_told_and_ends_with_the_watchdog(image, fault):
 def test_without_a_watchdog_a_locked_up_chip_stays_so_and_costs_nothing(image):
     main = """
 import time
-from haipump_fw.ports.rp2.motor import Motor
+from haipump_fw.ports.rp2.devices import Motor
 from haipump_fw.ports.rp2.steps import Steps
 motor = Motor(); steps = Steps(); motor.enable(True); steps.configure(8)
 steps.begin(1, 1000)
@@ -80,7 +80,7 @@ for _ in range(8): steps.put(100_000)
 def test_an_application_that_holds_its_machines_leaves_none_behind(image):
     main = """
 import time, machine
-from haipump_fw.ports.rp2.motor import Motor
+from haipump_fw.ports.rp2.devices import Motor
 from haipump_fw.ports.rp2.steps import Steps
 motor = Motor(); steps = Steps(); motor.enable(True); steps.configure(8)
 steps.begin(1, 20000)

@@ -7,7 +7,7 @@ from tests.chip.guest import BOOTED_US, Guest
 
 STEPS = """
 import time
-from haipump_fw.ports.rp2.motor import Motor
+from haipump_fw.ports.rp2.devices import Motor
 from haipump_fw.ports.rp2.steps import Steps
 motor = Motor(); steps = Steps()
 motor.enable(True); steps.configure(8)

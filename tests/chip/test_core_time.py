@@ -15,10 +15,10 @@ BUSY = """
 import os, sys, time, machine
 from haipump_fw.ports.rp2.flash import Flash
 from haipump_fw.ports.rp2.inputs import Inputs
-from haipump_fw.ports.rp2.motor import Motor
-from haipump_fw.ports.rp2.panel import Panel
+from haipump_fw.ports.rp2.devices import Motor
+from haipump_fw.ports.rp2.devices import Panel
 from haipump_fw.ports.rp2.steps import Steps
-from haipump_fw.ports.rp2.wait import Wait, Wake
+from haipump_fw.ports.rp2.console import Wait, Wake
 wake = Wake(); inputs = Inputs(wake); wait = Wait(wake).wait
 motor = Motor(); panel = Panel(); steps = Steps()
 print(os.urandom(4).hex(), machine.ADC(26).read_u16())

@@ -26,7 +26,7 @@ def load(chip):
 def test_the_motor_is_off_from_the_first_moment(chip, load):
     levels = []
     chip.block.on_level.append(lambda _now, pad, level: levels.append((pad, level)))
-    motor = load("motor").Motor()
+    motor = load("devices").Motor()
     assert levels == [(4, 1)] and not motor.enabled()
     motor.enable(True)
     assert chip.block.level(4) == 0 and motor.enabled()
@@ -36,7 +36,7 @@ def test_the_motor_is_off_from_the_first_moment(chip, load):
 
 def test_the_sensors_read_their_own_channels(chip, load):
     chip.adc = {26: 111, 27: 222, 29: 33_333, 4: 14_020}
-    sensors = load("sensors").Sensors()
+    sensors = load("devices").Sensors()
     assert (sensors.pressure_raw(), sensors.encoder_raw()) == (111, 222)
     assert chip.block.level(pins.gpio("smps")) == 1
 
@@ -45,7 +45,7 @@ def test_the_sensors_read_their_own_channels(chip, load):
 def test_the_supply_is_three_times_the_voltage_at_the_pin(chip, load, raw):
     chip.adc = {29: raw}
     exact = Fraction(raw, 65_535) * 3_300 * 3
-    assert load("sensors").Sensors().supply_mv() == exact // 1
+    assert load("devices").Sensors().supply_mv() == exact // 1
 
 
 @given(st.integers(0, 65_535))
@@ -53,7 +53,7 @@ def test_the_temperature_follows_the_data_sheet(raw):
     chip = Chip()
     chip.adc = {4: raw}
     with chip.attach() as load:
-        reading = load("sensors").Sensors().temperature_mc()
+        reading = load("devices").Sensors().temperature_mc()
     volts = Fraction(raw, 65_535) * Fraction(33, 10)
     exact = 1000 * (27 - (volts - Fraction(706, 1000)) / Fraction(1_721, 1_000_000))
     assert abs(reading - exact) <= 20  # the converter's own step is 468
@@ -72,7 +72,7 @@ def test_the_divider_of_the_wiring_page_gives_the_default_options():
 
 @pytest.mark.parametrize("mask", range(8))
 def test_exactly_the_masked_leds_are_lit(chip, load, mask):
-    panel = load("panel").Panel()
+    panel = load("devices").Panel()
     panel.leds(7 - mask)
     panel.leds(mask)
     bits = {"red": ports.LED_RED, "yellow": ports.LED_YELLOW, "green": ports.LED_GREEN}
@@ -80,7 +80,7 @@ def test_exactly_the_masked_leds_are_lit(chip, load, mask):
 
 
 def test_the_piezo_is_quiet_until_told(chip, load):
-    panel = load("panel").Panel()
+    panel = load("devices").Panel()
     assert chip.tone == 0
     panel.tone(2_700)
     assert chip.tone == 2_700
@@ -112,7 +112,7 @@ def test_the_console_writes_what_fits(data, room):
 
 
 def test_the_watchdog_starts_once_told_and_is_fed_only_then(chip, load):
-    watchdog = load("watchdog").Watchdog()
+    watchdog = load("devices").Watchdog()
     watchdog.feed()
     assert chip.watchdog == []
     watchdog.start(8000)
@@ -121,7 +121,7 @@ def test_the_watchdog_starts_once_told_and_is_fed_only_then(chip, load):
 
 
 def test_the_clock_wraps_where_the_contract_says(chip, load):
-    clock = load("clock").Clock()
+    clock = load("devices").Clock()
     chip.run_us(ports.TICKS_PERIOD - 5)
     assert clock.ticks_us() == ports.TICKS_PERIOD - 5
     chip.run_us(7)

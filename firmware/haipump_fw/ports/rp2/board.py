@@ -9,17 +9,12 @@ from machine import Pin, mem32
 from haipump_fw.const import const
 from haipump_fw.ports import Ports
 from haipump_fw.ports.rp2 import pins
-from haipump_fw.ports.rp2.clock import Clock
-from haipump_fw.ports.rp2.console import Console
+from haipump_fw.ports.rp2.console import Console, Wait, Wake
+from haipump_fw.ports.rp2.devices import Clock, Motor, Panel, Sensors, Watchdog
 from haipump_fw.ports.rp2.flash import Flash
 from haipump_fw.ports.rp2.inputs import Inputs
-from haipump_fw.ports.rp2.motor import Motor
-from haipump_fw.ports.rp2.panel import Panel
-from haipump_fw.ports.rp2.sensors import Sensors
 from haipump_fw.ports.rp2.steps import Steps
 from haipump_fw.ports.rp2.system import System
-from haipump_fw.ports.rp2.wait import Wait, Wake
-from haipump_fw.ports.rp2.watchdog import Watchdog
 
 _EN = pins.gpio("en")
 _EN_OFF = 1 - pins.active("en")

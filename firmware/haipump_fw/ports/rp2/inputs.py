@@ -49,6 +49,8 @@ class Inputs:
 
     def pressed(self):
         """IN_ bits that became active since the last call."""
+        if not self.latched:
+            return 0
         state = disable_irq()
         bits = self.latched
         self.latched = 0
