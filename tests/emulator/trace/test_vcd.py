@@ -8,7 +8,6 @@ from haipump_emulator.trace.vcd import BUFFER_MAX, VcdFile, Waveform, escaped
 from haipump_fw import ports
 from tools import vcd
 
-
 START_NS = DirectCore(Plant(seed=3), seed=3).now_us * 1_000  # where time stands after the boot
 
 
