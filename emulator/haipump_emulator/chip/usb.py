@@ -8,7 +8,8 @@ a program has the port open and does not read it.
 
 rp2040py makes no frames. The interpreter counts some after a port was opened and then sends what it has held back until
 then; without them a buffer that was full by that time would stay so for ever. So frames come in the first 100 ms, if
-the pump listens for them.
+the pump listens for them. The number of the last frame is always right: it counts while the cable is plugged in, and
+stands still without a host that is awake.
 """
 
 from __future__ import annotations
@@ -28,6 +29,36 @@ _RETRY_TICKS = 20 * 16_000
 _FRAME = 1 << 17  # start of frame, in the interrupt registers
 _FRAME_TICKS = 16_000_000  # a frame takes a millisecond
 _FRAMES = 100
+_FRAME_MASK = 0x7FF
+_WINDOW = 0x50110  # the controller's registers on the bus
+_FRAME_NUMBER = 0x48  # SOF_RD
+
+
+class _Frames:
+    """In the place of the USB controller on the bus: answers for the number of the last frame, which the host sends."""
+
+    def __init__(self, mcu: Any) -> None:
+        self._usb = mcu.usb_ctrl
+        self._clock = mcu.clock
+        self._counting = False
+        self._offset = 0  # number, when it counts less the one that the clock would give
+        mcu.peripherals[_WINDOW] = self
+        self.write_uint32 = self._usb.write_uint32
+        self.write_uint32_atomic = self._usb.write_uint32_atomic
+        self.reset = self._usb.reset
+
+    def run(self, on: bool) -> None:
+        """The host sends frames from now on, or stops doing so."""
+        if on != self._counting:
+            sign = 1 if on else -1
+            self._offset -= sign * (self._clock.ticks // _FRAME_TICKS)
+            self._counting = on
+
+    def read_uint32(self, offset: int) -> int:
+        if offset != _FRAME_NUMBER:
+            return self._usb.read_uint32(offset)
+        self._usb.read_uint32(offset)  # acknowledges the interrupt
+        return self._offset + (self._clock.ticks // _FRAME_TICKS if self._counting else 0) & _FRAME_MASK
 
 
 class Console:
@@ -48,6 +79,8 @@ class Console:
         self._retry = mcu.clock.create_alarm(self._resume)
         self._frame = mcu.clock.create_alarm(self._next_frame)
         self._frames = 0
+        self._numbers = _Frames(mcu)
+        self._numbers.run(connected)
 
     # --- what the host does ---
 
@@ -76,6 +109,7 @@ class Console:
         if on == self._connected:
             return
         self._connected = on
+        self._numbers.run(on)
         if on:
             self._forget()
             self._usb.reset_device()

@@ -20,7 +20,7 @@ import pytest
 from tests.firmware.rp2 import pio
 
 PACKAGE = "haipump_fw.ports.rp2"
-SM0_ADDR, PIO0_CTRL, GPIO_IN = 0x502000D4, 0x50200000, 0xD0000004
+SM0_ADDR, PIO0_CTRL, GPIO_IN, USB_FRAME = 0x502000D4, 0x50200000, 0xD0000004, 0x50110048
 
 
 class Reset(BaseException):
@@ -252,6 +252,9 @@ class Memory:
             return self.chip.block.machines[0].address()
         if address == GPIO_IN:
             return sum(level << pad for pad, level in self.chip.block.levels.items() if pad < 30)
+        if address == USB_FRAME:  # who looks at it may be waiting for the next one
+            self.chip.run_us(5)
+            return self.chip.frame()
         word = self.words.get(address, 0)
         return word - (1 << 32) if word >> 31 else word  # as MicroPython 1.25 reads it
 
@@ -290,6 +293,7 @@ class Chip:
         self.watchdog: list[int] = []
         self.stdin = Stream(self)
         self.stdout = Stream(self, room=1 << 20)
+        self.host_sleeps_from_us: int | None = None
         self.modules: dict[str, types.ModuleType] = {}
 
     def describe_image(self, end: int, *, header: int = 0x10000130) -> None:
@@ -305,6 +309,11 @@ class Chip:
     @property
     def now_us(self) -> int:
         return self.block.now // self.block.TICKS_PER_US
+
+    def frame(self) -> int:
+        """Number of the last USB frame: one each millisecond from a host that is awake."""
+        sleeps = self.host_sleeps_from_us
+        return (self.now_us if sleeps is None else min(self.now_us, sleeps)) // 1000 & 0x7FF
 
     def spend(self) -> None:
         self.run(self.cost)

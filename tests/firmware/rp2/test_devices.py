@@ -111,6 +111,41 @@ def test_the_console_writes_what_fits(data, room):
         assert bytes(chip.stdout.data) == data[:room]
 
 
+@given(st.integers(0, 1 << 32), st.integers(0, 2_600_000))
+def test_nothing_is_written_to_a_host_that_sleeps(asleep_us, later_us):
+    """MicroPython would wait for ever for room in its buffer. Nor is it waited for: what was said is lost."""
+    chip = Chip()
+    with chip.attach() as load:
+        console = load("console").Console()
+        chip.run_us(asleep_us)
+        assert console.write(b"before", 0, 6) == 6
+        chip.host_sleeps_from_us = chip.now_us
+        chip.run_us(3_000 + later_us)
+        began = chip.now_us
+        chip.stdout.room = 0  # whoever writes now hangs
+        assert console.write(b"in vain", 0, 7) == 7
+        assert chip.now_us - began < 1_500
+        assert bytes(chip.stdout.data) == b"before"
+
+
+@given(st.lists(st.integers(0, 3_000_000), max_size=20))
+def test_a_host_that_is_awake_is_never_taken_for_asleep(pauses):
+    chip = Chip()
+    with chip.attach() as load:
+        console = load("console").Console()
+        for pause in pauses:
+            chip.run_us(pause)
+            console.write(b"x", 0, 1)
+        assert bytes(chip.stdout.data) == b"x" * len(pauses)
+        chip.host_sleeps_from_us = chip.now_us
+        chip.run_us(50_000)
+        console.write(b"lost", 0, 4)
+        chip.host_sleeps_from_us = None
+        chip.run_us(20)
+        console.write(b"back", 0, 4)
+        assert bytes(chip.stdout.data).endswith(b"back")
+
+
 def test_the_watchdog_starts_once_told_and_is_fed_only_then(chip, load):
     watchdog = load("devices").Watchdog()
     watchdog.feed()
