@@ -412,7 +412,6 @@ class Chip:
             PIO=constants,
             StateMachine=own["StateMachine"],
             asm_pio=asm_pio,
-            asm_pio_encode=lambda text, _: pio.encode(text),
             Flash=type("Flash", (Flash,), {"chip": self}),
         )
         self.module("select", real_select, poll=own["Poll"], POLLIN=1, POLLOUT=4)

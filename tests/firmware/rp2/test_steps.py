@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.firmware.rp2 import pio
 from tests.firmware.rp2.chip import Chip
 from tests.firmware.rp2.rig import DIR, STEP, step_rig
 
@@ -24,6 +25,14 @@ def test_the_programs_are_these_words():
     assert odometer.words == [0x2020, 0x20A0, 0x00C5, 0x0080, 0x0000, 0x0040]
     assert stepper.joined_tx
     assert len(stepper.words) + len(odometer.words) <= 32
+
+
+def test_what_the_odometer_is_told_are_these_instructions():
+    with Chip().attach() as load:
+        steps = load("steps")
+    texts = ("mov(x, invert(null))", "mov(y, invert(null))", "in_(x, 29)", "in_(y, 29)", "push(noblock)")
+    words = (steps.FILL_X, steps.FILL_Y, steps.TAKE_X, steps.TAKE_Y, steps.PUSH)
+    assert words == tuple(pio.encode(text) for text in texts)
 
 
 @given(st.lists(st.integers(250, 3000), min_size=1, max_size=20), st.integers(250, 100_000), st.booleans())

@@ -44,8 +44,13 @@ _COUNT_MASK = const(127)  # head and tail run modulo twice the size, so that ful
 _FIFO_WORDS = const(8)
 _LOOKS_MAX = const(3)  # words are 250 us apart and a look takes 10: the second look is good
 
-_ODOMETER_BITS = const(29)
-_ODOMETER_MASK = const(0x1FFFFFFF)
+_ODOMETER_MASK = const(0x1FFFFFFF)  # 29 bits
+# What the odometer is told to do beside its program, as instructions: to have one encoded takes 5 ms and a kilobyte.
+FILL_X = const(0xA02B)  # mov(x, invert(null))
+FILL_Y = const(0xA04B)  # mov(y, invert(null))
+TAKE_X = const(0x403D)  # in_(x, 29)
+TAKE_Y = const(0x405D)  # in_(y, 29)
+PUSH = const(0x8000)  # push(noblock)
 
 
 @rp2.asm_pio(set_init=rp2.PIO.OUT_LOW, fifo_join=rp2.PIO.JOIN_TX)
@@ -80,25 +85,20 @@ class Odometer:
         self._machine = rp2.StateMachine(
             _SM_ODOMETER, odometer, freq=_ODOMETER_HZ, in_base=Pin(wiring.gpio("step")), jmp_pin=Pin(wiring.gpio("dir"))
         )
-        # Encoded once: assembling at every reading would cost 5 ms and a kilobyte.
-        encode = rp2.asm_pio_encode
-        self._machine.exec(encode("mov(x, invert(null))", 0))
-        self._machine.exec(encode("mov(y, invert(null))", 0))
-        self._take_x = encode("in_(x, %d)" % _ODOMETER_BITS, 0)
-        self._take_y = encode("in_(y, %d)" % _ODOMETER_BITS, 0)
-        self._push = encode("push(noblock)", 0)
+        self._machine.exec(FILL_X)
+        self._machine.exec(FILL_Y)
         self._machine.active(1)
 
     def read(self):
         """Signed count modulo 2**29. Allocates nothing; about 30 us."""
-        forward = self._read(self._take_x)
-        backward = self._read(self._take_y)
+        forward = self._read(TAKE_X)
+        backward = self._read(TAKE_Y)
         return (backward - forward) & _ODOMETER_MASK  # both count down
 
     def _read(self, take):
         machine = self._machine
         machine.exec(take)  # 29 bits: the number is never so large that it needs a heap object
-        machine.exec(self._push)
+        machine.exec(PUSH)
         if not machine.rx_fifo():
             raise OSError("odometer")  # `get` would wait for ever
         return machine.get()
