@@ -29,7 +29,6 @@ _SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at a
 _LEAD_US = const(20_000)  # what working out a plan may take
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
-_AGAIN = const(8)  # so many words are made in a few milliseconds
 _RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
 
 
@@ -372,19 +371,12 @@ class Delivery:
             self._begun = False
         if self._dry or (not self._begun and self._from_us < 0):
             return
-        while self._fill(queued):
-            queued = steps.queued()  # some have gone while an anchor was worked out
-
-    def _fill(self, queued):
-        """Top up once. True when so many words were missing that it should be looked at again."""
-        steps = self.steps
-        had = queued
         while queued < self._ahead(queued):
             delay = self._next()
             if delay < 0:
                 self._dry = True
                 self.changed = True
-                return False
+                return
             if self._begun:
                 delay = self._word(delay)
                 if not steps.put(delay):
@@ -394,7 +386,6 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
-        return queued - had > _AGAIN
 
     def _begin(self, delay):
         """The first word: `delay` counts from the plan's beginning, the port counts from now."""
@@ -452,14 +443,22 @@ class Delivery:
             return queued
         return 1 + fifo + min(_RING_MAX, _RING_US // period)
 
+    def hungry(self):
+        """Words should be topped up, if somebody is awake."""
+        if self._leave >= 0 or not self._begun or self._dry:
+            return True
+        ahead = ticks_diff(self._last_tick, self._clock.tick)
+        return ahead <= self._last_delay or ahead <= _RESERVE_US
+
     def next_feed_us(self):
-        """Microseconds until words should be topped up; WORD_MAX_US when that needs no date."""
+        """Microseconds until it is worth waking up for that; WORD_MAX_US when it needs no date. Slow steps leave half
+        of the last word for it: until then the loop is awake anyway."""
         if self._leave >= 0:
             return ticks_diff(self._near_tick, self._clock.tick)
         if not self._begun or self._dry:
             return WORD_MAX_US
         ahead = ticks_diff(self._last_tick, self._clock.tick)
-        return ahead - max(self._last_delay, min(_RESERVE_US, ahead * 3 // 4))
+        return ahead - max(self._last_delay // 2, min(_RESERVE_US, ahead * 3 // 4))
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""

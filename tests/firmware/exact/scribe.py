@@ -126,8 +126,8 @@ class Scribe:
     # --- what holds
 
     def step(self, at: int, direction: int) -> None:
-        """Take-up as long as there is play, then volume. A pulse at the moment of a change was still made before it."""
-        self.until(at - 1)
+        """Take-up as long as there is play, then volume. A pulse at the moment of a change is one of the new plan."""
+        self.until(at)
         if direction > 0 and self.slack:
             self.slack -= 1
         elif direction < 0 and self.slack < self.backlash:
