@@ -282,8 +282,8 @@ class Planner:
         return delay
 
     def splice(self):
-        """The steps handed out stay, and changes hold behind the last of them (or the last `rebase`). Returns from when:
-        a microsecond later, for a step may be early by half of one, and a slower plan would not make up for it."""
+        """The steps handed out stay, changes hold behind the last of them (or the last `rebase`). Returns from when: a
+        microsecond later, for a step may be early by half of one, and a slower plan would not make up for it."""
         self._plan_us = self._fold_steps() + 1
         return self._plan_us
 

@@ -171,3 +171,61 @@ def test_what_a_fault_left_undone_is_given_up():
     planner.add(at_rate(1_000_000_000, 2, 60_000_000))
     planner.rebase(60_000_000, 0)
     assert planner.next_delay() == pytest.approx(STEP_Q / 2_000_000_000, abs=1)
+
+
+def test_a_change_that_is_still_to_come_does_not_change_what_is_planned_until_then():
+    order = at_rate(1_000_000)
+    order.hold(9_000)
+    order.release(20_000)
+    order.start(30_000, Pieces().add(7_000_000, 1_000))
+    assert [order.planned_q(t) for t in (5_000, 9_000, 20_000, 20_001)] == [
+        5 * 10**9,
+        9 * 10**9,
+        9 * 10**9,
+        9_001 * 10**6,
+    ]
+    assert order.planned_q(31_000) == 19 * 10**9 + 7_000_000
+    order.forget(20_000)
+    assert order.planned_q(25_000) == 14 * 10**9, "what held then is kept"
+    order.leave(30_500)
+    assert (order.leaving, order.end_us, order.planned_q(40_000)) == (True, 30_500, 19 * 10**9 + 3_500_000)
+    assert order.planned_q(30_250) == 19 * 10**9 + 1_750_000
+
+
+def test_changes_at_one_moment_are_one():
+    order = at_rate(1_000_000)
+    order.start(5_000, Pieces().add(1_000_000, 1_000))
+    order.hold(5_000)
+    assert order.planned_q(4_000) == 4 * 10**9
+    assert order.planned_q(9_000) == 5 * 10**9
+
+
+def test_an_order_that_is_stopped_before_a_change_holds_never_saw_it():
+    order = at_rate(1_000_000)
+    order.leave(9_000)
+    assert order.fold(4_000) == 4 * 10**9
+    assert order.planned_q(5_000) == order.planned_q(10_000) == 4 * 10**9
+
+
+def test_behind_a_splice_steps_follow_the_new_orders_and_no_time_is_lost():
+    planner = running(at_rate(1_000_000_000))
+    assert planner.splice() == 1, "at the beginning, nothing was handed out"
+    delays = [planner.next_delay() for _ in range(5)]
+    t_us = planner.splice()
+    assert t_us == sum(delays) + 1 == planner.splice(), "a microsecond behind the last step"
+    planner.add(at_rate(3_000_000_000, 2, t_us))
+    more = [planner.next_delay() for _ in range(400)]
+    assert more[0] == pytest.approx(STEP_Q / 4_000_000_000, abs=2)
+    at = sum(delays) + sum(more)
+    planned = sum(order.planned_q(at) for order in planner.orders)
+    assert abs(planned - 405 * STEP_Q + STEP_Q // 2) <= 4_000_000_000, "half a step is over, to a microsecond"
+    planner.settle(at, 0)
+    assert sum(order.booked for order in planner.orders) == 405
+
+
+def test_after_a_splice_the_next_step_is_looked_for_behind_it():
+    order = at_rate(30_000)  # 665 s a step
+    planner = running(order)
+    order.leave(planner.splice())
+    planner.add(at_rate(60_000, 2, 1))
+    assert planner.next_us() == 1 + -(-(STEP_Q - 60_000) // 120_000)
