@@ -40,11 +40,12 @@ from haipump_fw.proto.session import Session
 from haipump_fw.selftest import digest_works, failures
 from haipump_fw.storage import Storage, window_of
 
-WATCHDOG_MS = const(8_000)
-TICK_MAX_US = const(5_000_000)  # the longest sleep: the watchdog bites after 8 s
+WATCHDOG_MS = const(8_300)  # the chip can do 8388
+TICK_MAX_US = const(7_000_000)  # the longest sleep; what may come on top (an erase, a collection) is below a second
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
-SLOW_CHECK_S = const(60)  # supply, temperature, collection of garbage
+SLOW_CHECK_S = const(60)  # supply, temperature, collection of garbage at rest
+HEAP_CHECK_S = const(600)  # in motion: to ask how much is left takes 8 ms
 HEAR_BYTES = const(64)
 HEAR_MAX = const(4)  # reads of HEAR_BYTES in one pass
 SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
@@ -67,7 +68,6 @@ _FLASH = const(9)
 _SPEAK = const(10)
 _TELEMETRY = const(11)
 _SLEEP = const(12)
-_ROUND = const(0x1FFC)  # bits of the tasks from _HEAR on: what has to come to its end before the watchdog is fed
 
 _COMPLETE = RESULTS.index("complete")
 _STOPPED = RESULTS.index("stopped")
@@ -122,22 +122,22 @@ class App:
         self.reset_cause = ports.system.reset_cause()
         self.reset_task = 0  # what ran when a reset came that nobody had asked for
         if self.reset_cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
-            self.reset_task = min(ports.system.scratch(), len(TASKS) - 1)
-        self._note_task = ports.system.scratch
+            self.reset_task = min(ports.system.task(), len(TASKS) - 1)
+        self._note_task = ports.system.note_task
         self._note_task(_START)
-        self._task = 1 << _START
-        self._progress = 0  # tasks that have come to their end since the watchdog was fed
+        self._supervised = False  # since the watchdog was fed
         self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
-        self._slow_at_s = 0
+        self._slow_at_s = self._heap_at_s = 0
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self.clock.tick
         self._checked_period_us = 0  # step period for which the next check was planned
         self.panel = OperatorPanel(self)
         self._muted = False
+        self.listen = True  # there may be something to hear
         self._storing = False  # the flash took something in this pass: what waits behind it comes in the next
         self._buf = bytearray(HEAR_BYTES)
         self._write = ports.console.write  # bound once: it is used in every pass
@@ -338,6 +338,7 @@ class App:
             elif order.source == HOME:
                 self.raise_alarm("end_of_travel")  # it went the whole way, and there was no switch
                 self.fire("motion_over", "no_switch")
+                self.alarms.unset("end_of_travel")  # over with the move: latched until acknowledged
             else:
                 self.fire("motion_over", "complete")
         self.changed()
@@ -495,79 +496,77 @@ class App:
 
     def step(self):
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
-        self._enter(_HEAR)
+        note = self._note_task  # where it hangs, if it hangs
+        note(_HEAR)
         now = self.clock.update()
-        full = self._hear()
-        self._enter(_INPUTS)
+        full = self.listen and self._hear()
+        note(_INPUTS)
         self._look_at_inputs()
-        self._enter(_STEPS)
+        note(_STEPS)
         self._move(now)
-        self._enter(_PLAN)
+        note(_PLAN)
         if self._due.passed(self.clock):
             self._on_due()
         if ticks_diff(self._check_tick, now) <= 0:
-            self._enter(_SENSORS)
+            note(_SENSORS)
             self._supervise(now)
-        self._enter(_ALARMS)
+            self._supervised = True
         if self.alarms.changed:
+            note(_ALARMS)
             self._tell_alarms()
-        self._enter(_PANEL)
         if self.panel.waiting():
+            note(_PANEL)
             self.panel.signal(now)
-        self._enter(_FLASH)
-        self._store()
-        self._enter(_SPEAK)
-        if not full:
+        self._storing = False
+        if self.storage.busy:
+            note(_FLASH)
+            self._store()
+        if not full and not self.session.idle():
+            note(_SPEAK)
             self.session.work()
             self._speak()
-        self._enter(_TELEMETRY)
-        if self._telemetry_at.passed(self.clock):
+        if self.telemetry_ms and self._telemetry_at.passed(self.clock):
+            note(_TELEMETRY)
             self._telemetry_at.after(self.clock, self.telemetry_ms)
             self.session.event("tele", self._telemetry_pairs())
-        self._leave_for_service()
-        self._enter(_SLEEP)
-        if self._progress & _ROUND == _ROUND:  # supervision too, which not every pass calls
-            self._progress = 0
+        if self.leave_for_service:
+            self._leave_for_service()
+        note(_SLEEP)
+        # Here every task has come to its end or had nothing to do; supervision, which not every pass calls, has too.
+        if self._supervised:
+            self._supervised = False
             self.ports.watchdog.feed()
         return self._sleep_us(full)
-
-    def _enter(self, task):
-        """The task before has come to its end, this one begins."""
-        self._progress |= self._task
-        self._task = 1 << task
-        self._note_task(task)
 
     def _move(self, now):
         """Words for the step machine."""
         delivery = self.delivery
-        if delivery.moving():
+        if delivery.moving() and delivery.hungry():
             delivery.feed()
             if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
-            if delivery.late:
-                delivery.late = False
-                self.raise_alarm("steps_late")
+        if delivery.late:
+            delivery.late = False
+            self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
 
     def _store(self):
         """At most one flash operation, if the motion allows it."""
-        self._storing = False
-        if self.storage.busy:
-            self._storing = self.storage.work(self.window_us())
-            if self.values is not self.storage.settings.values:
-                self.refresh()  # a save that had to wait for its window
+        self._storing = self.storage.work(self.window_us())
+        if self.values is not self.storage.settings.values:
+            self.refresh()  # a save that had to wait for its window
 
     def _leave_for_service(self):
         # a worn-out journal takes nothing any more: then there is nothing to wait for
-        if self.leave_for_service and (self.storage.problem is not None or not self.storage.journal.pending):
+        if self.storage.problem is not None or not self.storage.journal.pending:
             if self._muted or self.session.peek_byte() < 0:  # the answer has gone out, or nobody takes it
                 self.ports.system.enter_service()
 
     def run(self):
         """The loop of the board; never returns."""
         while True:
-            self.ports.wait(self.step())
+            self.listen = self.ports.wait(self.step())
 
     def _hear(self):
         """Take in console bytes. True when there may be more: then nothing else is said first."""
@@ -586,7 +585,9 @@ class App:
 
     def _sleep_us(self, full):
         session = self.session
-        if full or self._storing or session.waiting() or (session.peek_byte() >= 0 and not self._muted):
+        if full or self._storing:
+            return 0
+        if not session.idle() and (session.waiting() or (session.peek_byte() >= 0 and not self._muted)):
             return 0
         if self.alarms.changed or self.storage.fresh:  # by a line of this pass
             return 0
@@ -596,7 +597,8 @@ class App:
             sleep = min(sleep, self.delivery.next_feed_us())
         if self.alarms.standing:
             sleep = min(sleep, self.panel.left_us(now))
-        sleep = min(sleep, self._telemetry_at.left_us(self.clock))
+        if self.telemetry_ms:
+            sleep = min(sleep, self._telemetry_at.left_us(self.clock))
         if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
         return max(0, min(sleep, self._due.left_us(self.clock)))
@@ -710,8 +712,12 @@ class App:
             self.alarms.unset("storage")
         elif self.machine.state != "self_test":
             self.raise_alarm("storage")
-        if not self.delivery.moving() or self.ports.system.heap_free() < HEAP_LOW_BYTES:
-            self.ports.system.collect()  # at rest; in motion only ahead of need: a stop would have to wait for it
+        if not self.delivery.moving():
+            self.ports.system.collect()
+        elif self.clock.s >= self._heap_at_s:  # ahead of need: a stop would have to wait for it
+            self._heap_at_s = self.clock.s + HEAP_CHECK_S
+            if self.ports.system.heap_free() < HEAP_LOW_BYTES:
+                self.ports.system.collect()
 
     def raise_alarm(self, name):
         """The condition of an alarm holds: stop first if its action says so, then tell."""

@@ -53,7 +53,7 @@ class DirectCore:
         self.app: App | None = None
         self._ticks_start_us = contract.TICKS_PERIOD - WRAP_LEAD_US if ticks_start_us is None else ticks_start_us
         self._flash = ports.Flash(self, flash)
-        self._scratch = 0
+        self._task = 0
         self._wake_us = NEVER_US
         self._boot_at_us = NEVER_US
         self._cause = contract.RESET_POWER
@@ -112,7 +112,7 @@ class DirectCore:
         self.tell("power", {"on": int(on)})
         if on:
             self._flash.power_on()
-            self._scratch = 0
+            self._task = 0
             self._start(contract.RESET_POWER, 0)
         else:
             self._go_down()
@@ -255,7 +255,7 @@ class DirectCore:
             ports.Console(self),
             self._flash,
             ports.Watchdog(self),
-            ports.System(self, self._cause, self._scratch),
+            ports.System(self, self._cause, self._task),
             None,  # wait: the core does the waiting
         )
         self._switches = self.plant.switches(self.now_us) & SWITCHES
@@ -273,7 +273,7 @@ class DirectCore:
         """Everything that needs the chip ends: pads float, the pull-up turns the motor off, RAM is gone."""
         self.emit()
         if self.app is not None:
-            self._scratch = self._ports.system.scratch()
+            self._task = self._ports.system.task()
             self._ports.steps.halt()
         self.plant.set_enable(self.now_us, False)
         self.app = None

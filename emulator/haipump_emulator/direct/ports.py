@@ -275,10 +275,10 @@ class System:
     interpreter = "cpython-direct"
     board = "direct"
 
-    def __init__(self, core: DirectCore, cause: str, scratch: int) -> None:
+    def __init__(self, core: DirectCore, cause: str, task: int) -> None:
         self._core = core
         self._cause = cause
-        self._scratch = scratch
+        self._task = task
         self._random = random.Random(f"{core.seed}/entropy/{core.boots}")
 
     @property
@@ -304,10 +304,11 @@ class System:
     def heap_free(self) -> int:
         return self._core.heap_free
 
-    def scratch(self, value: int | None = None) -> int:
-        if value is not None:
-            self._scratch = value
-        return self._scratch
+    def task(self) -> int:
+        return self._task
+
+    def note_task(self, number: int) -> None:
+        self._task = number
 
     def enter_service(self) -> None:
         raise Reset("service")

@@ -144,8 +144,11 @@ class System:
     def heap_free(self):
         """Free heap in bytes."""
 
-    def scratch(self, value=None):
-        """Read, or write, the one byte that survives a watchdog reset: the number of the running task."""
+    def task(self):
+        """What `note_task` wrote before the last reset; 0 after a power cut."""
+
+    def note_task(self, number):
+        """Write down which task runs, 0 to 255, where a reset of the chip leaves it alone. Allocates nothing."""
 
     def enter_service(self):
         """Note it where a reset does not clear it, and reset into the REPL for mpremote."""

@@ -30,7 +30,7 @@ from haipump_fw.proto.messages import (
     READ,
     TOKEN_VALID_S,
 )
-from haipump_fw.proto.output import Output
+from haipump_fw.proto.output import OUTPUT_MAX, Output
 
 LINES_MAX = const(4)
 ANSWERS_MAX = const(8)
@@ -197,6 +197,15 @@ class Session:
             return False
         self._output.put(self._handle(self._waiting.pop(0)))
         return True
+
+    def idle(self):
+        """True when nothing waits, neither for us nor for the host to take it: the quick answer for the loop."""
+        return (
+            not self._waiting
+            and self._output.free() == OUTPUT_MAX
+            and self._stop_answer is None
+            and not self._events_dropped
+        )
 
     def waiting(self):
         """True when `work` would do something now; False also while all that waits waits for room in the output."""

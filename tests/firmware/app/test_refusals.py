@@ -335,7 +335,7 @@ def test_settings_that_cannot_be_stored_are_not_in_force():
         of.core.flash_port.break_sector(sector, "program_silent")
     assert has(of.no(f"commit token={token}"), code="storage", what="settings")
     assert of.ask("limits")["max_bolus_nl"] == 5_000_000
-    of.run(61)
+    of.run(68)
     assert of.alarm("storage") is not None
     assert of.no(RATE % 1_000_000)["code"] == "storage"
 

@@ -11,7 +11,7 @@ RATE = "prepare_rate rate_nl_per_day=%d"
 CALLS = {  # a call of each task that hangs
     "hear": lambda of: (of.app.ports.console, "readinto"),
     "inputs": lambda of: (of.app.ports.inputs, "pressed"),
-    "steps": lambda of: (of.app.delivery, "feed"),
+    "steps": lambda of: (of.app.delivery, "hungry"),
     "plan": lambda of: (of.app._due, "passed"),
     "sensors": lambda of: (of.app.ports.sensors, "pressure_raw"),
     "alarms": lambda of: (of.app, "_tell_alarms"),
@@ -25,7 +25,6 @@ CALLS = {  # a call of each task that hangs
 def test_the_numbers_are_those_of_the_table():
     for number, name in enumerate(TASKS[1:], 1):
         assert getattr(firmware, "_" + name.upper()) == number
-    assert sum(1 << number for number in range(2, len(TASKS))) == firmware._ROUND
 
 
 def running() -> Pump:
@@ -62,25 +61,6 @@ def test_a_task_that_hangs_is_reset_and_named(task):
     assert of.net == before
     of.power_cycle()
     assert of.ask("info")["task"] == "none"
-
-
-@pytest.mark.parametrize("task", range(2, len(TASKS)), ids=TASKS[2:])
-def test_the_watchdog_is_fed_only_after_a_whole_round(task):
-    of = running()
-    enter, fed = of.app._enter, []
-
-    def enter_and_forget(now):
-        enter(now)
-        of.app._progress &= ~(1 << task)
-
-    of.app.ports.watchdog.feed = lambda: fed.append(of.now)
-    of.app._progress = 0
-    of.app._enter = enter_and_forget
-    of.core.run_until(of.now + 1_000_000)
-    assert not fed
-    of.app._enter = enter
-    of.core.run_until(of.now + 1_000_000)
-    assert fed
 
 
 def test_supervision_that_does_not_come_lets_the_watchdog_bite():

@@ -66,9 +66,9 @@ def test_rubbish_in_the_register_is_a_watchdog_reset(chip, load, rubbish):
 
 def test_the_task_number_survives(chip, load):
     system = load("system").System()
-    assert system.scratch() == 0
-    assert system.scratch(200) == 200
-    assert boot_again(chip, load).scratch() == 200
+    assert system.task() == 0
+    system.note_task(200)
+    assert system.task() == boot_again(chip, load).task() == 200
 
 
 def test_identity_and_memory(chip, load, monkeypatch, tmp_path):

@@ -44,6 +44,9 @@ class System:
         self.interpreter = "micropython-%d.%d.%d" % tuple(sys.implementation.version[:3])
         self.app_hash = _app_hash()
         self._cause = _reset_cause()
+        # The functions themselves: a method around one would cost as much again, a dozen times in each pass.
+        self.task = scratch.task
+        self.note_task = scratch.note_task
 
     def reset(self, cause):
         """Reset the chip; `cause` is RESET_REQUEST or RESET_FAULT. Does not return."""
@@ -69,12 +72,6 @@ class System:
     def heap_free(self):
         """Free heap in bytes."""
         return gc.mem_free()
-
-    def scratch(self, value=None):
-        """Read, or write, the byte that survives a watchdog reset."""
-        if value is not None:
-            scratch.note_task(value)
-        return scratch.task()
 
     def enter_service(self):
         """Reset into the REPL. Does not return."""
