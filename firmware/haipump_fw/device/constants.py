@@ -143,7 +143,7 @@ def _replaced(module: _Module, parsed: Mapping[str, _Module], kept: bool) -> str
         if isinstance(node, ast.ImportFrom) and node.module and node.module in parsed:
             edits.extend(_import_edit(node, parsed[node.module], needed))
         edits.extend(_use(node, module, parsed))
-    return _edited(module.text, edits)
+    return edited(module.text, edits)
 
 
 def _import_edit(statement: ast.ImportFrom, whole: _Module, needed: Container[str]) -> Iterator[tuple[ast.AST, str]]:
@@ -179,8 +179,8 @@ def _unclear(module: _Module, node: ast.expr | ast.arg | ast.stmt, name: str, wh
     return Unclear(f"{module.path}:{node.lineno}: {name} {what}")
 
 
-def _edited(text: str, edits: Iterable[tuple[ast.AST, str]]) -> str:
-    """`text` with the source of each node replaced; as many lines as before."""
+def edited(text: str, edits: Iterable[tuple[ast.AST, str]]) -> str:
+    """`text` with the source of each node replaced, of an attribute its name alone; as many lines as before."""
     lines = [line.encode() for line in text.splitlines(keepends=True)]
     starts = [0]
     for line in lines:
@@ -190,7 +190,12 @@ def _edited(text: str, edits: Iterable[tuple[ast.AST, str]]) -> str:
     def place(line: int, column: int) -> int:
         return starts[line - 1] + column
 
-    spans = [(place(n.lineno, n.col_offset), place(n.end_lineno, n.end_col_offset), new) for n, new in edits]  # type: ignore[attr-defined]
+    spans = []
+    for node, new in edits:
+        last = place(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+        name = isinstance(node, ast.Attribute) and new.isidentifier()
+        first = last - len(node.attr) if name else place(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+        spans.append((first, last, new))
     for first, last, new in sorted(spans, reverse=True):
         breaks = data[first:last].count(b"\n")
         data[first:last] = new.encode() + b"\n" * breaks

@@ -1,4 +1,5 @@
-"""Numbers in place of names: what is replaced, what is refused, and that the firmware does the same afterwards."""
+"""Numbers in place of names: what is replaced, what is refused, and that the firmware does the same afterwards, with
+short private names too."""
 
 import ast
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from haipump_fw import device
-from haipump_fw.device import constants
+from haipump_fw.device import constants, private
 
 ROOT = Path(__file__).parents[3]
 UNITS = "from p.const import const\nUS = const(1_000_000)\nA, B = range(1, 3)\n_LOW, _HIGH = const(-1), const(1 << 4)\n"
@@ -119,7 +120,8 @@ def test_the_firmware_does_the_same_with_numbers(tmp_path):
     """The same life on the direct core, from the sources as they are and as they are compiled, but for the names that
     the emulator reads."""
     sources = device.sources()
-    for name, data in constants.inline(sources, [constants.dotted(name) for name in sources]).items():
+    numbers = constants.inline(sources, [constants.dotted(name) for name in sources])
+    for name, data in private.shorten(numbers).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data)
     desktop = [path.relative_to(ROOT / "firmware") for path in (ROOT / "firmware/haipump_fw").rglob("*.py")]
