@@ -129,6 +129,8 @@ IGNORED = (
 
 # (event, states, why): answered with an error
 _START = _others("stopped", "infusing", "kvo", "bolus")
+_AT_REST = _others("stopped", "refill")
+_SURE = _others("stopped", "fault")
 REFUSED = (
     ("start_rate", _START, "stop, resume or acknowledge first"),
     ("start_kvo", _START, "stop, resume or acknowledge first"),
@@ -136,18 +138,18 @@ REFUSED = (
     ("pause", _others("paused", "infusing", "bolus", "kvo"), "only a delivery can be paused"),
     ("resume", _others("paused"), "nothing is paused"),
     ("cancel_bolus", _others("bolus"), "no bolus is running"),
-    ("start_prime", _others("stopped", "refill"), "stop first"),
-    ("start_withdraw", _others("stopped", "refill"), "stop first"),
-    ("start_move", _others("stopped", "refill"), "stop first"),
-    ("begin_refill", _others("stopped", "refill"), "stop first"),
+    ("start_prime", _AT_REST, "stop first"),
+    ("start_withdraw", _AT_REST, "stop first"),
+    ("start_move", _AT_REST, "stop first"),
+    ("begin_refill", _AT_REST, "stop first"),
     ("end_refill", _others("refill"), "no refill has begun"),
-    ("load", _others("stopped", "refill"), "stop first"),
-    ("calibrate", _others("stopped", "refill"), "stop first"),
+    ("load", _AT_REST, "stop first"),
+    ("calibrate", _AT_REST, "stop first"),
     (
         "adjust",
         _others("stopped", "refill", "paused", "infusing", "bolus", "kvo"),
         "not while it moves freely, tests or waits for you",
     ),
-    ("selftest", _others("stopped", "fault"), "stop first"),
-    ("service", _others("stopped", "fault"), "stop first"),
+    ("selftest", _SURE, "stop first"),
+    ("service", _SURE, "stop first"),
 )

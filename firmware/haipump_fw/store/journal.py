@@ -449,11 +449,3 @@ class Journal:
             if self._load(index, slot) == VALID and records.seq_of(self._buf) < above:
                 above = records.seq_of(self._buf)
                 yield bytes(self._buf)
-
-    def find_last(self, kind_name, limit):
-        """The newest Record of that kind among the last `limit` places, or None."""
-        kind = records.kind_of(kind_name)
-        for raw in self.backwards(limit):
-            if raw[0] == kind:
-                return records.Record(raw)
-        return None

@@ -9,7 +9,7 @@ def short(**files: str) -> dict[str, str]:
 
 
 def test_private_attributes_get_the_same_few_names_in_every_file():
-    one = "class A:\n    def __init__(self):\n        self._speed = self._place = 0\n        x._place[self._speed] = 1\n"
+    one = "class A:\n    def __init__(self):\n        self._speed = self._place = 0\n        x._place[self._speed] = 1"
     two = "class B:\n    def f(self):\n        self._depth = 1\n        return self._depth.real\n"
     done = short(one=one, two=two)
     assert done["one"] == one.replace("_place", "_a").replace("_speed", "_b")

@@ -25,7 +25,6 @@ def test_blank():
     assert not new.foreign and not new.failed
     assert everything(new) == [] and new.read(0) is None and new.read(1) is None
     assert new.recover() == {"boot": None, "ids": None, "carry": None, "commit": None, "syringe": None, "intents": []}
-    assert new.find_last("boot", 100) is None
 
 
 def test_needs_some_sectors():
@@ -250,9 +249,6 @@ def test_recovers_the_latest_of_each_and_open_intents():
         }
         assert (known["commit"].values["life_nl"], known["commit"].uptime_s, known["commit"].boot) == (6, 9, 5)
         assert [intent.values["order"] for intent in known["intents"]] == [10, 11]
-    found = opened(flash).find_last("commit", 100)
-    assert found is not None and found.values["life_nl"] == 6
-    assert new.find_last("boot", 3) is None
 
 
 def test_what_a_restart_needs_is_restated_for_years():
