@@ -275,6 +275,7 @@ class App:
 
     def begin(self, order, event, *new):
         """Start an order whose intent is on the flash."""
+        self.ports.system.collect()  # not while the motor speeds up, when plans take memory and time
         self.motor_on()
         self.look_at_shaft()
         order.unseen_from = self._unseen_before + self.unseen_steps()

@@ -29,7 +29,7 @@ _SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at a
 _LEAD_US = const(20_000)  # what working out a plan may take
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
-_RESERVE_US = const(32_000)  # words are topped up while so much motion is left: twice the longest collection
+_RESERVE_US = const(44_000)  # words are topped up while so much motion is left: a collection and a plan's anchor
 
 
 class Delivery:
@@ -252,7 +252,7 @@ class Delivery:
         self.uncertain = True
         self._halt(t_us)
         ended = [order for order in self.planner.orders if order.leaving] + self.orders()
-        for order in ended:
+        for order in reversed(ended):  # the new first: what one that never began was given goes to the others
             self._take_out(order, t_us)
         self.basal = self.bolus = self.extended = self.move = None
         self.paused = False
@@ -458,7 +458,7 @@ class Delivery:
         if not self._begun or self._dry:
             return WORD_MAX_US
         ahead = ticks_diff(self._last_tick, self._clock.tick)
-        return ahead - max(self._last_delay // 2, min(_RESERVE_US, ahead * 3 // 4))
+        return ahead - max(self._last_delay // 2, min(_RESERVE_US, ahead * 7 // 8))
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""
