@@ -1,7 +1,9 @@
 """The waveform: its file, and what it says of a run on the direct core."""
 
 import pytest
+from typer.testing import CliRunner
 
+from haipump_emulator.cli import app
 from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_emulator.trace.vcd import BUFFER_MAX, VcdFile, Waveform, escaped
@@ -128,3 +130,15 @@ def test_time_never_goes_back(tmp_path):
 )
 def test_text_is_one_printable_word(data, text):
     assert escaped(data) == text
+
+
+def test_a_scenario_writes_one(tmp_path):
+    path = tmp_path / "a.vcd"
+    words = ["scenario", "start_up", "--vcd", str(path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert vcd.read(path).edges("en", "0")
+    two = CliRunner().invoke(app, [*words, "stop_button"])
+    assert two.exit_code == 2 and "--vcd takes one scenario" in two.output
+    gone = CliRunner().invoke(app, ["scenario", "start_up", "--vcd", str(tmp_path / "no" / "a.vcd")])
+    assert gone.exit_code == 2 and "a.vcd" in gone.output
