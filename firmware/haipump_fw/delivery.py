@@ -5,7 +5,7 @@ Owns: the running orders, the planner, the step port, the motor's enable, direct
 
 Words ahead follow the period (ADR 0006): the FIFO holds 25 ms of motion (1 to 8 words), the ring at most 40 ms.
 
-A change of plan never holds from now, but from a moment that its method returns (ADR 0009): the moment of the last
+A change of plan never holds from now, but from a moment that its method returns (ADR 0010): the moment of the last
 queued pulse, or at rest and in slow motion a fixed lead after the order. Until then the steps of the old plan are made;
 so planning may take its time, and no pulse comes late.
 """
