@@ -64,7 +64,7 @@ class Answers:
         sensors = app.ports.sensors
         inputs = app.ports.inputs.read()
         app.supervision.pressure(sensors.pressure_raw())
-        app.delivery.account()
+        app.look_at_shaft()
         bits = (
             ("front", contract.IN_FRONT),
             ("back", contract.IN_BACK),

@@ -41,7 +41,9 @@ from haipump_fw.selftest import digest_works, failures
 from haipump_fw.storage import Storage, window_of
 
 WATCHDOG_MS = const(8_300)  # the chip can do 8388
-TICK_MAX_US = const(7_000_000)  # the longest sleep; what may come on top (an erase, a collection) is below a second
+SLEEP_MAX_US = const(7_500_000)  # for the watchdog; what may come on top (an erase, a collection) is below a second
+TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about once a step at 1.3 mL/day
+OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
 SLOW_CHECK_S = const(60)  # supply, temperature, collection of garbage at rest
@@ -125,7 +127,6 @@ class App:
             self.reset_task = min(ports.system.task(), len(TASKS) - 1)
         self._note_task = ports.system.note_task
         self._note_task(_START)
-        self._supervised = False  # since the watchdog was fed
         self._missing_steps = 0  # dose steps that the shaft did not show, of motor runs that are over
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
@@ -511,7 +512,6 @@ class App:
         if ticks_diff(self._check_tick, now) <= 0:
             note(_SENSORS)
             self._supervise(now)
-            self._supervised = True
         if self.alarms.changed:
             note(_ALARMS)
             self._tell_alarms()
@@ -533,9 +533,9 @@ class App:
         if self.leave_for_service:
             self._leave_for_service()
         note(_SLEEP)
-        # Here every task has come to its end or had nothing to do; supervision, which not every pass calls, has too.
-        if self._supervised:
-            self._supervised = False
+        # Here every task has come to its end or had nothing to do, and supervision, which not every pass calls, is
+        # neither overdue nor put off.
+        if -OVERDUE_US < ticks_diff(self._check_tick, now) <= TICK_MAX_US:
             self.ports.watchdog.feed()
         return self._sleep_us(full)
 
@@ -593,7 +593,7 @@ class App:
         if self.alarms.changed or self.storage.fresh:  # by a line of this pass
             return 0
         now = self.clock.update()  # the pass itself took its time
-        sleep = ticks_diff(self._check_tick, now)
+        sleep = min(ticks_diff(self._check_tick, now), SLEEP_MAX_US)
         if self.delivery.moving():
             sleep = min(sleep, self.delivery.next_feed_us())
         if self.alarms.standing:

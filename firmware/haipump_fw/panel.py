@@ -10,7 +10,7 @@ from haipump_fw.core.clock import Deadline, ticks_add, ticks_diff
 from haipump_fw.core.states import RUNNING
 
 _PRESS_MIN_MS = const(50)  # a second press of one button within this time is contact bounce
-_REST_US = const(5_000_000)  # nothing to signal: look again
+_REST_US = const(100_000_000)  # nothing to signal: look again
 
 
 class OperatorPanel:

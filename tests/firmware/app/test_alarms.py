@@ -544,10 +544,10 @@ def test_pressure_sensor():
     """A wire that breaks in mid-delivery, which would be an occlusion alarm that can't come any more."""
     of = running()
     of.core.plant.sensor(of.core.now_us, "pressure", "off")
-    of.run_to_alarm("pressure_sensor", 20)
+    of.run_to_alarm("pressure_sensor", 31)
     expect_stopped(of, "pressure_sensor", of.steps)
     of.core.plant.sensor(of.core.now_us, "pressure", "ok")
-    of.run(10)
+    of.run(31)
     expect_latched(of, "pressure_sensor")
 
 
