@@ -144,22 +144,20 @@ class App:
         self._write = ports.console.write  # bound once: it is used in every pass
         self.telemetry_ms = 0
         self._telemetry_at = Deadline()
-        nonce = "%x" % self.storage.boot + binascii.hexlify(ports.system.random(8)).decode()
         commands = Commands(self)
         self._telemetry_pairs = commands.answers.telemetry
-        self.session = Session(
-            commands,
-            ports.system.device_id(),
-            self.storage.boot,
-            self.storage.next_id,
-            nonce,
-            self.storage.settings.key,
-            bool(self.values["locked"]) and not self.recovering,
-        )
+        self.session = self._make_session(commands)
         recovery.restore(self)
         self._power_on()
 
     # --- power-on
+
+    def _make_session(self, commands):
+        system = self.ports.system
+        nonce = "%x" % self.storage.boot + binascii.hexlify(system.random(8)).decode()
+        locked = bool(self.values["locked"]) and not self.recovering
+        key = self.storage.settings.key
+        return Session(commands, system.device_id(), self.storage.boot, self.storage.next_id, nonce, key, locked)
 
     def syringe_loaded(self):
         """A syringe of known size and volume is in the pump."""

@@ -97,8 +97,10 @@ class Order:
             seconds -= SLEEP_PIECE_S
 
     def cancel(self) -> OrderStatus:
-        """End the order early: a bolus is cancelled and what runs beside it goes on, everything else is stopped. Raises
-        Refused, UsageError when it is not running any more."""
+        """End the order early: a bolus is cancelled and what runs beside it goes on, everything else is stopped.
+
+        Returns how it ended; a fast bolus slows down first, which takes a second. Raises Refused, UsageError when it is
+        not running any more."""
         status = self.status()
         if not status.running:
             raise UsageError(
@@ -109,7 +111,13 @@ class Order:
             self._pump.cancel_bolus()
         else:
             self._pump.stop()
-        return self.status()
+        transport = self._pump.conversation.transport
+        began = transport.now()
+        status = self.status()
+        while status.running and transport.now() - began < SLOWING_S:
+            transport.sleep(POLL_SHORTEST_S)
+            status = self.status()
+        return status
 
     def _ended(self, status: OrderStatus) -> OrderStatus:
         if status.result == "complete":
