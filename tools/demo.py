@@ -35,7 +35,7 @@ SAME_US = 2  # each core rounds the first step, from which the others are counte
 DAYS = 14
 DAY_S = 86_400
 LOOK_EVERY_S = 3_600  # telemetry period in simulated time
-START_TRIES = 100
+START_TRIES = 600
 READY = "is running"  # the emulator's first line once its serial port is there
 QUIET_S = 60.0  # wall time without a word from the pump after which something is wrong
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from haipump.client import Pump
 
 POLL_SHORTEST_S, POLL_LONGEST_S = 0.2, 5.0
+SLOWING_S = 3.0  # a cancelled bolus is at rest by then: from 2000 steps/s it takes one
 SLEEP_PIECE_S = 0.25
 POLL_FRACTION = 20  # ask about so many times over what is left
 

@@ -37,7 +37,7 @@ _File = Annotated[Path, typer.Argument(help="A recording made with `haipump-emu 
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def _fail(error: TraceError) -> NoReturn:
+def _fail(error: Exception) -> NoReturn:
     typer.echo(str(error), err=True)
     raise typer.Exit(2)
 

@@ -134,6 +134,7 @@ def test_a_recording_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path):
         (gzip.compress(b'{"haipump_trace": 1}\n["step", 1]\n'), ":2: not a record"),
         (gzip.compress(b'{"haipump_trace": 1}\n["dance", 1]\n'), "unknown kind 'dance'"),
     ],
+    ids=["other", "empty", "header", "version", "short", "kind"],  # the content has a time in it
 )
 def test_files_that_are_no_recordings(tmp_path, content, what):
     path = tmp_path / "bad.trace"
