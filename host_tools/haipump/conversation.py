@@ -128,6 +128,7 @@ class Conversation:
         self.stopping = False  # a stop is the first thing that a new connection sends
         self._depth = 0  # of calls that are talking
         self._splitter = LineSplitter()
+        self._behind: list[bytes] = []  # lines that came in one piece with an answer, after it
         self._heard = bytearray()
         self._greeting: Greeting | None = None
         self._restarted = False
@@ -456,14 +457,16 @@ class Conversation:
         deadline = self.transport.now() + SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S)
         until = deadline
         while (left := until - self.transport.now()) > 0:
-            for raw in self._receive(left):
-                answer = self._take(raw)
+            lines = self._receive(left)
+            while lines:
+                answer = self._take(lines.pop(0))
                 if answer is None:
                     continue
                 self._busy |= answer.code == "busy"
                 if answer.id in ids:
                     if answer.ok and not self._fits(verb, answer):
                         continue
+                    self._behind = lines  # events may have come in one piece with the answer
                     return answer
                 complained |= answer.id is None and not answer.ok
                 if complained:
@@ -488,6 +491,9 @@ class Conversation:
         return True
 
     def _receive(self, timeout_s: float) -> list[bytes]:
+        if self._behind:
+            lines, self._behind = self._behind, []
+            return lines
         data = self.transport.read(timeout_s)
         if data:
             self._since = None

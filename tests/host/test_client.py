@@ -21,6 +21,7 @@ from haipump.errors import (
     UsageError,
     WrongAnswer,
 )
+from haipump.protocol.codec import with_crc
 from haipump_fw.proto.frame import Refused as DeviceRefused
 from tests.host.device import FakePump, Line, once
 
@@ -390,3 +391,16 @@ def test_a_refused_part_that_stays_refused_ends(client, pump, monkeypatch) -> No
     monkeypatch.setattr(pump.session, "_part", refuse)
     with pytest.raises(Refused, match="parts"):
         client.programme(programme.daily("1.3 mL/day", 14, "0.1 mL"))
+
+
+def test_an_event_in_one_piece_with_an_answer_is_heard(client, line, monkeypatch) -> None:
+    read, event = line.read, with_crc("#900 button button=stop")
+
+    def read_more(timeout_s: float) -> bytes:
+        data = read(timeout_s)
+        return data + event if b" ok " in data else data
+
+    monkeypatch.setattr(line, "read", read_more)
+    client.status()
+    monkeypatch.undo()
+    assert "button" in [event.name for event in client.events(0)]
