@@ -1,4 +1,4 @@
-"""What all tests share: options, hypothesis profiles, and the check that a test leaves nothing behind.
+"""What all tests share: plugins, hypothesis profiles, and the check that a test leaves nothing behind.
 
 Owns: settings that hold for every test. Must not: make things for one part's tests; those have conftests of their own.
 """
@@ -23,13 +23,7 @@ settings.register_profile(
 settings.register_profile("explore", settings.get_profile("default"), derandomize=False)
 settings.load_profile("default")
 
-pytest_plugins = ["tests.image"]
-
-
-def pytest_addoption(parser):
-    group = parser.getgroup("haipump")
-    group.addoption("--core", choices=("direct", "board"), default="direct", help="what tests/cores runs on")
-    group.addoption("--port", help="serial port of the pump, for --core=board")
+pytest_plugins = ["tests.image", "tests.cores.options"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,8 +2,8 @@
 
 Owns: finding it. Must not: get or build one; that takes minutes, and is said aloud by `make image`.
 
-Whoever takes the fixture `image`, or one made from it, is left out where there is no image, and the last lines of the
-run say so; with --require-image the run does not even begin.
+Whoever takes the fixture `image`, or one made from it, or is marked with `image`, is left out where there is no image,
+and the last lines of the run say so; with --require-image the run does not even begin.
 """
 
 from pathlib import Path
@@ -30,6 +30,7 @@ def look() -> tuple[Path | None, str]:
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "image: needs the MicroPython image, as the fixture of that name does")
     config.stash[LEFT_OUT] = 0
     if config.getoption("--require-image"):
         found, reason = look()
@@ -38,7 +39,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    chip = [item for item in items if "image" in getattr(item, "fixturenames", ())]
+    chip = [item for item in items if "image" in getattr(item, "fixturenames", ()) or item.get_closest_marker("image")]
     if chip and look()[0] is None:
         config.stash[LEFT_OUT] = len(chip)
         items[:] = [item for item in items if item not in set(chip)]
