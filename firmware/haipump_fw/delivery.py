@@ -27,6 +27,8 @@ _FIFO_MAX = const(8)
 _AHEAD_US = const(65_000)  # FIFO and ring together
 _SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at any period up to 25 ms
 _LEAD_US = const(20_000)  # what working out a plan may take
+_ROW_MAX = const(16)  # words that are queued at once ...
+_ROW_PERIOD_US = const(5_000)  # ... at periods up to this
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
 _RESERVE_US = const(44_000)  # words are topped up while so much motion is left: a collection and a plan's anchor
@@ -68,6 +70,7 @@ class Delivery:
         self._parked_q = 0  # what doses carry, while another order runs
         self._debt_us = 0  # how much later than planned the queued words are
         self.backlash = 0
+        self._row = [0] * _ROW_MAX
         self.configure(values)
 
     def configure(self, values):
@@ -371,7 +374,14 @@ class Delivery:
             self._begun = False
         if self._dry or (not self._begun and self._from_us < 0):
             return
-        while queued < self._ahead(queued):
+        while True:
+            room = self._ahead(queued) - queued
+            if room <= 0:
+                return
+            count = self._put_row(room)
+            if count:
+                queued += count
+                continue
             delay = self._next()
             if delay < 0:
                 self._dry = True
@@ -386,6 +396,25 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
+
+    def _put_row(self, room):
+        """Queue at most `room` words of one fast interval at once. Returns how many, 0 when the next word has to be
+        looked at by itself."""
+        planner = self.planner
+        if not self._begun or self.takeup or not self._words or self._debt_us:
+            return 0
+        period = planner.period_us
+        if not WORD_MIN_US <= period <= _ROW_PERIOD_US:
+            return 0
+        ahead = ticks_diff(self._last_tick, self._clock.tick)
+        count = planner.next_delays(self._row, min(room, _ROW_MAX, max(0, (_AHEAD_US - ahead) // period)))
+        if count:
+            if not self.steps.put_all(self._row, count):
+                self.late = True
+            self._words += count
+            self._last_tick = ticks_add(self._last_tick, planner.row_us)
+            self._last_delay = self._row[count - 1]
+        return count
 
     def _begin(self, delay):
         """The first word: `delay` counts from the plan's beginning, the port counts from now."""

@@ -94,6 +94,13 @@ class Steps:
         self._words_in += 1
         return True
 
+    def put_all(self, words: list[int], count: int) -> bool:
+        if self.queued() + count > WORDS_MAX:
+            return False
+        for at in range(count):
+            self.put(words[at])
+        return True
+
     def queued(self) -> int:
         if self.pulse_us <= self._core.now_us:
             self._core.emit()

@@ -30,6 +30,10 @@ class Steps:
     def put(self, delay_us):
         """Queue one pulse `delay_us` after the last queued one. False (and nothing queued) when the ring is full."""
 
+    def put_all(self, words, count):
+        """Queue `count` (up to 16) pulses, each words[i] after the one before. False (and nothing queued) when there is
+        not room for all. Allocates nothing."""
+
     def queued(self):
         """Words not yet turned into a pulse (ring, FIFO and the one that is being counted down). Allocates nothing."""
 

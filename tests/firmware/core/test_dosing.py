@@ -45,6 +45,30 @@ def test_steps_of_a_rate_come_at_the_nearest_microsecond(rate, t_us):
         assert abs(at - exact) <= Fraction(1, 2) + Fraction(1, 1000)
 
 
+@given(st.integers(1_000_000, 40_000_000_000), st.lists(st.integers(0, 16), min_size=1, max_size=30))
+def test_steps_in_rows_are_those_that_come_one_by_one(rate, counts):
+    one_by_one, in_rows = running(at_rate(rate)), running(at_rate(rate))
+    words = [0] * 16
+    found: list[int] = []
+    for count in counts:
+        taken = in_rows.next_delays(words, count)
+        assert taken == (count if found else 0), "the first one needs an anchor"
+        assert in_rows.row_us == sum(words[:taken])
+        found += words[:taken] or [in_rows.next_delay()]
+    assert found == [one_by_one.next_delay() for _ in found]
+    assert (in_rows.queued, in_rows.next_us()) == (one_by_one.queued, one_by_one.next_us())
+
+
+def test_a_row_ends_with_its_interval():
+    order = Order(1, 4, 7 * STEP_Q)
+    order.start(0, Pieces().add(7 * STEP_Q, 7_000))
+    planner = running(order)
+    assert planner.next_delay() == 500
+    assert planner.next_delays([0] * 16, 16) == 6
+    assert planner.next_delays([0] * 16, 16) == 0
+    assert planner.next_delay() == -1
+
+
 def test_a_new_anchor_changes_nothing(monkeypatch):
     moments = []
     for most in (dosing.ANCHOR_STEPS_MAX, 7):

@@ -57,6 +57,11 @@ class Steps:
         self.words.append(delay_us)
         return True
 
+    def put_all(self, words: list[int], count: int) -> bool:
+        if self.queued() + count > WORDS_MAX:
+            return False
+        return all([self.put(words[at]) for at in range(count)])
+
     def queued(self) -> int:
         return 0 if self.pulse_us == NEVER else 1 + len(self.words)
 

@@ -327,3 +327,27 @@ def test_an_odometer_that_does_not_answer_is_a_fault_not_a_hang():
         rig.chip.block.machines[1].push = lambda: True
         with pytest.raises(OSError):
             rig.steps.odometer()
+
+
+@given(st.lists(st.integers(250, 3000), min_size=1, max_size=16), st.integers(0, 60))
+@settings(max_examples=30, deadline=None)
+def test_a_row_is_queued_as_its_words_or_not_at_all(row, before):
+    with step_rig() as rig:
+        rig.begin(1, 100_000)
+        assert all(rig.put(1_000) for _ in range(before))
+        room = 64 + 8 + 1 - rig.steps.queued()
+        taken = rig.steps.put_all([*row, 1, 1], len(row))
+        assert taken == (len(row) <= room)
+        assert rig.steps.queued() == 1 + before + (len(row) if taken else 0)
+        rig.words += len(row) if taken else 0
+        rig.chip.run_us(100_000 + 1_000 * before + sum(row) + 100)
+        assert rig.periods_us() == [1_000] * before + (row if taken else [])
+
+
+def test_a_row_with_an_impossible_word_is_refused():
+    with step_rig() as rig:
+        rig.begin(1, 1_000)
+        for word in (249, DELAY_MAX + 1):
+            with pytest.raises(ValueError):
+                rig.steps.put_all([500, word], 2)
+        assert rig.steps.queued() == 1

@@ -154,6 +154,25 @@ class Steps:
         enable_irq(state)
         return True
 
+    def put_all(self, words, count):
+        """Queue `count` pulses, each words[i] after the one before. False when there is not room for all. Allocates
+        nothing."""
+        head = self._head
+        if count > _RING_WORDS - ((head - self._tail) & _COUNT_MASK):
+            return False
+        ring = self._ring
+        for at in range(count):
+            delay_us = words[at]
+            if not _DELAY_MIN_US <= delay_us <= _DELAY_MAX_US:
+                raise ValueError("delay")
+            ring[head & _RING_MASK] = delay_us - _PERIOD_CYCLES
+            head = (head + 1) & _COUNT_MASK
+        self._head = head
+        state = disable_irq()
+        self._refill(None)
+        enable_irq(state)
+        return True
+
     def queued(self):
         """Words not yet turned into a pulse. Allocates nothing."""
         state = disable_irq()
