@@ -54,6 +54,10 @@ SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
 SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
+# The words of steps that are closer than this cover a collection, but not one that comes in the middle of other work.
+# So it is had while all words are queued, before there is need: telemetry at 10 lines/s takes 60 kB in that time.
+FAST_US = const(2_000)
+FAST_COLLECT_S = const(2)
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -131,7 +135,7 @@ class App:
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
-        self._slow_at_s = self._heap_at_s = 0
+        self._slow_at_s = self._heap_at_s = self._fast_at_s = 0
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self.clock.tick
@@ -274,7 +278,7 @@ class App:
 
     def begin(self, order, event, *new):
         """Start an order whose intent is on the flash."""
-        self.ports.system.collect()  # not while the motor speeds up, when plans take memory and time
+        self._collect()  # not while the motor speeds up, when plans take memory and time
         self.motor_on()
         self.look_at_shaft()
         order.unseen_from = self._unseen_before + self.unseen_steps()
@@ -544,11 +548,18 @@ class App:
             delivery.feed()
             if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
+            if self.clock.s >= self._fast_at_s and delivery.period_us() < FAST_US:
+                self._collect()
+                delivery.feed()
         if delivery.late:
             delivery.late = False
             self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
+
+    def _collect(self):
+        self._fast_at_s = self.clock.s + FAST_COLLECT_S
+        self.ports.system.collect()
 
     def _store(self):
         """At most one flash operation, if the motion allows it."""
