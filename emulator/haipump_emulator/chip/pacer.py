@@ -121,7 +121,7 @@ class PioPacer:
         if register is None:
             return
         rounds = getattr(machine, register)
-        if rounds > 1:
+        if rounds:
             delay = ((word >> 8) & 31) & ((1 << (5 - machine.sideset_count)) - 1)
             count_fp = (1 + delay) * machine.div_fp
             setattr(machine, register, 0)
