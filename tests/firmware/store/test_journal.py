@@ -553,3 +553,11 @@ def test_an_alarm_of_a_form_that_is_not_known_is_left_out():
     at = flash.data.index(raw)
     flash.data[at : at + 64] = other + zlib.crc32(other).to_bytes(4, "little")
     assert [found.values["alarm"] for found in opened(flash).alarms()] == [3]
+
+
+def test_looking_back_ends_after_so_many_places():
+    new = opened(small_flash())
+    for number in range(70):
+        put(new, "ids", number)
+    assert [seq_of(raw) for raw in new.backwards(3)] == [new.last_seq, new.last_seq - 1, new.last_seq - 2]
+    assert list(new.backwards(0)) == []
