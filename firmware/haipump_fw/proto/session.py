@@ -33,11 +33,12 @@ from haipump_fw.proto.messages import (
 from haipump_fw.proto.output import OUTPUT_MAX, Output
 
 LINES_MAX = const(4)
+TURNED_MAX = const(16)
 ANSWERS_MAX = const(8)
 ID_AHEAD_MAX = const(1_000_000)
 LINE_IDLE_S = const(30)  # an unfinished line counts as conversation for so long after its last byte
 
-_LF, _CR, _STOP_NOW = const(10), const(13), const(0x21)
+_STOP_NOW = const(0x21)
 _ANSWER_ROOM = LINE_MAX + 1
 # Events, and answers to waiting lines, leave room for one full answer: that to a stop, which can come at any time.
 _SPARE_ROOM = 2 * _ANSWER_ROOM
@@ -75,6 +76,7 @@ class Session:
         self._too_long = False
         self._heard_s = 0
         self._waiting = []
+        self._turned = []  # lines that were turned away: (id, error code)
         self._stop_answer = None
         self._ids = [0] * ANSWERS_MAX
         self._crcs = [b""] * ANSWERS_MAX
@@ -97,22 +99,32 @@ class Session:
         """The first `n` bytes of `buf` have come. Executes stops at once, queues other lines."""
         if n:
             self._heard_s = self.app.now_s()
-        line = self._line
+        # In pieces, not byte by byte: a stop may stand behind 256 bytes of something else.
+        data = bytes(memoryview(buf)[:n])
+        at = 0
+        while at < n:
+            if data[at] == _STOP_NOW and not self._used:
+                self._stop_now()
+            end = _line_end(data, at)
+            if end < 0:
+                self._gather(data[at:])
+                return
+            if self._used or end - at > LINE_MAX:
+                self._gather(data[at:end])
+                self._line_over(bytes(self._line_view[: self._used]))
+                self._used = 0
+            elif end > at:
+                self._line_over(data[at:end])
+            at = end + 1
+
+    def _gather(self, piece):
+        """Keep a piece of a line that is not over; what does not fit is left out."""
         used = self._used
-        for at in range(n):
-            byte = buf[at]
-            if byte != _LF and byte != _CR:
-                if used == LINE_MAX:
-                    self._too_long = True
-                    continue
-                line[used] = byte
-                used += 1
-                if byte == _STOP_NOW and used == 1:
-                    self._stop_now()
-            elif used:
-                self._line_over(bytes(self._line_view[:used]))
-                used = 0
-        self._used = used
+        count = min(len(piece), LINE_MAX - used)
+        self._line[used : used + count] = piece[:count]
+        self._used = used + count
+        if count < len(piece):
+            self._too_long = True
 
     def _stop_now(self):
         self.drop_token()
@@ -145,11 +157,11 @@ class Session:
             self._stop_answer = line  # a host that asks twice waits for the newer answer
 
     def _turn_away(self, line, code):
-        """Answer a line that will not be looked at, when there is room."""
-        if self._output.free() < _SPARE_ROOM:
+        """A line that will not be looked at is answered later, if there is room for that now: a stop may come next."""
+        if self._output.free() < _SPARE_ROOM or len(self._turned) >= TURNED_MAX:
             self.lost_lines += 1
         else:
-            self._output.put(frame.error(frame.line_id(line), code, self.app.state_name()))
+            self._turned.append((frame.line_id(line), code))
 
     # --- bytes out
 
@@ -193,7 +205,13 @@ class Session:
             return True
         if self._tell_dropped():
             return True
-        if not self._waiting or self._output.free() < _SPARE_ROOM:
+        if self._output.free() < _SPARE_ROOM:
+            return False
+        if self._turned:
+            identity, code = self._turned.pop(0)
+            self._output.put(frame.error(identity, code, self.app.state_name()))
+            return True
+        if not self._waiting:
             return False
         self._output.put(self._handle(self._waiting.pop(0)))
         return True
@@ -202,6 +220,7 @@ class Session:
         """True when nothing waits, neither for us nor for the host to take it: the quick answer for the loop."""
         return (
             not self._waiting
+            and not self._turned
             and self._output.free() == OUTPUT_MAX
             and self._stop_answer is None
             and not self._events_dropped
@@ -214,7 +233,7 @@ class Session:
             return free >= len(self._stop_answer)
         if self._events_dropped and free >= _ANSWER_ROOM + _SPARE_ROOM:
             return True
-        return bool(self._waiting) and free >= _SPARE_ROOM
+        return bool(self._waiting or self._turned) and free >= _SPARE_ROOM
 
     def conversing(self):
         """True while a token is open, lines wait, or a line is unfinished whose last byte is not long ago."""
@@ -371,6 +390,13 @@ class Session:
 
     def _refuse_part(self, what):
         raise Refused("part", [("what", what), ("have", self._parts_have), ("size", self._parts_size)])
+
+
+def _line_end(data, at):
+    """Where the line ends that begins at `at`, -1 when it goes on."""
+    end = data.find(b"\n", at)
+    other = data.find(b"\r", at)
+    return other if 0 <= other < end or end < 0 else end
 
 
 def _checked(fields):

@@ -8,10 +8,12 @@ import hmac
 import zlib
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from haipump_fw.proto.messages import ID_MAX, LINE_MAX, PART_BYTES_MAX, PROGRAMME_BYTES_MAX, TOKEN_VALID_S
 from haipump_fw.proto.output import OUTPUT_MAX
-from haipump_fw.proto.session import ANSWERS_MAX, ID_AHEAD_MAX, LINE_IDLE_S, LINES_MAX
+from haipump_fw.proto.session import ANSWERS_MAX, ID_AHEAD_MAX, LINE_IDLE_S, LINES_MAX, TURNED_MAX
 from tests.firmware.proto.support import (
     ACT,
     DEVICE,
@@ -560,6 +562,45 @@ def test_too_many_lines_are_turned_away_with_their_id():
     assert len(talk.app.executed) == LINES_MAX
     assert talk.session.lost_lines == 0
     assert talk.order("pause", 9).ok, "the id is still free"
+
+
+def test_more_lines_than_can_be_turned_away_are_counted():
+    talk = Talk()
+    talk.send(b"clock\n" * (LINES_MAX + TURNED_MAX + 3))
+    assert talk.session.lost_lines == 3
+    codes = [Answer(line).code for line in talk.run()]
+    assert codes == ["busy"] * TURNED_MAX + [None] * LINES_MAX
+
+
+def test_idle_is_when_nothing_waits_for_anybody():
+    talk = Talk()
+    assert talk.session.idle()
+    talk.send(b"clo")
+    assert talk.session.idle(), "half a line waits for its other half"
+    talk.send(b"ck\n")
+    assert not talk.session.idle()
+    assert talk.work() and not talk.session.idle(), "the answer waits for the host"
+    talk.take()
+    assert talk.session.idle()
+    talk.send(b"x" * 300 + b"\n")
+    assert not talk.session.idle()
+    assert talk.run() and talk.session.idle()
+
+
+PARTS = [b"clock\n", b"\n", b"\r\n", b"status\r", b"stop\n", b"!\n", b"z" * 260, b"@"]
+
+
+@given(st.lists(st.sampled_from(PARTS), max_size=8))
+def test_pieces_do_not_matter(parts: list):
+    """The same bytes in one piece, one by one, and in pieces of 7: the same stops, and the same lines."""
+    data = b"".join(parts) + b"\n"
+    told = []
+    for size in (len(data), 1, 7):
+        talk = Talk()
+        for at in range(0, len(data), size):
+            talk.send(data[at : at + size])
+        told.append((talk.run(), talk.app.stops, talk.app.stop_nows, talk.session.lost_lines))
+    assert told[0] == told[1] == told[2]
 
 
 def test_the_longest_line_and_one_byte_more():

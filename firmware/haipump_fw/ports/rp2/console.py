@@ -42,19 +42,17 @@ class Console:
     def readinto(self, buf):
         """Read what is there, at most len(buf) bytes; returns how many."""
         # The stream's own readinto waits until the buffer is full, so a byte is asked for only when it is there.
-        readable = self._readable
+        ready = self._readable.ipoll
+        read = self._input.readinto  # pyright: ignore[reportAttributeAccessIssue] - the stub lacks it
         byte = self._in
-        size = len(buf)
-        count = 0
-        while count < size:
-            for _ in readable.ipoll(0):
+        for count in range(len(buf)):
+            for _ in ready(0):
+                read(byte)
+                buf[count] = byte[0]
                 break
             else:
-                break
-            self._input.readinto(byte)  # pyright: ignore[reportAttributeAccessIssue] - the stub lacks it
-            buf[count] = byte[0]
-            count += 1
-        return count
+                return count
+        return len(buf)
 
     def write(self, buf, first, last):
         """Write what fits of the bytes from `first` to before `last`, at most 64; returns how many were taken."""
