@@ -45,7 +45,8 @@ class ChipPump:
         self.steps: list[tuple[int, int]] = []
         self.enables: list[tuple[int, int]] = []
         self.told: list[tuple[int, str, dict[str, Any]]] = []
-        self.text = ""
+        self.text = ""  # what was heard since the last question
+        self.transcript = ""
         self.next_id = 1
         self.core.listeners.append(self)
         self.start()
@@ -73,7 +74,9 @@ class ChipPump:
         self._listen()
 
     def _listen(self) -> None:
-        self.text += self.core.output.decode()
+        heard = self.core.output.decode()
+        self.text += heard
+        self.transcript += heard
         self.core.output.clear()
 
     def off_after_us(self, began_us: int) -> int:
