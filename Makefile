@@ -15,12 +15,15 @@ PYTEST_RUN := $(PYTEST) -q -n $(WORKERS) --dist worksteal --timeout 300
 PURE := haipump_fw.core haipump_fw.proto haipump_fw.store
 # More haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --syringe 10mL"
 EMU ?=
+# For `make board`
+PORT ?= /dev/ttyACM0
+RIG ?=
 # Extra words for pytest, e.g. make pytest ARGS="tests/firmware -k bolus"
 ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage lint types format docs demo demo-chip emulator image firmware flash bench wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence board lint types format docs demo demo-chip emulator image firmware flash bench wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -40,6 +43,12 @@ pytest: $(DEV_STAMP) ## all tests, or a part: make pytest ARGS="tests/firmware -
 coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, which must be 100 %
 	$(PYTEST_RUN) $(PURE:%=--cov=%) --cov-branch --cov-fail-under=100 \
 		--cov-report=term-missing:skip-covered $(PURE:haipump_fw.%=tests/firmware/%)
+
+equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 50 runs, 5 minutes on two cores
+	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)
+
+board: $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
+	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)
 
 lint: types ## ruff (rules and format) and pyright
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Which cores tests/cores runs on: --core, --port and --rig, and what is left out for want of a rig.
 
-Owns: those options and markers. Must not: know what is tested.
+Owns: those options and markers, and how much tests/equivalence compares. Must not: know what is tested.
 
 Without --core the tests run on `direct`, and on `chip` where there is an image. With --core=board nothing else runs.
 """
