@@ -172,9 +172,9 @@ def is_stop(line):
     fields, checksum, upper case. To stop by mistake is safe, not to stop is not."""
     if line[:1] == b"!":
         return True
-    if line.lower().find(b"stop") < 0:  # most lines
-        return False
     words = line.split(None, 2)
+    if not words:
+        return False
     word = words[0]
     if word[:1] == b"@" and len(words) > 1:
         word = words[1]

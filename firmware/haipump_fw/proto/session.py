@@ -101,20 +101,23 @@ class Session:
             self._heard_s = self.app.now_s()
         # In pieces, not byte by byte: a stop may stand behind 256 bytes of something else.
         data = bytes(memoryview(buf)[:n])
+        stops = data.lower().find(b"stop") >= 0
+        returns = data.find(b"\r") >= 0
         at = 0
         while at < n:
             if data[at] == _STOP_NOW and not self._used:
                 self._stop_now()
-            end = _line_end(data, at)
+                stops = True
+            end = _line_end(data, at) if returns else data.find(b"\n", at)
             if end < 0:
                 self._gather(data[at:])
                 return
             if self._used or end - at > LINE_MAX:
                 self._gather(data[at:end])
-                self._line_over(bytes(self._line_view[: self._used]))
+                self._line_over(bytes(self._line_view[: self._used]), True)
                 self._used = 0
             elif end > at:
-                self._line_over(data[at:end])
+                self._line_over(data[at:end], stops)
             at = end + 1
 
     def _gather(self, piece):
@@ -133,10 +136,11 @@ class Session:
         except Refused:
             pass  # the line's end stops again, and answers
 
-    def _line_over(self, line):
+    def _line_over(self, line, stops):
+        """`stops`: it is worth looking whether this is a stop."""
         too_long = self._too_long
         self._too_long = False
-        if frame.is_stop(line):
+        if stops and frame.is_stop(line):
             self._stop(frame.line_id(line))
         elif too_long:
             self._turn_away(line, "too_long")
@@ -158,7 +162,7 @@ class Session:
 
     def _turn_away(self, line, code):
         """A line that will not be looked at is answered later, if there is room for that now: a stop may come next."""
-        if self._output.free() < _SPARE_ROOM or len(self._turned) >= TURNED_MAX:
+        if len(self._turned) >= TURNED_MAX or self._output.free() < _SPARE_ROOM:
             self.lost_lines += 1
         else:
             self._turned.append((frame.line_id(line), code))

@@ -401,7 +401,12 @@ class Chip:
             unique_id=lambda: bytes(range(8)),
         )
         self.micropython: list[int] = []
-        self.module("micropython", kbd_intr=self.micropython.append, alloc_emergency_exception_buf=lambda size: None)
+        self.module(
+            "micropython",
+            kbd_intr=self.micropython.append,
+            alloc_emergency_exception_buf=lambda size: None,
+            native=lambda function: function,
+        )
         self.module("gc", real_gc, threshold=lambda size: None)
         asm_pio = lambda set_init=None, fifo_join=0, in_shiftdir=0: (  # noqa: E731 - a decorator's factory in one line
             lambda function: pio.assemble(function, joined_tx=fifo_join == 1, low=set_init is not None)
