@@ -23,7 +23,7 @@ class InputRig:
         self.chip = chip
         for name in BITS:
             self.set(name, False)
-        wait = load("wait")
+        wait = load("console")
         self.wake = wait.Wake()
         self.inputs = load("inputs").Inputs(self.wake)
         self.wait = wait.Wait(self.wake).wait
@@ -89,7 +89,7 @@ def test_what_is_active_from_the_start_was_not_pressed():
     chip = Chip()
     with chip.attach() as load:
         chip.block.set_level(pins.gpio("start"), pins.active("start"))
-        rig = load("inputs").Inputs(load("wait").Wake())
+        rig = load("inputs").Inputs(load("console").Wake())
         chip.run_us(100)
         assert rig.pressed() == 0
 
