@@ -18,7 +18,7 @@ import haipump
 from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_emulator.plant.truth import Truth
-from tools import demo, figures, measure_exact, measure_faults, measure_stop
+from tools import demo, figures, measure_chip, measure_exact, measure_faults, measure_stop
 from tools.compare_rp2040js import rows as rp2040js
 from tools.gendocs import ROOT
 
@@ -170,6 +170,44 @@ def serial_faults() -> float:
 @REGISTRY.figure("wrong_executions", "of these, executed something that was not sent", "faults", figures.AT_MOST, 0)
 def wrong_executions() -> float:
     return measure_faults.all_single_faults().wrong
+
+
+# --- the whole firmware on the emulated chip ---
+
+PRIME = "prepare_prime volume_nl=900000 disconnected=1"  # at 2000 steps/s
+BASAL = "prepare_rate rate_nl_per_day=60000"
+
+
+@REGISTRY.figure("chip_fortnight", "on the chip: the 14 days of the demo, extrapolated", "s", figures.AT_MOST, 480)
+def chip_fortnight() -> figures.Noted:
+    return measure_chip.fortnight_s()
+
+
+@REGISTRY.figure("chip_start_full", "on the chip: power-up to ready, journal full", "s", figures.AT_MOST, 1)
+def chip_start_full() -> figures.Noted:
+    return measure_chip.start_full_s()
+
+
+@REGISTRY.figure("chip_start_blank", "the same with a blank flash", "s", figures.AT_MOST, None)
+def chip_start_blank() -> float:
+    return measure_chip.start_blank_s()
+
+
+@REGISTRY.figure("chip_heap", "on the chip: free heap while infusing, after a collection", "kB", figures.AT_LEAST, 100)
+def chip_heap() -> float:
+    return measure_chip.heap_kb()
+
+
+@REGISTRY.figure("chip_stop_basal", "on the chip: stop to EN released, asleep in basal", "ms", figures.AT_MOST, 20)
+def chip_stop_basal() -> float:
+    return measure_chip.stop_ms(BASAL, b"", b"\n!\n")
+
+
+@REGISTRY.figure(
+    "chip_stop_fast", "on the chip: stop, 2000 steps/s, telemetry, 256 bytes ahead", "ms", figures.AT_MOST, 20
+)
+def chip_stop_fast() -> float:
+    return measure_chip.stop_ms(PRIME, b"x" * 252 + b"\n", b"!\n")
 
 
 # --- against another emulator of the chip ---
