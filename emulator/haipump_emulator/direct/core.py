@@ -59,6 +59,7 @@ class DirectCore:
         self._cause = contract.RESET_POWER
         self._powered = False
         self.heap_free = costs.HEAP_BYTES
+        self.lines = 0  # heard and not worked off
         self._switches = 0
         self._untold = bytearray()  # written in this pass
         self.power(True)
@@ -172,9 +173,16 @@ class DirectCore:
 
     def _pass(self) -> None:
         assert self.app is not None
+        token, state = self.app.session._token, self.app.machine.state
         try:
             sleep_us = self.app.step()
             self.charge(costs.PASS_US if sleep_us < ports.RING_WORDS * 1000 else 0)
+            if self.lines:  # the session works off one in a pass
+                self.lines -= 1
+                # A plan is worked out for a token, again when it is committed, and when the pump does something else
+                # now. What the line changed took effect before: that is this core's lead.
+                planned = self.app.session._token != token or self.app.machine.state != state
+                self.charge(costs.LINE_US + (costs.PLAN_US if planned else 0))
         except Reset as reset:
             self._reset(reset.cause)
             return
@@ -244,6 +252,7 @@ class DirectCore:
     def _boot(self) -> None:
         self.boots += 1
         self.heap_free = costs.HEAP_BYTES
+        self.lines = 0
         clock_start = self._ticks_start_us if self.boots == 1 else 0
         self._ports = contract.Ports(
             ports.Clock(self, clock_start),

@@ -1,18 +1,22 @@
-"""What port calls cost on the chip, in microseconds of simulated time.
+"""What the firmware's work costs on the chip, in microseconds of simulated time unless the name says otherwise.
 
-Owns: the one table. A chip test regenerates it. Source: measurements on the emulated RP2040 with MicroPython 1.25.0,
-and the flash's data sheet for erase and program.
+Owns: the one table. `make costs` measures it on the emulated RP2040 and writes the numbers; a chip test fails when they
+are off. Must not: be changed by hand, or decide when something is charged. Erase and program contain the flash's own
+time, typical by its data sheet.
 """
 
-CONSOLE_IN_US = 43  # a byte read
-CONSOLE_OUT_US = 56  # a byte written
-PAGE_PROGRAM_US = 960  # appending to a raw page
-ERASE_US = 45_000  # typical; 400,000 at most
-FLASH_READ_US_PER_64 = 8  # execute-in-place reads of 64 bytes into a buffer
-ADC_US = 13  # one reading
-ODOMETER_US = 28
-COLLECT_US = 15_000  # collection with some 80 kB live
-HEAP_BYTES = 100_000  # free after a collection
-ALLOCATED_PER_BYTE = 40  # what handling a console byte leaves on the heap: lines, answers, numbers
-PASS_US = 900  # one pass of the loop's own Python
-"""`PASS_US` is an estimate from 2 ms of Python per busy tick; to be measured on the chip."""
+CONSOLE_IN_US = 29  # a byte read
+CONSOLE_OUT_US = 58  # a byte written
+PROGRAM_US = 950  # programming one byte, with its read-back ...
+PROGRAM_BYTE_US = 10  # ... and each further one
+ERASE_US = 45_650  # a sector, with its read-back; the flash alone may take 400,000
+FLASH_READ_US = 56  # one read, up to a page: the bytes themselves cost nothing that shows
+ADC_US = 23  # one reading
+ODOMETER_US = 95
+COLLECT_US = 22_745
+HEAP_FREE_US = 8_344  # to ask how much is left
+HEAP_BYTES = 100_992  # free after a collection, bytes
+ALLOCATED_PER_BYTE = 10  # what a byte in or out leaves on the heap (lines, answers, numbers), bytes
+PASS_US = 1_726  # a pass of the loop in motion, without what is charged by itself
+LINE_US = 4_778  # to take a line apart and put its answer together
+PLAN_US = 17_043  # on top of that for one that works out or changes a plan

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 RING_WORDS = 64
 WORDS_MAX = RING_WORDS + 8 + 1  # ring, FIFO, and the one that is counted down
 RECEIVE_BYTES = 768  # USB and interpreter buffers together
+LINES_MAX = 4  # wait in the session at most; more are turned away, which costs little
 SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
 NEVER_US = 1 << 62
 
@@ -230,6 +231,7 @@ class Console:
         buf[:count] = received[:count]
         del received[:count]
         self._core.charge(costs.CONSOLE_IN_US * count)
+        self._core.lines = min(self._core.lines + buf.count(b"\n", 0, count), LINES_MAX)
         self._core.allocate(costs.ALLOCATED_PER_BYTE * count)
         return count
 
@@ -256,11 +258,11 @@ class Flash(RamFlash):
 
     def _charge(self, kind: str, address: int, length: int) -> None:
         if kind == "program":
-            self._core.charge(costs.PAGE_PROGRAM_US)
+            self._core.charge(costs.PROGRAM_US + length * costs.PROGRAM_BYTE_US)
         elif kind == "erase":
             self._core.charge(costs.ERASE_US)
         else:
-            self._core.charge(max(1, length * costs.FLASH_READ_US_PER_64 // 64))
+            self._core.charge(costs.FLASH_READ_US)
 
 
 class Watchdog:
@@ -309,6 +311,7 @@ class System:
         self._core.collect()
 
     def heap_free(self) -> int:
+        self._core.charge(costs.HEAP_FREE_US)
         return self._core.heap_free
 
     def task(self) -> int:

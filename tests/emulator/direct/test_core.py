@@ -151,7 +151,7 @@ def test_port_calls_cost_what_the_table_says():
     assert core.now_us - before == 3 * costs.CONSOLE_IN_US
     before = core.now_us
     ports.flash.program(2 * 4096, b"\0" * 64)
-    assert core.now_us - before == costs.PAGE_PROGRAM_US
+    assert core.now_us - before == costs.PROGRAM_US + 64 * costs.PROGRAM_BYTE_US
     before = core.now_us
     ports.flash.erase(2 * 4096)
     assert core.now_us - before == costs.ERASE_US
