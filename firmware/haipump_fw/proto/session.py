@@ -102,12 +102,16 @@ class Session:
         # In pieces, not byte by byte: a stop may stand behind 256 bytes of something else.
         data = bytes(memoryview(buf)[:n])
         stops = data.lower().find(b"stop") >= 0
+        stopped = _has_stop(data)
+        if stopped:
+            self._stop_now()  # before the lines ahead of it are looked at
         returns = data.find(b"\r") >= 0
         at = 0
         while at < n:
             if data[at] == _STOP_NOW and not self._used:
-                self._stop_now()
                 stops = True
+                if not stopped:
+                    self._stop_now()
             end = _line_end(data, at) if returns else data.find(b"\n", at)
             if end < 0:
                 self._gather(data[at:])
@@ -394,6 +398,14 @@ class Session:
 
     def _refuse_part(self, what):
         raise Refused("part", [("what", what), ("have", self._parts_have), ("size", self._parts_size)])
+
+
+def _has_stop(data):
+    """A line that stops begins behind another one in this piece: `!`, or the bare word. Others wait for their turn."""
+    if data.find(b"\n!") >= 0:
+        return True
+    at = data.lower().find(b"\nstop")
+    return at >= 0 and data[at + 5 : at + 6] in (b"\n", b"\r", b" ")
 
 
 def _line_end(data, at):
