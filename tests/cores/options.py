@@ -17,6 +17,7 @@ def pytest_addoption(parser):
     group = parser.getgroup("haipump")
     group.addoption("--core", choices=CORES, help="what tests/cores runs on (default: direct, and chip if possible)")
     group.addoption("--port", help="serial port of the pump, for --core=board")
+    group.addoption("--equivalence", choices=("few", "all"), default="few", help="runs that tests/equivalence compares")
     group.addoption(
         "--rig", action="store_true", help="for --core=board: there is a whole rig, with a syringe of water"
     )
