@@ -25,8 +25,8 @@ from haipump_fw.device import Shipped, shipped
 from tools.measure_stop import Driver
 
 TABLE = Path(str(costs.__file__))
-TOLERANCE = 0.15  # of the value; another compiler or a small change of the firmware must not make the table wrong
-FINEST = 3  # below this many units nothing is wrong
+TOLERANCE = 0.2  # of the value; another compiler or a small change of the firmware must not make the table wrong
+FINEST = 5  # below this many units nothing is wrong
 GUEST_US = 10_000_000
 HOST_BYTES = 256
 BOOT_US = 3_000_000
@@ -161,7 +161,7 @@ def in_motion(guest: Guest) -> int:
     driver.load(30, 231_147_588, 21_700)
     driver.order("prepare_rate rate_nl_per_day=80000000")
     guest.forget()
-    guest.run(12_000_000)
+    guest.run(6_000_000)
     return guest.wait_for("pass")
 
 
