@@ -41,9 +41,13 @@ def pytest_configure(config):
 
 
 def _level(port, complete):
-    from tests.cores import rig as rigs  # the host's library is not loaded for tests that don't need it
+    from haipump.errors import HaipumpError  # the host's library is not loaded for tests that don't need it
+    from tests.cores import rig as rigs
 
-    found = rigs.look(port)
+    try:
+        found = rigs.look(port)
+    except HaipumpError as error:
+        raise pytest.UsageError(str(error)) from None
     if complete and found == "bare":
         raise pytest.UsageError("--rig, but the pump's self test fails: `haipump selftest` says what is missing")
     return "rig" if complete else found
