@@ -54,7 +54,7 @@ def _level(port, complete):
 
 
 def pytest_generate_tests(metafunc):
-    if "rig" not in metafunc.fixturenames:
+    if "session_rig" not in metafunc.fixturenames:
         return
     marker = metafunc.definition.get_closest_marker("on")
     possible = marker.args if marker else CORES
@@ -68,13 +68,13 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     board = config.getoption("--core") == "board"
     kept = [item for item in items if _can_run(config, item, board)]
-    config.stash[LEFT_OUT] = len([item for item in items if "rig" in getattr(item, "fixturenames", ())]) - len(kept)
+    config.stash[LEFT_OUT] = len([item for item in items if "session_rig" in getattr(item, "fixturenames", ())]) - len(kept)
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 
 
 def _can_run(config, item, board):
-    if "rig" not in getattr(item, "fixturenames", ()):
+    if "session_rig" not in getattr(item, "fixturenames", ()):
         return not board
     if item.callspec.params["session_rig"] is None:
         return False

@@ -162,7 +162,7 @@ def test_an_id_is_carried_out_once(wire):
     assert first.ok and again == first, "answered from memory"
     assert wire.raw(wire.line("pause")).code == "reused"
     assert wire.raw(wire.line("pause", wire.next_id - 1)).code in ("stale", "reused")
-    assert wire.raw(wire.line("pause", 1)).code == "stale"
+    assert wire.raw(wire.line("pause", 1)).code in ("stale", "reused")
     assert wire.raw(b"status\n").fields["state"] == "infusing"
     wire.next_id += 1
     assert wire.raw(wire.line("pause", wire.next_id + 5)).ok, "ids may leave some out"
