@@ -68,7 +68,9 @@ def pytest_generate_tests(metafunc):
 def pytest_collection_modifyitems(config, items):
     board = config.getoption("--core") == "board"
     kept = [item for item in items if _can_run(config, item, board)]
-    config.stash[LEFT_OUT] = len([item for item in items if "session_rig" in getattr(item, "fixturenames", ())]) - len(kept)
+    config.stash[LEFT_OUT] = len([item for item in items if "session_rig" in getattr(item, "fixturenames", ())]) - len(
+        kept
+    )
     config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
     items[:] = kept
 
