@@ -173,7 +173,7 @@ class DirectCore:
 
     def _pass(self) -> None:
         assert self.app is not None
-        token, state = self.app.session._token, self.app.machine.state
+        token, state = self.app.session.token, self.app.machine.state
         try:
             sleep_us = self.app.step()
             self.charge(costs.PASS_US if sleep_us < ports.RING_WORDS * 1000 else 0)
@@ -181,7 +181,7 @@ class DirectCore:
                 self.lines -= 1
                 # A plan is worked out for a token, again when it is committed, and when the pump does something else
                 # now. What the line changed took effect before: that is this core's lead.
-                planned = self.app.session._token != token or self.app.machine.state != state
+                planned = self.app.session.token != token or self.app.machine.state != state
                 self.charge(costs.LINE_US + (costs.PLAN_US if planned else 0))
         except Reset as reset:
             self._reset(reset.cause)

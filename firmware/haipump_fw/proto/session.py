@@ -82,7 +82,7 @@ class Session:
         self._crcs = [b""] * ANSWERS_MAX
         self._answers = [b""] * ANSWERS_MAX
         self._next_answer = 0
-        self._token = None
+        self.token = None
         self._token_s = 0
         self._plan = None
         self._parts = bytearray()  # as large as `part_begin` says: there is seldom one, and the heap is short
@@ -246,7 +246,7 @@ class Session:
     def conversing(self):
         """True while a token is open, lines wait, or a line is unfinished whose last byte is not long ago."""
         now_s = self.app.now_s()
-        if self._token is not None and now_s - self._token_s <= TOKEN_VALID_S:
+        if self.token is not None and now_s - self._token_s <= TOKEN_VALID_S:
             return True
         return bool(self._waiting) or (self._used > 0 and now_s - self._heard_s <= LINE_IDLE_S)
 
@@ -347,13 +347,13 @@ class Session:
         self._plan = plan
         self._token_s = self.app.now_s()
         # Tokens of two prepares differ like any two CRC-32 of different texts; the id makes the texts differ.
-        self._token = frame.checksum(("%s|%d|%s" % (self.nonce, identity, text)).encode()).decode()
-        opened = [("token", self._token), ("valid_s", TOKEN_VALID_S), ("hash", frame.checksum(text.encode()).decode())]
+        self.token = frame.checksum(("%s|%d|%s" % (self.nonce, identity, text)).encode()).decode()
+        opened = [("token", self.token), ("valid_s", TOKEN_VALID_S), ("hash", frame.checksum(text.encode()).decode())]
         return opened + list(pairs)
 
     def _take_plan(self, token):
         """The plan of the open token, which is used up with it. A wrong token leaves the open one alone."""
-        if self._token is None or token != self._token:
+        if self.token is None or token != self.token:
             raise Refused("token")
         plan = self._plan
         expired = self.app.now_s() - self._token_s > TOKEN_VALID_S
@@ -364,7 +364,7 @@ class Session:
 
     def drop_token(self):
         """Nothing is open any more: a commit will be refused until the next prepare."""
-        self._token = None
+        self.token = None
         self._plan = None
 
     # --- long things in parts

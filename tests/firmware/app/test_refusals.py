@@ -22,7 +22,7 @@ def quiet(of: Pump, text: str) -> dict:
     answer = of.no(text)
     assert of.state() == state and of.app.values == values
     assert [order.number for order in of.app.delivery.orders()] == orders
-    assert of.app.session._token is None
+    assert of.app.session.token is None
     assert answer["state"] == state
     return answer
 

@@ -75,7 +75,7 @@ def test_two_lines_that_ran_into_each_other_do_nothing():
     of.send(one[:-1] + two)
     of.send(one[:20] + two)
     of.run(0.1)
-    assert of.state() == "stopped" and of.app.session._token is None
+    assert of.state() == "stopped" and of.app.session.token is None
 
 
 def test_an_order_is_executed_once_however_often_it_comes():
@@ -96,7 +96,7 @@ def test_the_same_id_with_other_bytes_is_refused():
     of = pump()
     of.answer(frame(of.next_id, RATE))
     assert "code=reused" in of.answer(frame(of.next_id, "prepare_rate rate_nl_per_day=1300001"))
-    assert of.app.session._token is not None  # the token of the first one is untouched
+    assert of.app.session.token is not None  # the token of the first one is untouched
 
 
 def test_a_stale_replay_after_a_reboot_does_nothing():
@@ -112,7 +112,7 @@ def test_a_stale_replay_after_a_reboot_does_nothing():
         "stop",
     ):
         if "%s" in text:
-            text = text % of.app.session._token
+            text = text % of.app.session.token
         lines.append(frame(of.next_id, text))
         of.answer(lines[-1])
         of.next_id += 1
@@ -125,7 +125,7 @@ def test_a_stale_replay_after_a_reboot_does_nothing():
         of.answer(line)
     of.run(60)
     assert of.state() == "stopped" and of.steps == steps and len(of.journal_of("intent")) == records
-    assert of.app.session._token is None
+    assert of.app.session.token is None
 
 
 def test_a_megabyte_of_noise():

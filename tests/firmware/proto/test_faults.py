@@ -52,7 +52,7 @@ def text_of(verb: str) -> str:
     """A line with all fields that may be there, as far as one line can hold them."""
     if verb == "commit":
         talk = started(verb)
-        return "commit token=" + talk.session._token
+        return "commit token=" + talk.session.token
     short, _ = sample(verb, largest=False)
     return _TEXTS.get(verb) or (short if len(short) < LINE_MAX - 20 else sample(verb, optional=False)[0])
 
