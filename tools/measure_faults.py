@@ -158,7 +158,7 @@ class Subject(Driver):
         return (
             app.machine.state,
             session.last_id,
-            session._token,
+            session.token,
             session._parts_size,
             session._parts_have,
             session._parts_hash,
