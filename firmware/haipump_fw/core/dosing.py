@@ -339,8 +339,10 @@ class Planner:
         self._balance_q += planned
         rest = planned - order.booked * self.step_q
         if self.orders:
-            # give to, or take from, the others so many steps that what is carried stays within half a step
+            # Give to, or take from, the others so many steps that what is carried stays within half a step; after a
+            # fault there may be fewer than that.
             moved = (2 * (self.carry_q + rest) + self.step_q) // (2 * self.step_q)
+            moved = max(-order.booked, min(moved, sum([other.booked for other in self.orders])))
             order.booked += moved
             rest -= moved * self.step_q
             self.carry_q += rest
@@ -362,21 +364,22 @@ class Planner:
             self._share(t_us, made)
 
     def _share(self, t_us, steps):
-        """Book `steps` so that all running orders are owed alike, to within a step."""
+        """Book `steps` so that all running orders are owed alike, to within a step, and none has less than nothing: a
+        motor that starved, or is read a moment later than the plan, makes other steps than are planned."""
         step_q = self.step_q
         owed = [order.planned_q(t_us) - order.booked * step_q for order in self.orders]
         count = len(owed)
         level = (sum(owed) - steps * step_q) // count
         for i in range(count):
-            part = (2 * (owed[i] - level) + step_q) // (2 * step_q)
+            part = max((2 * (owed[i] - level) + step_q) // (2 * step_q), -self.orders[i].booked)
             self.orders[i].booked += part
             owed[i] -= part * step_q
             steps -= part
         while steps:
             sign = 1 if steps > 0 else -1
-            best = 0
-            for i in range(1, count):
-                if sign * owed[i] > sign * owed[best]:
+            best = -1
+            for i in range(count):
+                if (sign > 0 or self.orders[i].booked) and (best < 0 or sign * owed[i] > sign * owed[best]):
                     best = i
             self.orders[best].booked += sign
             owed[best] -= sign * step_q

@@ -187,6 +187,21 @@ def test_a_step_goes_to_the_one_of_three_that_is_owed_a_little_more():
     running().settle(0, 0)
 
 
+@given(
+    st.lists(st.integers(0, 300_000_000), min_size=1, max_size=4), st.integers(0, 40), st.integers(0, 10**7), st.data()
+)
+def test_no_order_has_less_than_nothing_whatever_steps_were_made(rates, made, t_us, data):
+    """A motor that starved left steps out; one that is read after the plan has made some more."""
+    orders = [at_rate(max(1, rate), number) for number, rate in enumerate(rates, 1)]
+    planner = running(*orders)
+    planner.queued = made
+    planner.settle(t_us, 0)
+    for order in data.draw(st.permutations(orders)):
+        planner.end(order, t_us, 0)
+        assert min(order.booked for order in orders) >= 0
+        assert sum(order.booked for order in orders) == made
+
+
 def test_what_a_fault_left_undone_is_given_up():
     order = at_rate(1_000_000_000)
     planner = running(order)
