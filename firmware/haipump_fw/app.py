@@ -55,9 +55,14 @@ SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
 # The words of steps that are closer than this cover a collection, but not one that comes in the middle of other work.
-# So it is had while all words are queued, before there is need: telemetry at 10 lines/s takes 60 kB in that time.
+# So it is had while all words are queued, before there is need. How much is taken is estimated (asking takes 8 ms); what
+# each thing takes at most was measured on the chip, but for a few orders that a fast motor does not get in a row.
 FAST_US = const(2_000)
-FAST_COLLECT_S = const(2)
+TAKEN_MAX_BYTES = const(60_000)
+TAKEN_PER_BYTE = const(36)  # of a read full of empty lines
+TAKEN_PER_LINE = const(6_500)
+TAKEN_PER_EVENT = const(2_500)
+TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -135,7 +140,8 @@ class App:
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
-        self._slow_at_s = self._heap_at_s = self._fast_at_s = 0
+        self._slow_at_s = self._heap_at_s = 0
+        self._taken = 0  # bytes of memory since the last collection, about
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self.clock.tick
@@ -466,6 +472,7 @@ class App:
 
     def commit(self):
         """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
+        self._taken += TAKEN_PER_LINE
         _, booked = self.running_dose()
         ledger = self.ledger
         net_steps = self.delivery.net_steps
@@ -526,11 +533,15 @@ class App:
             self._store()
         if not full and not self.session.idle():
             note(_SPEAK)
-            self.session.work()
+            if self.session.work():
+                self._taken += TAKEN_PER_LINE
+                self._keep_moving()
             self._speak()
+            self._keep_moving()
         if self.telemetry_ms and self._telemetry_at.passed(self.clock):
             note(_TELEMETRY)
             self._telemetry_at.after(self.clock, self.telemetry_ms)
+            self._taken += TAKEN_PER_EVENT
             self.session.event("tele", self._telemetry_pairs())
         if self.leave_for_service:
             self._leave_for_service()
@@ -548,17 +559,26 @@ class App:
             delivery.feed()
             if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
-            if self.clock.s >= self._fast_at_s and delivery.period_us() < FAST_US:
-                self._collect()
-                delivery.feed()
+        if self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR > TAKEN_MAX_BYTES and self._fast():
+            delivery.feed()
+            self._collect()
+            delivery.feed()
         if delivery.late:
             delivery.late = False
             self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
 
+    def _keep_moving(self):
+        """Between two things that take their time."""
+        if self.delivery.moving() and self.delivery.hungry():
+            self.delivery.feed()
+
+    def _fast(self):
+        return self.delivery.moving() and self.delivery.period_us() < FAST_US
+
     def _collect(self):
-        self._fast_at_s = self.clock.s + FAST_COLLECT_S
+        self._taken = self.delivery.planner.anchors = 0
         self.ports.system.collect()
 
     def _store(self):
@@ -584,8 +604,8 @@ class App:
             count = self.ports.console.readinto(self._buf)
             if count:
                 self.session.bytes_in(self._buf, count)
-                if self.delivery.moving():
-                    self.delivery.feed()
+                self._taken += count * TAKEN_PER_BYTE
+                self._keep_moving()
             if count < HEAR_BYTES:
                 return False
         return True

@@ -274,7 +274,7 @@ class Delivery:
         """From when on a plan holds that is ordered now (and moves in `direction`, 0: as before). Until then the words
         on their way are right; those behind are taken back, now or as soon as the last of them has become a pulse."""
         self.feed()
-        self._clock.update()
+        self._clock.update()  # to top them up took its time as well
         now_us = self._clock.now_us()
         for order in self.planner.orders:
             order.forget(now_us)
@@ -358,6 +358,7 @@ class Delivery:
 
     def feed(self):
         """Top up the words ahead."""
+        self._clock.update()  # what came before in this pass may have taken as long as all words ahead
         steps = self.steps
         queued = steps.queued()
         if self._leave >= 0:

@@ -5,6 +5,7 @@ motion is queued.
 """
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,6 +26,9 @@ RATES = (
     (Fraction(2000), 30, 4),
 )
 BAR_US = 1
+# What a host may say in fast motion, and how often
+TALK = (b"status\n", b"totals\nsensors\n", b"garbage " * 20 + b"\n", b"log seq=1 count=2\n", b"\n" * 300)
+PAUSES_US = (100_000, 20_000, 3_000)
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,20 @@ def moments(plan: oracle.Plan, step: Fraction, count: int) -> list[Fraction]:
     return found
 
 
-def timing(pump: ChipPump, steps_per_s: Fraction, seconds: float) -> Timing:
+def watch(pump: ChipPump, seconds: float) -> int:
+    """A host that asks for the free heap each second. Returns how many collections that shows."""
+    heap, collected = 0, 0
+    until = pump.now_us + round(seconds * US_PER_S)
+    while pump.now_us < until:
+        pump.run_us(min(US_PER_S, until - pump.now_us))
+        before, heap = heap, int(pump.ask("info", signed=False)["heap_free"])
+        collected += before > 0 and heap > before
+    return collected
+
+
+def timing(
+    pump: ChipPump, steps_per_s: Fraction, seconds: float, host: Callable[[ChipPump, float], int] = watch
+) -> Timing:
     """Give such an order, and follow it for so long."""
     step_fl, _ = SYRINGES[pump.size_ml]
     nl_per_day = int(steps_per_s * step_fl * 86_400 / 1_000_000)
@@ -56,12 +73,7 @@ def timing(pump: ChipPump, steps_per_s: Fraction, seconds: float) -> Timing:
     pump.ask("telemetry period_ms=100", signed=False)
     first, written, told = len(pump.steps), pump.core.flash_port.programs, len(pump.transcript)
     pump.order(f"prepare_rate rate_nl_per_day={nl_per_day} override=1")
-    heap, collected = 0, 0
-    until = pump.now_us + round(seconds * US_PER_S)
-    while pump.now_us < until:
-        pump.run_us(min(US_PER_S, until - pump.now_us))
-        before, heap = heap, int(pump.ask("info", signed=False)["heap_free"])
-        collected += before > 0 and heap > before
+    collected = host(pump, seconds)
     times = [Fraction(t, 1_000) for t, _ in pump.steps[first:]]
     exact = moments(oracle.rate(nl_per_day, motor), motor.step, len(times))
     worst = max(abs(t - times[0] - (e - exact[0])) for t, e in zip(times, exact, strict=True))
@@ -77,6 +89,20 @@ def test_every_edge_is_where_the_schedule_has_it(small, part, trial):
         found = branch(lambda seconds=seconds: timing(small, rate, seconds))
         assert found.worst_us <= BAR_US, found
         assert found.edges > 1 and found.telemetry >= 9 * seconds, found
+
+
+@pytest.mark.parametrize("pause_us", PAUSES_US)
+def test_a_host_that_never_stops_talking_moves_no_edge(small, pause_us):
+    """From rest up to 2,000 steps/s and on: the words ahead last 36 ms, a collection takes 25, a full read 13."""
+
+    def talk(pump: ChipPump, seconds: float) -> int:
+        for turn in range(round(seconds * US_PER_S) // pause_us):
+            pump.core.send(TALK[turn % len(TALK)])
+            pump.run_us(pause_us)
+        return 0
+
+    found = branch(lambda: timing(small, Fraction(2_000), 4, talk))
+    assert found.worst_us <= BAR_US and found.edges > 6_000, found
 
 
 def test_a_bolus_leaves_books_edges_and_odometer_the_same(stopped):

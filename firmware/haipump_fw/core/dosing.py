@@ -154,6 +154,7 @@ class Planner:
         self.carry_q = 0  # planned and not stepped by orders that have ended: at most about half a step
         self.set_step(step_fl)
         self.queued = 0  # steps handed out since the last settlement
+        self.anchors = 0  # worked out so far: each takes some memory
         self.row_us = 0  # from the step before the last row to its last one
         self._in_flight = 0  # of these, not yet made at the last settlement
         self._balance_q = 0  # settled volume of ended orders less all steps handed out, see _owed
@@ -211,6 +212,7 @@ class Planner:
 
     def _anchor(self):
         """Work out first delay, interval and how many steps they hold for. False when no step is due in WORD_MAX_US."""
+        self.anchors += 1
         t_us = max(self._fold_steps(), self._plan_us)
         for _ in range(PIECES_MAX):
             num, den, rate_num, rate_den, end = self._owed(t_us)

@@ -244,7 +244,7 @@ def test_at_full_speed_no_cost_of_the_chip_starves_the_motor():
     pump.command("telemetry period_ms=100", signed=False)
     pump.handle("prime", 8_000_000)
     talk = (b"status\n", b"totals\nsensors\n", b"garbage " * 20 + b"\n", b"log seq=1 count=2\n")
-    for i in range(300):
+    for i in range(600):
         pump.core.send(talk[i % 4])
         pump.core.run_until(pump.core.now_us + 20_000)
         pump.core.output.clear()
