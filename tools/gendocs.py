@@ -15,6 +15,7 @@ from pathlib import Path
 
 from haipump.protocol import help as texts
 from haipump_fw.core import alarms, options, states
+from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
 from haipump_fw.proto import messages
 from haipump_fw.proto import table as whole
 
@@ -201,7 +202,7 @@ def outcomes() -> dict[tuple[str, str], str]:
             text = f"**{dest}**" + (f" if {condition}" if condition else "")
             cells.setdefault((source, event), []).append(text)
     out = {pair: ", else ".join(texts) for pair, texts in cells.items()}
-    for rows, mark in ((states.IGNORED, IGNORED), (states.REFUSED, REFUSED)):
+    for rows, mark in ((IGNORED_ROWS, IGNORED), (states.REFUSED, REFUSED)):
         for event, sources, _ in rows:
             out.update({(source, event): mark for source in sources})
     return out
@@ -227,12 +228,12 @@ def state_machine() -> str:
     handling = ["stopped", "refill", *states.HANDLING, "alarm"]
     reasons = [
         (f"`{event}`", mark, ", ".join(sources), why)
-        for mark, rows in ((REFUSED, states.REFUSED), (IGNORED, states.IGNORED))
+        for mark, rows in ((REFUSED, states.REFUSED), (IGNORED, IGNORED_ROWS))
         for event, sources, why in rows
     ]
     return page(
         "States",
-        "haipump_fw/core/states.py and haipump/protocol/help.py",
+        "haipump_fw/core/states.py, ignored.py and haipump/protocol/help.py",
         "The pump interprets this table through one gate; the diagrams are drawn from it by the `transitions` package. "
         "A transition in brackets is taken only when its condition holds. Not drawn: `fail`, which leads from every "
         "state but `service` to `fault`, and events that leave the state as it is.",

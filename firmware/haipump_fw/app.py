@@ -55,8 +55,8 @@ SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 WAKE_EARLY_US = const(100_000_000)
 HEAP_LOW_BYTES = const(30_000)
 # The words of steps that are closer than this cover a collection, but not one that comes in the middle of other work.
-# So it is had while all words are queued, before there is need. How much is taken is estimated (asking takes 8 ms); what
-# each thing takes at most was measured on the chip, but for a few orders that a fast motor does not get in a row.
+# So it is had while all words are queued, before there is need. How much is taken is estimated, for to ask takes 8 ms:
+# the figures are the most that was measured on the chip, but for orders that a fast motor does not get in a row.
 FAST_US = const(2_000)
 TAKEN_MAX_BYTES = const(60_000)
 TAKEN_PER_BYTE = const(36)  # of a read full of empty lines

@@ -43,7 +43,7 @@ _TABLES = (f"{_FW}.const", f"{_FW}.core.options", f"{_FW}.proto.messages")
 _DEVICE = f"{_FW}.device"
 # The whole message table, and the ports described: not installed either, so nothing that is may import them.
 _ALL = f"{_FW}.proto.table"
-_DESKTOP = (_DEVICE, _ALL, f"{_FW}.ports.contract")
+_DESKTOP = (_DEVICE, _ALL, f"{_FW}.ports.contract", f"{_FW}.core.ignored")
 _NAMES = (*_TABLES, _ALL, f"{_FW}.core.alarms", f"{_FW}.core.states")
 
 # The first rule whose `of` is the module or above it applies.

@@ -18,7 +18,12 @@ def manifest(path: Path) -> list[str]:
 
 
 # Not installed: how the sources become what is installed, and what only readers and the desktop need of the contracts.
-DESKTOP = ("haipump_fw/device/", "haipump_fw/proto/table.py", "haipump_fw/ports/contract.py")
+DESKTOP = (
+    "haipump_fw/device/",
+    "haipump_fw/core/ignored.py",
+    "haipump_fw/proto/table.py",
+    "haipump_fw/ports/contract.py",
+)
 
 
 def manifest_faults(firmware: Path) -> list[str]:

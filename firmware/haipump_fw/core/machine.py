@@ -5,7 +5,7 @@ The table is read through at every event: that takes half a millisecond, and a l
 Owns: the current state. Must not: act; the app does that after `fire` has said what happened.
 """
 
-from haipump_fw.core.states import EVENTS, IGNORED, REFUSED, STATES, TRANSITIONS
+from haipump_fw.core.states import EVENTS, REFUSED, STATES, TRANSITIONS
 
 
 class NotAllowed(Exception):
@@ -38,14 +38,15 @@ class Machine:
         """Returns the state before, or None when the table ignores the event here. Raises NotAllowed when refused."""
         self.check(event)
         before = self.state
-        for ignored, states, _ in IGNORED:
-            if ignored == event and before in states:
-                return None
+        ignored = True
         for trigger, sources, dest, condition in TRANSITIONS:
             if trigger == event and before in sources:
                 if condition is None or getattr(self.conditions, condition)():
                     self.state = dest
                     return before
+                ignored = False
+        if ignored:
+            return None
         raise NotAllowed(event, before, "nothing to go on with")
 
     def index(self):

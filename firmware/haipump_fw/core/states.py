@@ -1,7 +1,8 @@
 """The state machine as data: states, events, and what every event does in every state.
 
 Owns: the table. Must not: know ports, time or the app; `core.machine` interprets it on the device, the `transitions`
-package on the desktop (diagram, oracle). Every (state, event) pair is in exactly one of TRANSITIONS, IGNORED, REFUSED.
+package on the desktop (diagram, oracle). Every (state, event) pair is in exactly one of TRANSITIONS, REFUSED and
+`core.ignored.IGNORED`.
 
 Transition rows are (trigger, sources, dest, condition): several rows of one trigger and source are tried in order, the
 first whose condition holds is taken (None: always). Conditions are questions that the app answers.
@@ -108,46 +109,31 @@ TRANSITIONS = (
 )
 
 
-def _others(*states):
+def others(*states):
     return tuple([state for state in STATES if state not in states])
 
 
-# (event, states, why): nothing happens, no error
-IGNORED = (
-    ("passed", _others("self_test"), "no self test is running"),
-    ("failed", _others("self_test"), "no self test is running"),
-    ("bolus_over", _others("bolus"), "its order ended with the state before"),
-    ("infusion_over", _others("infusing", "bolus"), "its order ended with the state before"),
-    ("motion_over", _others(*HANDLING), "its order ended with the state before"),
-    ("stop", ("self_test", "stopped", "refill", "alarm", "fault", "service"), "nothing moves"),
-    ("alarm_stop", ("self_test", "stopped", "refill", "alarm", "fault", "service"), "nothing moves"),
-    ("alarm_clear", _others("alarm"), "no alarm stopped the pump"),
-    ("fail", ("fault", "service"), "already safe"),
-    ("pause", ("paused",), "already paused"),
-    ("begin_refill", ("refill",), "already refilling"),
-)
-
 # (event, states, why): answered with an error
-_START = _others("stopped", "infusing", "kvo", "bolus")
-_AT_REST = _others("stopped", "refill")
-_SURE = _others("stopped", "fault")
+_START = others("stopped", "infusing", "kvo", "bolus")
+_AT_REST = others("stopped", "refill")
+_SURE = others("stopped", "fault")
 REFUSED = (
     ("start_rate", _START, "stop, resume or acknowledge first"),
     ("start_kvo", _START, "stop, resume or acknowledge first"),
     ("start_bolus", _START, "a bolus needs a pump that is stopped or delivering"),
-    ("pause", _others("paused", "infusing", "bolus", "kvo"), "only a delivery can be paused"),
-    ("resume", _others("paused"), "nothing is paused"),
-    ("cancel_bolus", _others("bolus"), "no bolus is running"),
+    ("pause", others("paused", "infusing", "bolus", "kvo"), "only a delivery can be paused"),
+    ("resume", others("paused"), "nothing is paused"),
+    ("cancel_bolus", others("bolus"), "no bolus is running"),
     ("start_prime", _AT_REST, "stop first"),
     ("start_withdraw", _AT_REST, "stop first"),
     ("start_move", _AT_REST, "stop first"),
     ("begin_refill", _AT_REST, "stop first"),
-    ("end_refill", _others("refill"), "no refill has begun"),
+    ("end_refill", others("refill"), "no refill has begun"),
     ("load", _AT_REST, "stop first"),
     ("calibrate", _AT_REST, "stop first"),
     (
         "adjust",
-        _others("stopped", "refill", "paused", "infusing", "bolus", "kvo"),
+        others("stopped", "refill", "paused", "infusing", "bolus", "kvo"),
         "not while it moves freely, tests or waits for you",
     ),
     ("selftest", _SURE, "stop first"),

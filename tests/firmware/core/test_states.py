@@ -13,8 +13,9 @@ import pytest
 from transitions import Machine as Oracle
 from transitions import MachineError
 
+from haipump_fw.core.ignored import IGNORED
 from haipump_fw.core.machine import Machine, NotAllowed, pairs
-from haipump_fw.core.states import CONDITIONS, DELIVERING, EVENTS, IGNORED, REFUSED, RUNNING, STATES, TRANSITIONS
+from haipump_fw.core.states import CONDITIONS, DELIVERING, EVENTS, REFUSED, RUNNING, STATES, TRANSITIONS
 
 STOP, RUN, BOL, KVO, PAU = "stopped", "infusing", "bolus", "kvo", "paused"
 PRI, WDR, MOV, REF, ALA, FAU, SER, TST = (
