@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -46,6 +46,9 @@ coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, whi
 
 equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 50 runs, 5 minutes on two cores
 	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)
+
+proof: $(DEV_STAMP) ## every trial of the campaigns on the chip: step timing, stops, hangs, power cuts, memory
+	$(PYTEST_RUN) tests/chip --thorough --require-image $(ARGS)
 
 board: $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)
