@@ -79,6 +79,7 @@ _FLASH = const(9)
 _SPEAK = const(10)
 _TELEMETRY = const(11)
 _SLEEP = const(12)
+_MEMORY = const(13)
 
 _COMPLETE = RESULTS.index("complete")
 _STOPPED = RESULTS.index("stopped")
@@ -234,11 +235,24 @@ class App:
         if state not in RUNNING and state != "paused":
             self._motor_off()
         self.panel.refresh()
+        self._guard()
         self.storage.record("state", STATES.index(state), STATES.index(before), 0)
         self.session.event("state", [("state", state), ("was", before), ("why", why)])
         self.session.drop_token()
         self.commit()
         self.changed()
+
+    def _guard(self):
+        """Which inputs switch the motor off without waiting for the loop: those for which it would be stopped."""
+        state = self.machine.state
+        mask = 0
+        if state in RUNNING or state == "paused":
+            mask = contract.IN_STOP | contract.IN_DIAG
+            if state != "moving":
+                mask |= contract.IN_CAPTURED
+            if state != "paused":
+                mask |= contract.IN_FRONT if self.delivery.direction > 0 else contract.IN_BACK
+        self.ports.inputs.guard(mask)
 
     def _motor_off(self):
         """Outputs safe. What was running has been ended by the caller, or is ended here as stopped."""
@@ -561,7 +575,9 @@ class App:
                 self._check_tick = now
         if self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR > TAKEN_MAX_BYTES and self._fast():
             delivery.feed()
+            self._note_task(_MEMORY)
             self._collect()
+            self._note_task(_STEPS)
             delivery.feed()
         if delivery.late:
             delivery.late = False
@@ -647,8 +663,15 @@ class App:
         pressed = self.ports.inputs.pressed()
         if pressed:
             self.panel.press(pressed)
+        tripped = self.ports.inputs.tripped()
         inputs = self.ports.inputs.read()
-        if inputs != self.inputs:
+        if tripped:  # the motor is off; what did it may be over by now
+            inputs = (inputs | tripped) & ~(tripped & contract.IN_CAPTURED)
+            self.inputs = inputs
+            self._judge_inputs()
+            if self.machine.state in RUNNING or self.machine.state == "paused":
+                self.stop("inputs")  # the state has changed in between: then it is no alarm
+        elif inputs != self.inputs:
             self.inputs = inputs
             self._judge_inputs()
         elif self.delivery.moving() and inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG):

@@ -334,10 +334,11 @@ class Delivery:
 
     def _account(self, undone):
         """Book the words made so far into position counters."""
-        made = self._takeup_words + self._words - undone - self._booked_words
-        if made:
-            takeup = min(made, max(0, self._takeup_words - self._booked_words))
-            self._booked_words += made
+        done = self._takeup_words + self._words - undone
+        made = done - self._booked_words
+        if made:  # less than nothing by one, when a machine that was frozen at an edge turns out not to have made it
+            takeup = min(done, self._takeup_words) - min(self._booked_words, self._takeup_words)
+            self._booked_words = done
             self.slack += -takeup if self.direction > 0 else takeup
             self.expected += self.direction * made
             self.net_steps += self.direction * (made - takeup)

@@ -201,4 +201,4 @@ def test_an_exhausted_heap_ends_in_a_reset_that_is_told(image):
     pump.core.send(b"status\n")
     while pump.core.driver.enabled:
         pump.run(0.001)
-    afterwards(pump, 0, "fault", "steps")  # to hear takes none
+    afterwards(pump, 0, "fault", "hear")

@@ -99,10 +99,12 @@ class DirectCore:
 
     def press(self, bits: int, on: bool) -> None:
         """Buttons and service jumper: IN_START, IN_STOP, IN_SILENCE, IN_SERVICE."""
+        before = self.held
+        self.held = self.held | bits if on else self.held & ~bits
         if self.app is not None:
             self._ports.inputs.press(bits, on)
+            self._ports.inputs.edges(self.now_us, before, self.held)
             self._wake_us = self.now_us
-        self.held = self.held | bits if on else self.held & ~bits
         self._tell_inputs()
 
     def power(self, on: bool) -> None:
@@ -163,10 +165,7 @@ class DirectCore:
             if self._emit_one() and self._wake_us > self.now_us:
                 self._wake_us = self.now_us
                 return
-        switches = self.plant.switches(self.now_us) & SWITCHES
-        if switches != self._switches:
-            self._switches = switches
-            self._tell_inputs()
+        if self._look_at_switches(self.now_us):
             self._wake_us = self.now_us
             return
         self.now_us = t_us
@@ -233,12 +232,23 @@ class DirectCore:
         self.plant.step(at)
         for listener in self._on_step:
             listener(at, steps.direction)
-        switches = self.plant.switches(at) & SWITCHES
-        changed = switches != self._switches
-        self._switches = switches
-        if changed:
-            self._tell_inputs()
-        return changed
+        return self._look_at_switches(at)
+
+    def _look_at_switches(self, t_us: int) -> bool:
+        """True when one has changed."""
+        before, self._switches = self._switches, self.plant.switches(t_us) & SWITCHES
+        if self._switches == before:
+            return False
+        self._tell_inputs()
+        if self.app is not None:
+            self._ports.inputs.edges(t_us, before, self._switches)
+        return True
+
+    def release(self, t_us: int) -> None:
+        """What an interrupt does to steps and motor."""
+        self._ports.steps.freeze()
+        if self._ports.motor.enabled():
+            self._ports.motor.switch(t_us, False)
 
     # --- power and reset
 

@@ -58,6 +58,7 @@ class Steps:
         self._direction = 1
         self._odometer = 0
         self.pulse_us = NEVER_US  # when the next pulse comes
+        self._frozen = False
         self._words_in = self._words_back = self._edges = 0
 
     def check(self) -> None:
@@ -74,9 +75,10 @@ class Steps:
 
     def begin(self, direction: int, delay_us: int) -> None:
         self._core.emit()
-        if self.pulse_us != NEVER_US:
+        if self.queued():
             raise RuntimeError("DIR must not change while words are queued")
         self._direction = direction
+        self._frozen = False
         self._core.plant.set_direction(self._core.now_us, direction)
         self.pulse_us = self._core.now_us + delay_us
         self._words_in += 1
@@ -85,7 +87,7 @@ class Steps:
         core = self._core
         if self.pulse_us <= core.now_us:
             core.emit()
-        if self.pulse_us == NEVER_US:  # it had run dry: the word counts from now
+        if self.pulse_us == NEVER_US and not self._frozen:  # it had run dry: the word counts from now
             self.pulse_us = core.now_us + delay_us
             self._words_in += 1
             return True
@@ -105,7 +107,7 @@ class Steps:
     def queued(self) -> int:
         if self.pulse_us <= self._core.now_us:
             self._core.emit()
-        return 0 if self.pulse_us == NEVER_US else len(self._words) + 1
+        return len(self._words) + (self.pulse_us != NEVER_US)
 
     def starved(self) -> bool:
         return self.queued() == 0
@@ -115,7 +117,14 @@ class Steps:
         self._words_back += left
         self._words.clear()
         self.pulse_us = NEVER_US
+        self._frozen = False
         return left
+
+    def freeze(self) -> None:
+        if self.pulse_us != NEVER_US:
+            self._words.appendleft(0)  # only `halt` follows: how much of it was left does not matter
+            self.pulse_us = NEVER_US
+            self._frozen = True
 
     def odometer(self) -> int:
         self._core.charge(costs.ODOMETER_US)
@@ -141,10 +150,13 @@ class Motor:
 
     def enable(self, on: bool) -> None:
         if on != self._on:
-            self._on = on
             self._core.emit()
-            self._core.plant.set_enable(self._core.now_us, on)
-            self._core.tell("enable", {"on": int(on)})
+            self.switch(self._core.now_us, on)
+
+    def switch(self, t_us: int, on: bool) -> None:
+        self._on = on
+        self._core.plant.set_enable(t_us, on)
+        self._core.tell("enable", {"on": int(on)})
 
     def enabled(self) -> bool:
         return self._on
@@ -178,6 +190,7 @@ class Inputs:
         self._core = core
         self.held = core.held  # buttons and jumper as they stand
         self.latched = 0
+        self.guarded = self.trips = 0
 
     def press(self, bits: int, on: bool) -> None:
         """A button or the jumper changes; a press is latched."""
@@ -196,6 +209,21 @@ class Inputs:
         latched = self.latched
         self.latched = 0
         return latched
+
+    def guard(self, bits: int) -> None:
+        self.guarded = bits
+
+    def tripped(self) -> int:
+        trips = self.trips
+        self.trips = 0
+        return trips
+
+    def edges(self, t_us: int, before: int, after: int) -> None:
+        """The interrupt: inputs have changed at t_us. What is dangerous and guarded stops steps and motor."""
+        dangerous = (after & ~before & ~contract.IN_CAPTURED) | (before & ~after & contract.IN_CAPTURED)
+        if dangerous & self.guarded:
+            self._core.release(t_us)
+            self.trips |= dangerous & self.guarded
 
 
 class Panel:

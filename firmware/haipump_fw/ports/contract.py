@@ -78,6 +78,14 @@ class Inputs:
     def pressed(self):
         """IN_ bits that became active since the last call, caught by interrupt: no press is missed."""
 
+    def guard(self, bits):
+        """Until the next call, an input of `bits` that changes to its dangerous level (active, IN_CAPTURED: not active)
+        stops the steps where they are and switches the motor off: in its interrupt, whatever the program does at that
+        moment. Only for inputs whose dangerous level is a high pin."""
+
+    def tripped(self):
+        """IN_ bits that did so since the last call. Allocates nothing."""
+
 
 class Panel:
     def leds(self, mask):

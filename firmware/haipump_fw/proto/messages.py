@@ -124,6 +124,7 @@ TASKS = (
     "speak",
     "telemetry",
     "sleep",
+    "memory",
 )
 
 # Journal records: (kind, name, struct format of the 36-byte payload's start, field names). Unused bytes are 0.

@@ -189,6 +189,64 @@ def test_forwards_at_the_front_switch_stops_at_once():
     assert of.alarm("end_of_travel") is not None and not of.enabled and of.steps <= 3
 
 
+TRIPS = {
+    "syringe_released": lambda of, on: of.core.plant.capture(of.now, not on),
+    "driver_error": lambda of, on: of.core.plant.driver_fault(of.now, on),
+    "end_of_travel": lambda of, on: of.core.plant.sensor(of.now, "switches", *(("stuck", 5) if on else ("ok",))),
+}
+
+
+@pytest.mark.parametrize("name", TRIPS)
+def test_a_contact_that_opens_for_a_moment_stops_the_motor_at_once_and_is_told(name):
+    """Its interrupt does it, while the program is busy; what it was may be over when the loop looks."""
+    of = running(RATE % 1_900_000_000)  # 95 steps/s
+    core, plant = of.core, of.core.plant
+    steps = []
+
+    def opened() -> None:
+        TRIPS[name](of, True)
+        core._look_at_switches(core.now_us)
+        TRIPS[name](of, False)
+        core._look_at_switches(core.now_us)
+
+    was = core.app.ports.inputs.pressed
+
+    def pressed() -> int:  # the loop has just looked, and is busy afterwards
+        core.app.ports.inputs.pressed = was
+        found = was()
+        opened()
+        assert not plant.truth(of.now).enabled
+        steps.append(of.steps)
+        core.charge(50_000)
+        return found
+
+    core.app.ports.inputs.pressed = pressed
+    of.run(2)
+    assert [of.steps] == steps and of.alarm(name) is not None and of.state() == "alarm"
+    assert of.ask("totals")["stepped_nl"] == steps[0] * STEP_FL // 1_000_000
+
+
+def test_an_input_that_trips_while_the_pump_is_stopped_by_a_line_is_no_alarm():
+    of = running()
+    inputs = of.app.ports.inputs
+    was = of.app.delivery.switch_off
+
+    def switch_off() -> None:
+        was()
+        inputs.edges(of.now, IN_CAPTURED, 0)
+        inputs.edges(of.now, 0, IN_CAPTURED)
+
+    of.app.delivery.switch_off = switch_off
+    of.act("stop")
+    of.app.delivery.switch_off = was
+    of.run(1)
+    assert of.state() == "stopped" and of.alarm("syringe_released") is None
+    of.order(FAST)
+    steps = of.steps
+    of.run(10)
+    assert of.steps > steps + 10, "what was frozen moves again"
+
+
 def test_syringe_released():
     of = running()
     of.core.plant.capture(of.now, False)

@@ -19,6 +19,7 @@ CALLS = {  # a call of each task that hangs
     "flash": lambda of: (of.app.storage, "work"),
     "speak": lambda of: (of.app.session, "work"),
     "telemetry": lambda of: (of.app, "_telemetry_pairs"),
+    "memory": lambda of: (of.app.ports.system, "collect"),
 }
 
 
@@ -36,7 +37,7 @@ def running() -> Pump:
 
 
 @pytest.mark.parametrize("task", [*CALLS, "sleep"])
-def test_a_task_that_hangs_is_reset_and_named(task):
+def test_a_task_that_hangs_is_reset_and_named(task, monkeypatch):
     of = running()
     at = of.now
     if task == "sleep":
@@ -46,6 +47,9 @@ def test_a_task_that_hangs_is_reset_and_named(task):
         setattr(place, name, lambda *_: of.core.charge(60_000_000))
         of.app.alarms.set("pressure_sensor", of.app.clock.s)
         of.app.storage.busy = True
+    if task == "memory":
+        monkeypatch.setattr(firmware, "TAKEN_MAX_BYTES", 0)
+        monkeypatch.setattr(firmware, "FAST_US", 1_000_000)
     boots = of.core.boots
     of.core.run_until(of.now + 20_000_000)
     assert of.core.boots == boots + 1

@@ -25,7 +25,8 @@ class InputRig:
             self.set(name, False)
         wait = load("console")
         self.wake = wait.Wake()
-        self.inputs = load("inputs").Inputs(self.wake)
+        self.released: list[int] = []  # when steps and motor were stopped by an interrupt
+        self.inputs = load("inputs").Inputs(self.wake, lambda: self.released.append(chip.now_us))
         self.wait = wait.Wait(self.wake).wait
 
     def set(self, name, on):
@@ -103,6 +104,43 @@ def test_a_press_that_is_over_before_its_interrupt_is_not_missed(rig):
     rig.chip.masked = False
     rig.chip.run_us(100)
     assert rig.inputs.pressed() == ports.IN_STOP
+
+
+GUARDED = ("front", "back", "captured", "diag", "stop")
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_guarded_input_stops_the_motor_in_its_interrupt(rig, name):
+    danger = name != "captured"
+    rig.set(name, not danger)
+    rig.chip.run_us(100)
+    rig.inputs.guard(BITS[name])
+    for other in GUARDED:
+        if other != name:
+            rig.set(other, other != "captured")
+    rig.chip.run_us(100)
+    assert not rig.released and rig.inputs.tripped() == 0
+    at = rig.chip.now_us
+    rig.set(name, danger)
+    rig.chip.run_us(100)
+    assert len(rig.released) == 1 and rig.released[0] - at < 50
+    rig.set(name, not danger)
+    rig.chip.run_us(100)
+    assert (rig.inputs.tripped(), rig.inputs.tripped()) == (BITS[name], 0), "told once, also when it is over"
+    rig.inputs.guard(0)
+    rig.set(name, danger)
+    rig.chip.run_us(100)
+    assert len(rig.released) == 1
+
+
+def test_a_disturbance_on_the_wire_does_not_stop_the_motor(rig):
+    rig.inputs.guard(ports.IN_FRONT)
+    rig.chip.masked = True
+    rig.set("front", True)
+    rig.set("front", False)
+    rig.chip.masked = False
+    rig.chip.run_us(100)
+    assert not rig.released and rig.inputs.tripped() == 0
 
 
 def test_several_presses_are_latched_together(rig):

@@ -147,13 +147,20 @@ def moving(rig):
     return rig.chip.block.now
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("pc_lags", [False, True])
 @pytest.mark.parametrize("cost_us", [1, 3])
-def test_halt_accounts_for_every_word_at_every_instant(pc_lags, cost_us):
+def test_halt_accounts_for_every_word_at_every_instant(pc_lags, cost_us, frozen):
+    """Also when an interrupt froze the machine some time before."""
     for instant in instants(pc_lags=pc_lags, cost_us=cost_us):
         with step_rig(pc_lags=pc_lags, cost_us=cost_us) as rig:
             moving(rig)
             rig.chip.run(instant)
+            if frozen:
+                rig.steps.freeze()
+                made = len(rig.edges)
+                rig.chip.run_us(2_000)
+                assert len(rig.edges) == made and rig.steps.queued() in (rig.waiting, rig.waiting - 1)
             words = rig.words
             left = rig.halt()
             assert left == words - len(rig.edges), instant
@@ -191,6 +198,14 @@ def test_halt_at_rest_and_twice_gives_nothing():
         assert rig.halt() == 0
         rig.begin(1, 300)
         assert (rig.halt(), rig.halt()) == (1, 0)
+
+
+def test_after_a_freeze_at_rest_it_moves_as_ever():
+    with step_rig() as rig:
+        rig.steps.freeze()
+        rig.begin(1, 300)
+        rig.chip.run_us(400)
+        assert len(rig.edges) == 1
 
 
 def test_after_halt_it_moves_on_as_new():

@@ -26,12 +26,18 @@ def make_ports():
     """The ports of the board. Raises OSError when the flash is not laid out as it must be."""
     motor = Motor()  # first: EN high
     wake = Wake()
+    steps = Steps()
+
+    def release():
+        steps.freeze()
+        motor.enable(False)
+
     return Ports(
         clock=Clock(),
-        steps=Steps(),
+        steps=steps,
         motor=motor,
         sensors=Sensors(),
-        inputs=Inputs(wake),
+        inputs=Inputs(wake, release),
         panel=Panel(),
         console=Console(),
         flash=Flash(),

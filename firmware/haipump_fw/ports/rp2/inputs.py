@@ -20,21 +20,30 @@ class _Latch:
         self._bit = bit
         self._active_edge = Pin.IRQ_RISING if entry[pins.ACTIVE] else Pin.IRQ_FALLING
         pin = Pin(entry[pins.GPIO], Pin.IN, _PULLS[entry[pins.PULL]])
+        self._value = pin.value
         self._irq = pin.irq(handler=self._edge, trigger=Pin.IRQ_RISING | Pin.IRQ_FALLING, hard=True)
 
     def _edge(self, _):
         # The edges, not the level: a press may be over by the time an erase of the flash lets the interrupt through.
-        if self._irq.flags() & self._active_edge:
-            self._inputs.latched |= self._bit
-        self._inputs.wake.flag = 1
+        inputs = self._inputs
+        flags = self._irq.flags()
+        if flags & self._active_edge:
+            inputs.latched |= self._bit
+        # What is over by now was a disturbance on a long wire; a button that was pressed is told by the latch.
+        if inputs.guarded & self._bit and flags & Pin.IRQ_RISING and self._value():
+            inputs.release()
+            inputs.trips |= self._bit
+        inputs.wake.flag = 1
 
 
 class Inputs:
-    """See `contract.Inputs`. `wake` is the poll object whose flag an edge raises."""
+    """See `contract.Inputs`. `wake` is the poll object whose flag an edge raises; `release` stops steps and motor,
+    and allocates nothing."""
 
-    def __init__(self, wake):
+    def __init__(self, wake, release=None):
         self.wake = wake
-        self.latched = 0
+        self.release = release
+        self.latched = self.guarded = self.trips = 0
         entries = [entry for entry in pins.PINS if entry[pins.KIND] == "in"]
         self._inverted = 0
         for index, entry in enumerate(entries):
@@ -54,5 +63,19 @@ class Inputs:
         state = disable_irq()
         bits = self.latched
         self.latched = 0
+        enable_irq(state)
+        return bits
+
+    def guard(self, bits):
+        """Inputs that switch the motor off by themselves from now on."""
+        self.guarded = bits
+
+    def tripped(self):
+        """IN_ bits that did since the last call."""
+        if not self.trips:
+            return 0
+        state = disable_irq()
+        bits = self.trips
+        self.trips = 0
         enable_irq(state)
         return bits

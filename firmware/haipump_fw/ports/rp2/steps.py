@@ -135,6 +135,7 @@ class Steps:
             raise RuntimeError("begin while moving")  # DIR must not change under a queued word
         if not 0 < delay_us <= _DELAY_MAX_US:
             raise ValueError("delay")
+        self._machine.active(1)  # after a freeze that came when there was nothing to halt
         self._dir.value(1 if direction > 0 else 0)
         left = delay_us - _BEGIN_CYCLES - ticks_diff(ticks_us(), now)
         self._machine.put(left if left > 0 else 0)
@@ -199,6 +200,10 @@ class Steps:
         self._machine.init(stepper, freq=_STEPPER_HZ, set_base=self._step)
         self._machine.active(1)
         return left
+
+    def freeze(self):
+        """Stop where it is, words and all; only `halt` goes on from that. Allocates nothing: interrupts call it."""
+        self._machine.active(0)
 
     def odometer(self):
         """Signed count of edges seen at the STEP pad since power-up, modulo 2**29."""
