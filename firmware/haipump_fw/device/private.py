@@ -10,7 +10,7 @@ Owns: which attributes are the private data of one file. Must not: touch a funct
 import ast
 import itertools
 import string
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from haipump_fw.device.constants import edited
 
@@ -19,8 +19,10 @@ def shorten(sources: Mapping[str, bytes]) -> dict[str, bytes]:
     """The same files with short names for private attributes; lines stay where they are."""
     trees = {path: ast.parse(data, path) for path, data in sources.items()}
     taken = {word for tree in trees.values() for word in _other_names(tree)}
-    private = {path: sorted(_own(tree) - taken) for path, tree in trees.items()}
-    shared = {word for path, other in itertools.permutations(trees, 2) for word in _read(trees[other], private[path])}
+    own = {path: _own(tree) for path, tree in trees.items()}
+    private = {path: sorted(own[path] - taken) for path in trees}
+    # A word that a file uses though it does not set it is another file's: then it is not that one's own.
+    shared = {node.attr for path, tree in trees.items() for node in _attributes(tree) if node.attr not in own[path]}
     fresh = [word for word in _short() if word not in taken][: max(map(len, private.values()), default=0)]
     done = {}
     for path, tree in trees.items():
@@ -38,12 +40,6 @@ def _own(tree: ast.Module) -> set[str]:
     """Attributes with one underscore in front that the file sets."""
     set_here = {node.attr for node in _attributes(tree) if isinstance(node.ctx, ast.Store)}
     return {word for word in set_here if word.startswith("_") and not word.startswith("__")}
-
-
-def _read(tree: ast.Module, words: Iterable[str]) -> set[str]:
-    """Those of the words that a file uses though it does not set them: then they are not another file's own."""
-    own = _own(tree)
-    return {node.attr for node in _attributes(tree) if node.attr in words and node.attr not in own}
 
 
 def _other_names(tree: ast.Module) -> Iterator[str]:
