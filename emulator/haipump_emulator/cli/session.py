@@ -13,6 +13,7 @@ from typing import Any
 
 from haipump_emulator import cores
 from haipump_emulator.control import ControlError, Controls, ControlServer, check_name, running
+from haipump_emulator.direct.ports import app_hash
 from haipump_emulator.link.base import Link
 from haipump_emulator.link.bridge import Bridge
 from haipump_emulator.link.loop import Loop
@@ -167,6 +168,8 @@ class Session:
         self.seed = setup.seed if setup.seed is not None else self.scenario.seed if self.scenario else 0
         flash = FlashFile(setup.flash) if setup.flash else None
         self.recipe = cores.choose(setup.core, setup.uf2)
+        if self.recipe.kind == cores.DIRECT:
+            app_hash()
         options: dict[str, Any] = {"ticks_start_us": self.scenario.pump.ticks_start_us} if self.scenario else {}
         kept = flash.content if flash and flash.content else self.scenario.pump.flash if self.scenario else None
         self.core = self.recipe.make(_plant(setup, self.scenario, self.seed), seed=self.seed, flash=kept, **options)

@@ -27,7 +27,12 @@ LINES_MAX = 4  # wait in the session at most; more are turned away, which costs 
 SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
 NEVER_US = 1 << 62
 
-_shipped = functools.cache(shipped)
+
+@functools.cache
+def app_hash() -> str:
+    """Of what a board gets from these sources, so that it can be compared with one. Compiles them, which takes a
+    second: whoever runs a pump in real time asks before a host does."""
+    return shipped().app_hash
 
 
 class Reset(BaseException):
@@ -320,8 +325,7 @@ class System:
 
     @property
     def app_hash(self) -> str:
-        """Of what a board gets from these sources, so that it can be compared with one. Compiles them when asked."""
-        return _shipped().app_hash
+        return app_hash()
 
     def reset(self, cause: str) -> None:
         raise Reset(cause)
