@@ -74,7 +74,11 @@ class Holding:
             path = folder() / f"{os.getpid()}.json"
             self._before = signal.signal(signal.SIGUSR1, self._told)  # before anybody can find us
             file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:  # the shell, which runs this command, has it
+                file.close()
+                return self
             self._file = file
             self._write()
         return self
@@ -117,6 +121,11 @@ def find(port: str) -> Holder | None:
         if found is not None and wanted & found[1]:
             return found[0]
     return None
+
+
+def same_port(one: str, other: str) -> bool:
+    """Both name the same port, perhaps one of them by a link."""
+    return bool(_names(one) & _names(other))
 
 
 def stop(holder: Holder) -> str:

@@ -175,6 +175,47 @@ def test_common_options_stand_before_or_behind_the_command(line, pump) -> None:
         assert json.loads(result.stdout)["plan"]["rate_nl_per_day"] == 1_000_000
 
 
+@pytest.mark.parametrize(
+    ("words", "port"),
+    [
+        (["--port", "/dev/typed", "stop"], "/dev/typed"),
+        (["-p", "/dev/typed", "status"], "/dev/typed"),
+        (["--port", "/dev/typed"], "/dev/typed"),
+        (["stop", "--port", "/dev/typed"], "/dev/typed"),
+        (["--port", "/dev/first", "bolus", "1mL", "-y", "-p", "/dev/typed"], "/dev/typed"),
+        (["stop"], "/dev/environment"),
+        ([], "/dev/environment"),
+    ],
+)
+def test_a_typed_port_wins_over_the_environment_wherever_it_stands(line, monkeypatch, words, port) -> None:
+    asked = []
+    monkeypatch.setenv("HAIPUMP_PORT", "/dev/environment")
+    monkeypatch.setattr(frame, "connect", lambda at, key, **more: asked.append(at) or haipump.connect(line, key))
+    assert runner.invoke(app, words).exit_code == 0
+    assert asked == [port]
+
+
+def test_a_typed_key_file_wins_over_the_environment_wherever_it_stands(line, monkeypatch, tmp_path) -> None:
+    used = []
+    for name, byte in (("typed", "11"), ("environment", "22")):
+        (tmp_path / name).write_text(byte * 32)
+    monkeypatch.setenv("HAIPUMP_KEY_FILE", str(tmp_path / "environment"))
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: used.append(key[0]) or haipump.connect(line, key))
+    typed = ["--key-file", str(tmp_path / "typed")]
+    for words in ([*typed, "status"], ["status", *typed], ["status"]):
+        assert runner.invoke(app, words).exit_code == 0
+    assert used == [0x11, 0x11, 0x22]
+
+
+def test_an_empty_port_is_no_port_and_not_another_one(line, pump, monkeypatch) -> None:
+    """As of a script whose variable is not set."""
+    monkeypatch.setenv("HAIPUMP_PORT", "/dev/environment")
+    for words in (["--port", "", "bolus", "1mL", "-y"], ["bolus", "1mL", "-y", "--port", ""]):
+        result = runner.invoke(app, words)
+        assert result.exit_code == 2 and "names nothing" in result.output
+    assert pump.orders_executed() == []
+
+
 def test_an_old_read_back_is_made_again(line, pump, person, monkeypatch) -> None:
     def slow(question, default):
         line.sleep(40)
@@ -673,6 +714,26 @@ def test_the_shell(line, pump) -> None:
     assert sum(line.is_open for line in [line]) == 0
     assert "for people" in run("shell --json", code=2)
     assert pump.orders_executed() == ["prepare_rate"]
+
+
+def test_a_port_that_is_typed_in_the_shell_is_not_taken_for_the_shells(line, pump) -> None:
+    text = run("shell --yes", input="bolus 0.1mL --port /dev/other\n--port /dev/other bolus 0.1mL\n", code=2)
+    assert "speaks to the pump at memory, and --port names /dev/other" in " ".join(text.split())
+    assert pump.orders_executed() == []
+    run("shell --yes", input="bolus 0.1mL --port memory\n")
+    assert pump.orders_executed() == ["prepare_bolus"]
+
+
+def test_all_pumps_means_others_in_the_shell_too(line, pump, monkeypatch) -> None:
+    other = Line(FakePump())
+    lines = {None: line, "/dev/other": other}
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(lines[port], key, **more))
+    for one in (line, other):
+        one.pump.app.state, one.pump.app.basal = "infusing", 1_000_000
+    board = PortInfo("/dev/other", "board", "Pico")
+    monkeypatch.setattr(frame, "find_ports", lambda: [board] if line.is_open else [])
+    run("shell", input="stop --all\n")
+    assert [one.pump.app.state for one in (line, other)] == ["stopped", "stopped"]
 
 
 def test_the_shell_asks_before_it_does(line, pump, person) -> None:

@@ -265,12 +265,15 @@ def stop(
 def stop_all(cli: Cli) -> None:
     """Every connected pump, one after the other, whatever becomes of the others. Raises StopNotConfirmed."""
     ports = [info.port for info in frame.find_ports()]
+    if cli.shared is not None and not any(holding.same_port(port, cli.shared.port) for port in ports):
+        ports.insert(0, cli.shared.port)
     if not ports:
         raise StopNotConfirmed("no pump is connected", sent=False)
     told: list[dict[str, Any]] = []
     failed: list[str] = []
     for port in ports:
-        one = replace(cli, port=port)
+        ours = cli.shared is not None and holding.same_port(port, cli.shared.port)
+        one = replace(cli, port=port, shared=cli.shared if ours else None)
         cli.say(f"{port}:")
         one.result = lambda values, port=port: told.append({"port": port, **values})  # type: ignore[method-assign]
         try:

@@ -97,17 +97,22 @@ class Cli:
         """The pump, for a `with`: the named one, the only one, or the one that the person picks. `stopping`: a stop is
         the first thing that it gets. While it lasts, `haipump stop` in another terminal gets through, see `holding`."""
         if self.shared is not None:
+            if self.port and not holding.same_port(self.port, self.shared.port):
+                raise UsageError(
+                    f"the shell speaks to the pump at {self.shared.port}, and --port names {self.port}",
+                    next_step="leave the shell, or do it in another terminal",
+                )
             yield self.shared
             return
         key = None if stopping else self.key()  # a stop needs none, and an unreadable file must not be in its way
         with (
             self._connected(key, stopping) as pump,
-            Holding(pump.port, self.name, pump.conversation.stop_from_outside) as holding,
+            Holding(pump.port, self.name, pump.conversation.stop_from_outside) as held,
         ):
 
             def hear(state: str) -> None:
                 if pump.conversation.stopped_outside and state in STANDING:
-                    holding.stopped(state)
+                    held.stopped(state)
 
             pump.conversation.on_state = hear
             yield pump
@@ -265,13 +270,22 @@ def command(
 
 
 def merged(ctx: typer.Context, arguments: dict[str, Any]) -> Cli:
-    """The options given before the command with those behind it; takes the common ones out of `arguments`."""
+    """The options given before the command with those behind it; takes the common ones out of `arguments`. What was
+    typed wins over the environment, wherever it stands. Raises typer.BadParameter for an empty name."""
     before = ctx.obj if isinstance(ctx.obj, Cli) else Cli()
+
+    def named(option: str, earlier: Any) -> Any:
+        value, source = arguments.pop(option), ctx.get_parameter_source(option)
+        typed = source is not None and source.name == "COMMANDLINE"
+        if typed and str(value) in ("", "."):  # Path("") is "."
+            raise typer.BadParameter(f"--{option.replace('_', '-')} names nothing")
+        return value if typed else earlier or value
+
     return Cli(
-        port=arguments.pop("port") or before.port,
+        port=named("port", before.port),
         json=arguments.pop("json") or before.json,
         yes=arguments.pop("yes") or before.yes,
-        key_file=arguments.pop("key_file") or before.key_file,
+        key_file=named("key_file", before.key_file),
         shared=before.shared,
     )
 
