@@ -27,6 +27,7 @@ from typing import Any
 from haipump_emulator.link.bridge import Bridge
 from haipump_emulator.pacing import Pacer
 from haipump_emulator.scenario.rig import input_bit
+from haipump_emulator.signals import Signals
 from haipump_emulator.statedir import state_dir
 
 CONNECTIONS_MAX = 8
@@ -88,6 +89,8 @@ class Controls:
         self._bridge = bridge
         self._core = pacer.core
         self._quit_now = quit_
+        self._signals = Signals()
+        self._core.listeners.append(self._signals)
         self._held: dict[int, int] = {}  # how many presses hold a button down
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,6 +118,9 @@ class Controls:
             "speed": "max" if pacer.speed is None else pacer.speed,
             "reached": round(pacer.reached(), 3),
             "paused": pacer.paused,
+            "halted": self._halted(),
+            "powered": self._core.powered,
+            "panel": self._signals.text(self._core.now_us),
             "until_us": pacer.until_us,
             "talking": bridge.talking(),
             "address": link.address,
@@ -130,22 +136,37 @@ class Controls:
     def _truth(self) -> dict[str, Any]:
         return dataclasses.asdict(self._core.plant.truth(self._core.now_us))
 
-    def _speed(self, speed: float | str) -> None:
+    def _speed(self, speed: float | str) -> dict[str, Any]:
         if speed == "max":
             self._pacer.speed = None
         elif isinstance(speed, str) or not SPEED_RANGE[0] <= speed <= SPEED_RANGE[1]:
             raise ControlError(f"a speed is a number from {SPEED_RANGE[0]:g} to {SPEED_RANGE[1]:g}, or max")
         else:
             self._pacer.speed = speed
+        return {"paused": self._pacer.paused, "halted": self._halted()}
+
+    def _halted(self) -> bool:
+        """A debugger holds the CPU, and time with it; `direct` has none."""
+        return getattr(self._core, "halted", False)
+
+    def _needs_running_cpu(self) -> None:
+        if self._halted():
+            raise ControlError("a debugger has halted the chip: let it go on from there")
 
     def _run_until(self, t_us: int) -> None:
+        self._needs_running_cpu()
         self._pacer.run_until(t_us)
 
-    def _pause(self) -> None:
+    def _pause(self) -> dict[str, Any]:
+        was = self._pacer.paused
         self._pacer.pause()
+        return {"was_already": was}
 
-    def _continue(self) -> None:
+    def _continue(self) -> dict[str, Any]:
+        self._needs_running_cpu()
+        was = not self._pacer.paused
         self._pacer.resume()
+        return {"was_already": was}
 
     def _press(self, button: str, for_us: int = PRESS_US) -> None:
         if button not in ("start", "stop", "silence"):
@@ -165,14 +186,16 @@ class Controls:
     def _jumper(self, on: bool) -> None:
         self._core.press(input_bit("service"), on)
 
-    def _power(self, action: str, for_us: int = POWER_OFF_US) -> None:
+    def _power(self, action: str, for_us: int = POWER_OFF_US) -> dict[str, Any]:
         if action not in ("on", "off", "cycle"):
             raise ControlError(f"no power action {action!r}; there are on, off and cycle")
         if for_us <= 0:
             raise ControlError("the power goes off for more than nothing")
+        was = self._core.powered == (action == "on")
         self._core.power(action == "on")
         if action == "cycle":
             self._pacer.at(self._core.now_us + for_us, lambda: self._core.power(True))
+        return {"was_already": was}
 
     def _quit(self) -> None:
         self._quit_now()

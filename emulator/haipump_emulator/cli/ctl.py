@@ -78,8 +78,15 @@ def _call(ctx: typer.Context, command: str, **values: Any) -> dict[str, Any]:
         fail(error)
 
 
-def _do(ctx: typer.Context, done: str, command: str, **values: Any) -> None:
+def _do(ctx: typer.Context, done: str, command: str, already: str = "", **values: Any) -> None:
+    """`already`: what to add when the emulator says that it was so before."""
     said = _call(ctx, command, **values)
+    if said.get("was_already"):
+        done += f" ({already})"
+    elif said.get("halted"):
+        done += " (halted by a debugger, which lets it go on)"
+    elif said.get("paused"):
+        done += " (still paused; `haipump-emu ctl continue` lets time pass)"
     typer.echo(f"{format_time(said['sim_us'])}  {done}")
 
 
@@ -104,13 +111,15 @@ def list_running(as_json: _Json = False) -> None:
 
 @app.command()
 def status(ctx: typer.Context, as_json: _Json = False) -> None:
-    """Simulated time, speed, and who is connected."""
+    """Simulated time, speed, power, what lamps and piezo tell, and who is connected."""
     said = _call(ctx, "status")
     if as_json:
         typer.echo(json.dumps(said))
         return
     speed = said["speed"] if said["speed"] == "max" else f"{said['speed']:g}x"
-    pace = "paused" if said["paused"] else f"{speed}, reached {said['reached']:,.4g}x"
+    pace = f"{speed}, reached {said['reached']:,.4g}x"
+    if said["halted"] or said["paused"]:
+        pace = f"{'halted by a debugger' if said['halted'] else 'paused'}, {speed} when it goes on"
     if said["until_us"] is not None:
         pace += f", until {format_time(said['until_us'])}"
     if said["talking"]:
@@ -120,6 +129,8 @@ def status(ctx: typer.Context, as_json: _Json = False) -> None:
             "name": f"{said['name']} (pid {said['pid']})",
             "simulated": format_time(said["sim_us"]),
             "speed": pace,
+            "power": "on" if said["powered"] else "off",
+            "panel": said["panel"],
             "serial line": said["address"],
             "client": said["client"] or "nobody",
             "clients": f"{said['clients']} so far, {said['refused']} refused",
@@ -166,13 +177,13 @@ def speed(ctx: typer.Context, factor: Annotated[str, typer.Argument(**arguments.
 @app.command()
 def pause(ctx: typer.Context) -> None:
     """Stop simulated time."""
-    _do(ctx, "paused", "pause")
+    _do(ctx, "paused", "pause", "it was paused already")
 
 
 @app.command("continue")
 def go_on(ctx: typer.Context) -> None:
     """Let simulated time pass again."""
-    _do(ctx, "running", "continue")
+    _do(ctx, "running", "continue", "it was running already")
 
 
 @app.command("run-until")
@@ -315,7 +326,8 @@ def power(
     for_: _Off = "1s",  # type: ignore[assignment]
 ) -> None:
     """Cut the power, restore it, or both."""
-    _do(ctx, f"power {action.value}", "power", action=action.value, for_us=for_)
+    already = f"it was {'on' if action is PowerAction.on else 'off'} already"
+    _do(ctx, f"power {action.value}", "power", already, action=action.value, for_us=for_)
 
 
 @app.command("quit")

@@ -81,7 +81,9 @@ def _run(setup: Setup, console: Console) -> None:
         if stop.wanted:
             session.loop.stop()
         screen.banner(console, session)
-        session.core.listeners.append(screen.Raised(console, sources=setup.uf2 is None))
+        panel = screen.Panel(console, session.core)
+        session.core.listeners += [panel, screen.Raised(console, sources=setup.uf2 is None)]
+        session.loop.services.append(panel)
         if console.is_terminal:
             line = screen.StatusLine(console, session)
             stack.callback(line.close)

@@ -19,6 +19,7 @@ from haipump_emulator.link.tcp import TcpLink
 from haipump_emulator.pacing import monotonic_us
 from haipump_emulator.quantities import format_time, format_volume
 from haipump_emulator.scenario.watch import Check
+from haipump_emulator.signals import Signals
 from haipump_fw.device import tracebacks
 
 CORES = {
@@ -26,6 +27,7 @@ CORES = {
     cores.DIRECT: "direct: the firmware in process",
 }
 REFRESH_US = 250_000  # wall
+TYPED = "<stdin>"  # what MicroPython calls the source of a line that was typed at its prompt
 LINE_MAX = 400  # of the pump's output, as far as it is looked at
 _STATE = re.compile(rb"^#\d+ (?:state|boot|tele) (?:.* )?state=([a-z_]+)")
 
@@ -85,6 +87,21 @@ def farewell(console: Console, session: Session) -> None:
     console.print(f"ended after {format_time(core.now_us)} simulated; {arrived} arrived", highlight=False)
 
 
+class Panel:
+    """Prints what lamps and piezo tell, when it becomes another. A listener of the core, and a service of the loop."""
+
+    def __init__(self, console: Console, core: Any) -> None:
+        self._core = core
+        self._signals = Signals(lambda t_us, text: console.print(f"{format_time(t_us)}  {text}", highlight=False))
+        self.on_event = self._signals.on_event
+
+    def wait_on(self) -> tuple[list[Any], list[Any]]:
+        return [], []
+
+    def serve(self) -> None:
+        self._signals.advance(self._core.now_us)
+
+
 class Raised:
     """Prints what the firmware raised, with the lines of its sources, as it happens. A listener of the core.
 
@@ -97,6 +114,8 @@ class Raised:
 
     def on_bytes(self, t_us: int, direction: str, data: bytes) -> None:
         for found in self._finder.feed(data) if direction == "out" else ():
+            if found.frames and found.frames[0].name == TYPED:
+                continue  # in service: the prompt answers to whoever typed it
             text = Text(
                 f"the firmware raised at {format_time(t_us)}; it makes the outputs safe and resets\n", "bold red"
             )
@@ -148,8 +167,12 @@ class StatusLine:
         truth = core.plant.truth(core.now_us)
         wanted = "max" if pacer.speed is None else f"{pacer.speed:g}x"
         pace = "paused" if pacer.paused else f"{pacer.reached():,.4g}x of {wanted}"
+        if getattr(core, "halted", False):  # which only the chip can be
+            pace = "halted by a debugger"
         parts = [format_time(core.now_us), pace]
-        if self._state:
+        if not core.powered:
+            parts.append("power off")
+        elif self._state:
             parts.append(self._state)
         parts += [
             f"{truth.pressure_pa / 1000:.1f} kPa",

@@ -6,7 +6,6 @@ Owns: what is printed, and exit codes (0 same or done, 1 different, 2 can't be u
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from haipump_emulator.signals import Signals
 from haipump_emulator.trace.compare import Difference, clock_text, compare
 from haipump_emulator.trace.export import FORMATS, TABLES, export
 from haipump_emulator.trace.format import KINDS, Trace, TraceError, load
@@ -57,7 +57,7 @@ def show(
     limit: Annotated[int, typer.Option(help="Lines of the timeline at most.")] = 200,
     as_json: _Json = False,
 ) -> None:
-    """What a recording holds: its header, how much of each, and lines, inputs and events in order."""
+    """What a recording holds: its header, how much of each, and lines, inputs, events, lamps and sound in order."""
     trace = _load(file)
     if as_json:
         typer.echo(json.dumps(summary(trace)))
@@ -93,7 +93,7 @@ def summary(trace: Trace) -> dict[str, Any]:
 
 
 def timeline(trace: Trace) -> Iterator[tuple[int, str]]:
-    """Lines, inputs and events in order; LED and tone changes only as counts between them, they blink for ever."""
+    """Lines, inputs and events in order; LEDs and tones as the signals that they make, for they blink for ever."""
     entries = [(t, f"{'host' if way == 'in' else 'pump'}  {text}") for t, way, text in trace.lines()]
     entries += [
         (t, f"input {name} {' '.join(f'{k}={v}' for k, v in args.items())}")
@@ -105,11 +105,12 @@ def timeline(trace: Trace) -> Iterator[tuple[int, str]]:
         for t, name, fields in trace.events
         if name not in ("led", "tone")
     ]
-    blinks = Counter(name for _, name, _ in trace.events if name in ("led", "tone"))
+    signals = Signals(lambda t, text: entries.append((t, f"panel {text}")))
+    for event in trace.events:
+        signals.on_event(*event)
+    signals.advance(trace.end_us)
     entries.sort(key=lambda entry: entry[0])
     yield from entries
-    for name, count in blinks.items():
-        yield trace.end_us, f"(and {count} {name} events)"
 
 
 @app.command("export")

@@ -55,7 +55,8 @@ PLANT_DOORS = (
 
 
 class Doors:
-    """Tells `sink(t_us, name, arguments)` about each call that changes `core` from outside, before it is made.
+    """Tells `sink(t_us, name, arguments)` about each call that changes `core` from outside: one to the core before it
+    is made, one to the plant after, because the plant may refuse it, which changes nothing and is not told.
 
     A call made from inside another one is not told: repeating the outer one repeats it. `close` puts everything back;
     of several on one core, the last that came must close first.
@@ -66,12 +67,12 @@ class Doors:
         self._inside = False
         self._wrapped: list[tuple[Any, str, Any]] = []
         for name in CORE_DOORS:
-            self._wrap(core, name, lambda arguments: core.now_us)
+            self._wrap(core, name, lambda arguments: core.now_us, first=True)
         for name in PLANT_DOORS:
             if hasattr(core.plant, name):
-                self._wrap(core.plant, name, lambda arguments: arguments.pop("t_us"))
+                self._wrap(core.plant, name, lambda arguments: arguments.pop("t_us"), first=False)
 
-    def _wrap(self, owner: Any, name: str, time_of: Callable[[dict[str, Any]], int]) -> None:
+    def _wrap(self, owner: Any, name: str, time_of: Callable[[dict[str, Any]], int], first: bool) -> None:
         before = vars(owner).get(name)  # another one may sit on the same door
         original = getattr(owner, name)
         signature = inspect.signature(original)
@@ -81,12 +82,17 @@ class Doors:
             if self._inside:
                 return original(*args, **kwargs)
             arguments = dict(signature.bind(*args, **kwargs).arguments)
-            self._sink(time_of(arguments), name, arguments)
+            t_us = time_of(arguments)
+            if first:
+                self._sink(t_us, name, arguments)
             self._inside = True
             try:
-                return original(*args, **kwargs)
+                done = original(*args, **kwargs)
             finally:
                 self._inside = False
+            if not first:
+                self._sink(t_us, name, arguments)
+            return done
 
         setattr(owner, name, tapped)  # an instance attribute: the class is left alone
         self._wrapped.append((owner, name, before))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from haipump_emulator.trace.compare import Difference, compare
+from haipump_emulator.trace.compare import Difference, clock_text, compare
 from haipump_emulator.trace.doors import Core, discard_output, enter
 from haipump_emulator.trace.format import Trace, TraceError, load
 from haipump_emulator.trace.recorder import Recorder, firmware_hash, unpack_flash
@@ -63,8 +63,20 @@ def run_again(trace: Trace, core_factory: CoreFactory, plant_factory: PlantFacto
     with recorder:
         for t_us, name, arguments in trace.inputs:
             _run_to(core, t_us)
-            enter(core, t_us, name, {k: _restored(name, v) for k, v in arguments.items()})
+            _enter(core, t_us, name, arguments)
         _run_to(core, trace.end_us)
+
+
+def _enter(core: Core, t_us: int, name: str, arguments: dict[str, Any]) -> None:
+    """Raises TraceError for an input that this core or plant refuses."""
+    try:
+        enter(core, t_us, name, {k: _restored(name, v) for k, v in arguments.items()})
+    except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
+        given = " ".join(f"{k}={v}" for k, v in arguments.items())
+        raise TraceError(
+            f"the input `{name} {given}` at {clock_text(t_us)} is refused here ({error}), so this recording can't be "
+            "replayed; record the run again"
+        ) from None
 
 
 def _restored(name: str, value: Any) -> Any:

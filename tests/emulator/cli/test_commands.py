@@ -204,7 +204,7 @@ def test_buttons_jumper_and_power(emulator):
     for words in (["press", "stop", "--for", "1h"], ["jumper", "on"], ["power", "off"], ["power", "on"]):
         assert invoke("ctl", *words).exit_code == 0
     assert [(bits, on) for _, bits, on in emulator.core.pressed] == [(64, True), (16, True)]
-    assert [on for _, on in emulator.core.powered] == [False, True]
+    assert [on for _, on in emulator.core.power_calls] == [False, True]
     assert invoke("ctl", "sensor", "pressure", "off").exit_code == 0
 
 
@@ -212,11 +212,58 @@ def test_speed_and_pause(emulator):
     for words, expected in (
         (["speed", "60"], "60x, reached"),
         (["speed", "max"], "max, reached"),
-        (["pause"], "paused"),
+        (["pause"], "paused, max when it goes on"),
         (["continue"], "max, reached"),
     ):
         assert invoke("ctl", *words).exit_code == 0
         assert expected in invoke("ctl", "status").output
+
+
+def test_what_was_so_already_is_said(emulator):
+    for words, says in (
+        (["power", "off"], "power off\n"),
+        (["power", "off"], "power off (it was off already)"),
+        (["power", "cycle"], "power cycle (it was off already)"),
+        (["power", "on"], "power on"),
+        (["power", "on"], "power on (it was on already)"),
+        (["pause"], "paused\n"),
+        (["pause"], "paused (it was paused already)"),
+        (["speed", "2"], "speed 2x (still paused; `haipump-emu ctl continue` lets time pass)"),
+        (["continue"], "running\n"),
+        (["continue"], "running (it was running already)"),
+    ):
+        assert says in invoke("ctl", *words).output
+
+
+def test_power_panel_and_a_halted_cpu_are_in_the_status(emulator):
+    words = invoke("ctl", "status").output.split()
+    assert words[words.index("power") + 1] == "on" and "all lamps dark, silent" in " ".join(words)
+    invoke("ctl", "power", "off")
+    words = invoke("ctl", "status").output.split()
+    assert words[words.index("power") + 1] == "off"
+    emulator.core.halted = True
+    assert "halted by a debugger, 1x when it goes on" in invoke("ctl", "status").output
+    assert "halted by a debugger" in invoke("ctl", "speed", "1").output
+    assert invoke("ctl", "continue").exit_code == 1
+
+
+def test_the_screen_tells_lamps_and_sound_once(emulator):
+    file = io.StringIO()
+    panel = screen.Panel(Console(file=file, width=200), emulator.core)
+    for number in range(20):
+        for on in (1, 0):
+            panel.on_event((200 * number + 100 * on) * 1_000, "led", {"red": on})
+    assert file.getvalue() == "00:00:00.100  red flashes, silent\n"
+
+
+def test_an_error_at_the_prompt_is_no_fault_of_the_firmware():
+    file = io.StringIO()
+    raised = screen.Raised(Console(file=file, width=200), sources=True)
+    form = b"Traceback (most recent call last):\r\n  File \"%s\", line 1, in <module>\r\nNameError: name 'hello'\r\n"
+    raised.on_bytes(0, "out", b">>> hello\r\n" + form % b"<stdin>" + b">>> ")
+    assert file.getvalue() == ""
+    raised.on_bytes(0, "out", form % b"main.py")
+    assert "the firmware raised" in file.getvalue()
 
 
 def test_run_until(emulator):

@@ -33,7 +33,8 @@ class EchoCore:
         self.token_open = False
         self.flash = bytearray(b"\xff" * 16)
         self.pressed = []
-        self.powered = []
+        self.powered = True
+        self.power_calls = []
         self.listeners = []
         self.runs = []
         self.plant = SimpleNamespace()
@@ -76,4 +77,5 @@ class EchoCore:
         self.pressed.append((self.now_us, bits, on))
 
     def power(self, on):
-        self.powered.append((self.now_us, on))
+        self.power_calls.append((self.now_us, on))
+        self.powered = on

@@ -141,11 +141,15 @@ def test_buttons_are_held_for_simulated_time():
 
 def test_power():
     emulator = Emulator()
-    emulator.do("power", action="off")
+    assert emulator.do("status")["powered"]
+    assert not emulator.do("power", action="off")["was_already"]
+    assert not emulator.do("status")["powered"]
+    assert emulator.do("power", action="off")["was_already"]
+    emulator.core.power_calls.pop()
     emulator.do("power", action="on")
     emulator.do("power", action="cycle", for_us=30_000)
     emulator.pass_time(100_000)
-    assert emulator.core.powered == [(0, False), (0, True), (0, False), (30_000, True)]
+    assert emulator.core.power_calls == [(0, False), (0, True), (0, False), (30_000, True)]
 
 
 @pytest.mark.parametrize(
@@ -178,7 +182,33 @@ def test_what_makes_no_sense_is_refused_and_changes_nothing(request_, says):
         emulator.controls.handle(request_)
     assert says in str(error.value)
     assert (emulator.do("status"), emulator.do("truth")) == before
-    assert emulator.core.pressed == emulator.core.powered == []
+    assert emulator.core.pressed == emulator.core.power_calls == []
+
+
+def test_time_that_stands_still_is_said():
+    emulator = Emulator()
+    assert not emulator.do("speed", speed=2)["paused"]
+    assert [emulator.do("pause")["was_already"] for _ in range(2)] == [False, True]
+    assert emulator.do("speed", speed=2)["paused"]
+    assert [emulator.do("continue")["was_already"] for _ in range(2)] == [False, True]
+
+
+def test_a_halted_cpu_is_said_and_let_go_by_the_debugger_alone():
+    emulator = Emulator()
+    assert not emulator.do("status")["halted"]
+    emulator.core.halted = True
+    assert emulator.do("status")["halted"] and emulator.do("speed", speed=2)["halted"]
+    for command in ({"command": "continue"}, {"command": "run_until", "t_us": 1_000_000}):
+        with pytest.raises(ControlError, match="a debugger has halted the chip"):
+            emulator.controls.handle(command)
+
+
+def test_lamps_and_sound():
+    emulator = Emulator()
+    assert emulator.do("status")["panel"] == "all lamps dark, silent"
+    for listener in emulator.core.listeners:
+        listener.on_event(0, "tone", {"frequency_hz": 784})
+    assert emulator.do("status")["panel"] == "all lamps dark, high-priority alarm sounds"
 
 
 def test_quit():

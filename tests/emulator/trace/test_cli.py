@@ -25,8 +25,9 @@ def command(monkeypatch, tmp_path):
             core.run_until(2 * S)
             core.press(64, True)
             core.plant.occlude(2 * S)
+            core.run_until(4 * S)
             core.power(False)
-            core.run_until(3 * S)
+            core.run_until(5 * S)
     app = typer.Typer()
     cli.register(app)
 
@@ -45,7 +46,8 @@ def test_show(command):
     shown = [line for line in lines if line.startswith("00:00:0")]
     assert "host  status" in shown[0] and "pump  ok" in shown[1]
     assert any("input occlude" in line for line in shown)
-    assert "1 led events" in shown[-1]
+    panel = [line for line in lines if " panel " in line]
+    assert panel == ["00:00:02.000000  panel red lit, silent", "00:00:04.000000  panel all lamps dark, silent"]
     assert "occlude" not in command("show", "a.trace", "--to", "1").stdout
     assert "host  status" not in command("show", "a.trace", "--from", "2").stdout
     assert "... more" in command("show", "a.trace", "--limit", "1").stdout
@@ -53,7 +55,7 @@ def test_show(command):
 
 def test_show_json(command):
     found = json.loads(command("show", "a.trace", "--json").stdout)
-    assert (found["complete"], found["input"], found["step"], found["duration"]) == (True, 4, 0, "00:00:03.000000")
+    assert (found["complete"], found["input"], found["step"], found["duration"]) == (True, 4, 0, "00:00:05.000000")
 
 
 def test_export(command, tmp_path):

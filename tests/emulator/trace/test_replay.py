@@ -62,6 +62,28 @@ def test_another_outcome_is_noticed(tmp_path):
     assert done.difference.second == (S + 1001, 1)
 
 
+def test_what_was_refused_is_not_recorded(tmp_path):
+    core = Stepper(rig.plant_from({}, 1), seed=1)
+    with Recorder(core, tmp_path / "a.trace", seed=1):
+        with pytest.raises(ValueError, match="unknown sensor"):
+            core.plant.sensor(0, "diag", "stuck")
+        core.plant.occlude(0)
+        core.run_until(S)
+    trace = load(tmp_path / "a.trace")
+    assert [name for _, name, _ in trace.inputs] == ["occlude"]
+    assert replay(trace, Stepper, rig.plant_from).difference is None
+
+
+@pytest.mark.parametrize(
+    "line", [("sensor", {"sensor": "diag", "fault": "stuck"}), ("melt", {}), ("occlude", {"colour": 1})]
+)
+def test_an_input_that_is_refused_ends_the_replay_with_a_clear_error(tmp_path, line):
+    trace = recorded(tmp_path / "a.trace")
+    trace.inputs.append((3 * S, *line))
+    with pytest.raises(TraceError, match=rf"`{line[0]} .*` at 00:00:03.000000 is refused here .*record the run again"):
+        replay(trace, Stepper, rig.plant_from)
+
+
 def test_a_recording_from_the_middle_of_a_run_is_refused():
     with pytest.raises(TraceError, match="from the start"):
         replay(Trace(Header(start_us=5)), Stepper, rig.plant_from)
