@@ -5,6 +5,7 @@ Owns: that choice, and how either core is made. Must not: get an image; `haipump
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ Kind = Literal["chip", "direct"]
 CHIP: Kind = "chip"
 DIRECT: Kind = "direct"
 KIND_HELP = "chip: the real image on an emulated RP2040; direct: the firmware in process."
+STARTING = "starting the chip ..."
 NO_IMAGE = "no MicroPython image here, so the firmware runs on `direct`; `haipump-emu image` gets one for `chip`"
 
 
@@ -44,9 +46,11 @@ class Recipe:
             raise CoreError(f"on the chip: {error}") from None
 
 
-def choose(kind: Kind | None = None, uf2: Path | None = None) -> Recipe:
+def choose(
+    kind: Kind | None = None, uf2: Path | None = None, progress: Callable[[str], None] = lambda text: None
+) -> Recipe:
     """The recipe for `kind`; None: the chip when there is an image, else direct. `uf2`: boot this file instead of this
-    installation's application. Raises CoreError."""
+    installation's application. `progress` hears what takes seconds. Raises CoreError."""
     if kind == DIRECT:
         if uf2 is not None:
             raise CoreError("--uf2: only the chip boots one; leave out --core direct")
@@ -57,10 +61,12 @@ def choose(kind: Kind | None = None, uf2: Path | None = None) -> Recipe:
 
     try:
         if uf2 is not None:
+            progress(STARTING)
             firmware.expect_protocol(uf2, PROTOCOL_VERSION)
             return Recipe(CHIP, uf2.read_bytes())
         found = image.find()
         if found is not None:
+            progress(STARTING)
             return Recipe(CHIP, firmware.combine(found, shipped()))
     except (image.ImageError, firmware.FirmwareError, CompileError, ValueError, OSError) as error:
         raise CoreError(str(error)) from None

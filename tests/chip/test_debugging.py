@@ -7,6 +7,7 @@ from rich.console import Console
 
 from haipump_emulator.cli import screen
 from haipump_emulator.cli.session import Session, Setup, SetupError
+from haipump_emulator.outputs import OutputError
 from tools import vcd
 
 
@@ -47,5 +48,5 @@ def test_direct_writes_one_too_and_has_nothing_for_gdb(tmp_path):
 
 
 def test_a_waveform_that_can_not_be_written_is_an_error(tmp_path):
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(OutputError, match="nowhere"):
         Session.make(Setup(tcp=0, core="direct", vcd=tmp_path / "nowhere" / "a.vcd"))

@@ -1,5 +1,6 @@
 """Where the image comes from, in which order; what is refused; and that the right one is right."""
 
+import hashlib
 import os
 import shutil
 import socket
@@ -89,7 +90,8 @@ def test_then_the_release_which_is_kept(places, tmp_path, monkeypatch):
     found, told = get()
     assert (found.source, found.path.read_bytes()) == ("official", b"good, official")
     assert told == [f"cache: nothing at {images.cache_file()}", "official: asking for the release"]
-    assert get()[0].source == "cache" and list(images.cache_file().parent.iterdir()) == [images.cache_file()]
+    kept = images.cache_file()
+    assert get()[0].source == "cache" and sorted(kept.parent.iterdir()) == [kept, images.checksum_file()]
 
 
 def test_then_a_build(places, monkeypatch):
@@ -112,6 +114,35 @@ def test_a_spoilt_cache_is_said_and_replaced(places, tmp_path, monkeypatch):
     found, told = get()
     assert found.source == "official" and images.cache_file().read_bytes() == b"good, official"
     assert "it will be replaced" in told[0]
+
+
+def test_what_was_put_into_the_cache_is_known_by_its_checksum(places, tmp_path, monkeypatch):
+    monkeypatch.setattr(official, "fetch", lambda version: put(tmp_path / "theirs", b"good, official"))
+    kept = get()[0].path
+    assert images.checksum_file().read_text() == f"{hashlib.sha256(b'good, official').hexdigest()}  {kept.name}\n"
+    assert images.find() == kept
+    put(kept, b"good, but damaged")  # it would boot
+    with pytest.raises(ImageError, match=r"is damaged: .*uf2\.sha256.*; `haipump-emu image` replaces it"):
+        images.find()
+    found, told = get()
+    assert (found.source, kept.read_bytes()) == ("official", b"good, official")
+    assert "is damaged" in told[0] and told[0].endswith("it will be replaced") and images.find() == kept
+
+
+@pytest.mark.parametrize("take", [images.find, lambda: get()[0].path])
+def test_an_older_cache_without_a_checksum_is_booted_and_gets_one(places, take):
+    kept = put(images.cache_file(), b"good, cached")
+    assert take() == kept and images.checksum_file().is_file()
+    put(kept, b"good, but damaged")
+    with pytest.raises(ImageError, match="damaged"):
+        images.find()
+
+
+def test_an_older_cache_that_does_not_boot_is_refused(places):
+    put(images.cache_file(), b"bad")
+    with pytest.raises(ImageError, match="is bad; `haipump-emu image` replaces it"):
+        images.find()
+    assert not images.checksum_file().exists()
 
 
 def test_a_spoilt_download_is_not_kept_anywhere(places, tmp_path, monkeypatch):

@@ -2,6 +2,9 @@
 
 Owns: the order of places, the user's cache, what an image must be. Must not: change an image, or take one in silence
 that the user did not mean: a named file is used or refused, never passed over.
+
+Beside the image in the cache stands the SHA-256 that it had when it had been booted, as `sha256sum` writes it. A
+damaged image may well boot and go wrong later, so it is looked at whenever the image is taken from there.
 """
 
 from __future__ import annotations
@@ -64,6 +67,11 @@ def cache_file() -> Path:
     return folder / "haipump" / f"micropython-{VERSION}-{BUILD}.uf2"
 
 
+def checksum_file() -> Path:
+    """Where the SHA-256 of the image in the cache is kept."""
+    return cache_file().with_suffix(".uf2.sha256")
+
+
 def named(path: Path | None) -> Path | None:
     """The file that the user names: `path`, else what $HAIPUMP_IMAGE says. Raises ImageError when it is not there."""
     if path is None and os.environ.get(ENVIRONMENT):
@@ -74,12 +82,44 @@ def named(path: Path | None) -> Path | None:
 
 
 def find(path: Path | None = None) -> Path | None:
-    """The image to boot, if there is one: named, else in the cache. Takes no time: nothing is downloaded, built or
-    booted. Raises ImageError for a named file that is not there."""
+    """The image to boot, if there is one: named, else in the cache. Takes no time: nothing is downloaded or built, and
+    booted only what an older version put into the cache. Raises ImageError for a named file that is not there, and for
+    one in the cache that is damaged."""
     chosen = named(path)
     if chosen is None and cache_file().is_file():
         chosen = cache_file()
+        try:
+            _check(chosen)
+        except ImageError as error:
+            raise ImageError(f"{error}; `haipump-emu image` replaces it") from None
     return chosen
+
+
+def _check(kept: Path) -> None:
+    """The image in the cache is the one that was put there. Raises ImageError."""
+    try:
+        found = hashlib.sha256(kept.read_bytes()).hexdigest()
+        expected = checksum_file().read_text("ascii", "replace").split()[:1]
+    except FileNotFoundError:  # older versions wrote none
+        inspect(kept)
+        with contextlib.suppress(OSError):  # a cache that is for reading only: it is booted each time
+            _write_checksum(kept)
+        return
+    except OSError as error:
+        raise ImageError(f"can't read {kept}: {error.strerror or error}") from None
+    if expected != [found]:
+        raise ImageError(f"{kept} is damaged: it is not what {checksum_file().name} beside it says")
+
+
+def _write_checksum(image: Path) -> None:
+    """Of what is, or will be, the image in the cache. Raises OSError."""
+    kept = checksum_file()
+    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
+    try:
+        beside.write_text(f"{hashlib.sha256(image.read_bytes()).hexdigest()}  {cache_file().name}\n", "ascii")
+        os.replace(beside, kept)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def inspect(path: Path) -> Facts:
@@ -132,6 +172,7 @@ def get(path: Path | None, tell: Callable[[str], None]) -> Image:
     kept = cache_file()
     if kept.is_file():
         try:
+            _check(kept)
             return Image(kept, "cache", inspect(kept))
         except ImageError as error:
             tell(f"cache: {error}; it will be replaced")
@@ -186,6 +227,7 @@ def _keep(fresh: Path, kept: Path) -> None:
     beside = kept.with_name(f"{kept.name}.{os.getpid()}")
     try:
         shutil.copyfile(fresh, beside)
+        _write_checksum(beside)  # first: an image never stands there without it
         os.replace(beside, kept)
     finally:
         beside.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from haipump_emulator.control import ControlError
 from haipump_emulator.cores import KIND_HELP, CoreError, Kind
 from haipump_emulator.link.base import LinkError
 from haipump_emulator.link.loop import Loop
+from haipump_emulator.outputs import OutputError
 from haipump_emulator.scenario.cli import find
 from haipump_emulator.scenario.model import ScenarioError
 from haipump_emulator.statedir import StateDirError
@@ -66,7 +67,7 @@ def run(
     setup = Setup(pty, tcp, speed, path, seed, record, syringe, name, flash, for_, core, uf2, vcd, gdb)
     try:
         _run(setup, Console(highlight=False))
-    except (SetupError, ScenarioError, CoreError) as error:
+    except (SetupError, OutputError, ScenarioError, CoreError) as error:
         fail(error, 2)
     except (LinkError, ControlError, StateDirError, OSError) as error:
         fail(error)
@@ -75,7 +76,7 @@ def run(
 def _run(setup: Setup, console: Console) -> None:
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(_signals())
-        session = Session.make(setup, screen.tell_check(console))
+        session = Session.make(setup, screen.tell_check(console), lambda text: typer.echo(text, err=True))
         stack.callback(session.close)
         stop.loop = session.loop
         if stop.wanted:

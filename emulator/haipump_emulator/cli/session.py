@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from haipump_emulator import cores
+from haipump_emulator import cores, outputs
 from haipump_emulator.control import ControlError, Controls, ControlServer, check_name, running
 from haipump_emulator.direct.ports import app_hash
 from haipump_emulator.link.base import Link
@@ -152,22 +152,29 @@ class Session:
     seed = 0
 
     @classmethod
-    def make(cls, setup: Setup, tell: Callable[[Check], None] = lambda check: None) -> "Session":
-        """Raises SetupError, CoreError, LinkError, ControlError, StateDirError, ScenarioError, OSError."""
+    def make(
+        cls,
+        setup: Setup,
+        tell: Callable[[Check], None] = lambda check: None,
+        progress: Callable[[str], None] = lambda text: None,
+    ) -> "Session":
+        """Raises SetupError, OutputError, CoreError, LinkError, ControlError, StateDirError, ScenarioError, OSError."""
         session = cls()
         try:
-            session._make(setup, tell)
+            session._make(setup, tell, progress)
         except BaseException:
             session.close()
             raise
         return session
 
-    def _make(self, setup: Setup, tell: Callable[[Check], None]) -> None:
+    def _make(self, setup: Setup, tell: Callable[[Check], None], progress: Callable[[str], None]) -> None:
         self.name = _free_name() if setup.name is None else check_name(setup.name)
         self.scenario = load_scenario(setup.scenario) if setup.scenario else None
         self.seed = setup.seed if setup.seed is not None else self.scenario.seed if self.scenario else 0
         flash = FlashFile(setup.flash) if setup.flash else None
-        self.recipe = cores.choose(setup.core, setup.uf2)
+        outputs.check("--record", setup.record)
+        outputs.check("--vcd", setup.vcd)
+        self.recipe = cores.choose(setup.core, setup.uf2, progress)
         if self.recipe.kind == cores.DIRECT:
             app_hash()
         options: dict[str, Any] = {"ticks_start_us": self.scenario.pump.ticks_start_us} if self.scenario else {}

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from haipump_emulator import outputs
 from haipump_emulator.cores import DIRECT, KIND_HELP, CoreError, Kind
 from haipump_emulator.scenario.load import load_scenario
 from haipump_emulator.scenario.model import ScenarioError
@@ -66,10 +67,12 @@ def run(
         if path is not None and len(paths) > 1:
             _stop(f"{option} takes one scenario at a time")
     try:
+        outputs.check("--record", record)
+        outputs.check("--vcd", vcd)
         for path in paths:
             load_scenario(path)  # before any of them runs for minutes
-        results = _report(list(_run_all(paths, jobs, record, vcd, core)), verbose, as_json)
-    except (ScenarioError, CoreError, OSError) as error:
+        results = _report(list(_run_all(paths, jobs, record, vcd, core, as_json)), verbose, as_json)
+    except (ScenarioError, outputs.OutputError, CoreError, OSError) as error:
         _stop(str(error))
     if not all(result.passed for result in results):
         raise typer.Exit(1)
@@ -91,14 +94,23 @@ def _list(as_json: bool) -> None:
     Console().print(table)
 
 
-def _run_all(paths: list[Path], jobs: int, record: Path | None, vcd: Path | None, kind: Kind) -> Iterator[Result]:
+def _run_all(
+    paths: list[Path], jobs: int, record: Path | None, vcd: Path | None, kind: Kind, quiet: bool
+) -> Iterator[Result]:
+    one = partial(_run_one, record=record, vcd=vcd, kind=kind, quiet=quiet)
     if jobs == 1 or len(paths) == 1:
-        for path in paths:
-            yield run_scenario(path, record=record, vcd=vcd, kind=kind)
+        yield from map(one, paths)
         return
     # spawn: a forked child would inherit the sockets and threads of whoever calls this
     with ProcessPoolExecutor(min(jobs, len(paths)), mp_context=get_context("spawn")) as pool:
-        yield from pool.map(partial(run_scenario, kind=kind), paths)
+        yield from pool.map(one, paths)
+
+
+def _run_one(path: Path, record: Path | None, vcd: Path | None, kind: Kind, quiet: bool) -> Result:
+    """In a process of its own, perhaps."""
+    if not quiet:
+        typer.echo(f"running {path.stem} on {kind} ...", err=True)
+    return run_scenario(path, record=record, vcd=vcd, kind=kind)
 
 
 def _report(results: list[Result], verbose: bool, as_json: bool) -> list[Result]:

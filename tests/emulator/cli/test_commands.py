@@ -9,6 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from haipump_emulator import cores
+from haipump_emulator.chip import firmware
 from haipump_emulator.cli import app, screen
 from haipump_emulator.cli.session import Session, Setup, SetupError
 from haipump_emulator.control import ControlError
@@ -143,7 +144,9 @@ def test_the_status_line(state_folder):
         (["--flash", "short.bin"], 2, "has 5 bytes"),
         (["--flash", "."], 2, "can't read"),
         (["--tcp", "0", "--name", "a/b"], 1, "no name for an emulator"),
-        (["--tcp", "0", "--record", "nowhere/run.trace"], 1, "nowhere"),
+        (["--tcp", "0", "--record", "nowhere/run.trace"], 2, "--record: can't write nowhere/run.trace: there is no"),
+        (["--tcp", "0", "--vcd", "nowhere/x.vcd"], 2, "--vcd: can't write nowhere/x.vcd: there is no folder nowhere"),
+        (["--tcp", "0", "--vcd", "."], 2, "--vcd: . is a folder"),
         (["--pty", "short.bin"], 1, "no pump's link"),
     ],
 )
@@ -155,6 +158,22 @@ def test_mistakes_are_one_clear_line(tmp_path, state_folder, words, code, says):
     assert "Traceback" not in done.output
     assert (tmp_path / "short.bin").read_text() == "short"
     assert not state_folder.exists() or list(state_folder.iterdir()) == []
+
+
+def test_files_are_looked_at_before_the_core_is_made(monkeypatch):
+    monkeypatch.setattr(cores, "choose", lambda *_: pytest.fail("a core was made"))
+    for option in ("--record", "--vcd"):
+        assert invoke("run", "--tcp", "0", option, "nowhere/x").exit_code == 2
+
+
+def test_a_chip_says_at_once_that_it_starts(monkeypatch, tmp_path):
+    def expect(path, protocol):
+        raise firmware.FirmwareError("broken off")
+
+    monkeypatch.setattr(firmware, "expect_protocol", expect)
+    done = invoke("run", "--tcp", "0", "--uf2", "x.uf2")
+    assert done.stderr == "starting the chip ...\nhaipump-emu: broken off\n"
+    assert "starting" not in invoke("run", "--tcp", "0", "--core", "direct", "--for", "1ms", "--speed", "max").output
 
 
 def test_a_name_can_run_once(emulator):

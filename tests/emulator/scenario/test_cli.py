@@ -35,6 +35,7 @@ def command(monkeypatch, tmp_path):
 def test_all_passed(command):
     result = command("good.toml", "-v")
     assert result.exit_code == 0
+    assert result.stderr == "running good on direct ...\n"
     assert "good one" in result.stdout and "pass" in result.stdout and "host pause" in result.stdout
 
 
@@ -50,7 +51,7 @@ def test_one_failed(command):
 def test_json(command):
     result = command("bad.toml", "--json")
     found = json.loads(result.stdout)
-    assert result.exit_code == 1
+    assert (result.exit_code, result.stderr) == (1, "")
     assert [(r["name"], r["passed"], [c["passed"] for c in r["checks"]]) for r in found] == [
         ("bad one", False, [False, True])
     ]
@@ -66,6 +67,8 @@ def test_a_scenario_that_cant_be_used(command):
 def test_no_scenario_at_all_and_too_many_to_record(command, tmp_path):
     assert command().exit_code == 2
     assert command("good.toml", "bad.toml", "--record", "x.trace").exit_code == 2
+    nowhere = command("good.toml", "--record", "no/x.trace")
+    assert (nowhere.exit_code, nowhere.stdout) == (2, "") and "there is no folder" in nowhere.stderr
     assert command("good.toml", "--record", "x.trace").exit_code == 0
     assert (tmp_path / "x.trace").stat().st_size > 0
 
