@@ -28,6 +28,7 @@ from haipump.errors import (
     Refused,
     SeveralPumps,
     StopNotConfirmed,
+    StoppedOnly,
     UsageError,
     WrongAnswer,
 )
@@ -42,7 +43,11 @@ from haipump_fw.proto.messages import PART_BYTES_MAX, RESULTS, SOURCES
 _T = TypeVar("_T")
 STANDING = ("stopped", "alarm", "fault", "refill", "service", "self_test")  # states in which the motor is off or waits
 STOP_TRIES_MAX = 5
-PAUSED = "an emulator is there: if its time is paused, `haipump-emu ctl continue`; else start it anew"
+EMULATOR_SILENT = (
+    "an emulator is there; `haipump-emu ctl status` tells whether it is switched off (`haipump-emu ctl power on`), "
+    "halted by a debugger (continue there), or its time is paused (`haipump-emu ctl continue`) or slow (try again); "
+    "else start it anew"
+)
 JOURNAL_PAGE = 2  # records in one answer
 LOOK_BACK_MAX = 100  # journal records in which an order is looked for whose answer was lost
 SETTING_NAMES = tuple(MESSAGES["prepare_settings"].request)
@@ -60,30 +65,47 @@ def connect(
     *,
     stopping: bool = False,
     on_silence: Callable[[float], None] | None = None,
+    on_busy: Callable[[float], None] | None = None,
 ) -> Pump:
     """Open the pump at `port` (`/dev/ttyACM0`, a pty, `socket://host:port`, `COM5`), or the only one that is connected.
 
     `key` is for locked mode: 32 bytes, or 64 hexadecimal digits. `patience_s`: how long an unplugged port is waited
     for. `stopping`: send a stop before anything else; `Pump.stop` then makes sure of it. `on_silence`: called with the
-    seconds for which an answer has stayed away (0: it came). Raises PortError, CommunicationError, UsageError."""
+    seconds for which an answer has stayed away (0: it came); `on_busy`: with those for which the pump has turned our
+    lines away. Raises PortError, CommunicationError, UsageError; with `stopping` also StopNotConfirmed, StoppedOnly."""
     transport = transport_for(port or the_only_port()) if port is None or isinstance(port, str) else port
-    look_at = PAUSED if is_emulator(transport.name) else LOOK_AT
-    conversation = Conversation(transport, key_bytes(key), patience_s, on_silence, look_at)
+    look_at = EMULATOR_SILENT if is_emulator(transport.name) else LOOK_AT
+    conversation = Conversation(transport, key_bytes(key), patience_s, on_silence, look_at, on_busy)
     try:
         conversation.start(stopping)
-    except NotAPump as silent:
+    except (NotAPump, CommunicationError) as failure:
         if not stopping:
             raise
-        press = "press STOP on the pump or cut its power"
-        if conversation.look_at == PAUSED:
-            press += f"; {PAUSED}"
-        raise StopNotConfirmed(silent.what, next_step=press) from silent
+        raise _of_the_stop(conversation, failure) from failure
     return Pump(conversation)
+
+
+def _of_the_stop(conversation: Conversation, failure: NotAPump | CommunicationError) -> CommunicationError:
+    """What became of a stop to a pump that can't be spoken to: only its answer to the stop itself tells."""
+    state = conversation.stop_answer
+    if state in STANDING:
+        return StoppedOnly(failure.what, state, texts.state_sentence(state), failure.next_step)
+    why = failure.what
+    if state:
+        why += f", and it answered the stop with: {texts.STATES.get(state, state)}"
+    elif not isinstance(failure, NotAPump):
+        why += ", and it did not answer the stop"
+    press = "press STOP on the pump or cut its power"
+    if not isinstance(failure, NotAPump):
+        press += f"; then {failure.next_step}"
+    elif conversation.look_at == EMULATOR_SILENT:
+        press += f"; {EMULATOR_SILENT}"
+    return StopNotConfirmed(why, next_step=press)
 
 
 def stop(port: str | Transport | None = None, patience_s: float = PATIENCE_S) -> answers.Status:
     """Stop the pump at `port`, or the only one that is connected: the stop is sent before anything is asked. Raises
-    PortError when nothing could be sent, StopNotConfirmed."""
+    PortError when nothing could be sent, StopNotConfirmed, and StoppedOnly when it has stopped and says no more."""
     with connect(port, patience_s=patience_s, stopping=True) as pump:
         return pump.stop()
 

@@ -57,7 +57,8 @@ ROUNDS_MAX = 4  # of one request over reconnections
 GREETING_TRIES_MAX = 5
 STOP_LINE = b"\n!\n"
 STOPS_AT_ONCE = 2  # a byte of noise may spoil one of them
-BUSY_PAUSE_S, BUSY_PAUSE_LONGEST_S = 0.05, 0.2
+# Each line that is turned away is answered before one that waits is looked at: who asks often waits longer.
+BUSY_PAUSE_S, BUSY_PAUSE_LONGEST_S = 0.05, 0.5
 BUSY_S = 10.0  # a pump that is busy with what came before us is waited for so long, and not given up after some tries
 SETTLE_S = 0.05  # when it complains about a line that may be ours, it has worked off all others after so much quiet
 READ_STEP_S = 0.25  # a wait is cut into reads of this length
@@ -103,7 +104,8 @@ class _Lost(Exception):
 class Conversation:
     """`key` is the 32-byte key for locked mode. `patience_s`: how long a port that vanished is waited for. `on_silence`
     is called with how many seconds an answer has stayed away, again and again, and with 0 when something comes.
-    `look_at`: what to look at when nobody answers."""
+    `on_busy` is called with how many seconds a greeting has been turned away. `look_at`: what to look at when nobody
+    answers."""
 
     def __init__(
         self,
@@ -112,12 +114,15 @@ class Conversation:
         patience_s: float = PATIENCE_S,
         on_silence: Callable[[float], None] | None = None,
         look_at: str = LOOK_AT,
+        on_busy: Callable[[float], None] | None = None,
     ) -> None:
         self.transport = transport
         self.on_silence = on_silence
+        self.on_busy = on_busy
         self.look_at = look_at
         self._since: float | None = None  # nothing has come since then
         self._told_silent = False
+        self._told_busy = False
         self.key = key
         self.patience_s = patience_s
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
@@ -126,6 +131,7 @@ class Conversation:
         self.stopped_outside = False  # by a signal; from then on nothing is begun
         self.on_state: Callable[[str], None] | None = None  # called with every state that is heard
         self.stopping = False  # a stop is the first thing that a new connection sends
+        self.stop_answer = ""  # the state in the answer to it
         self._depth = 0  # of calls that are talking
         self._splitter = LineSplitter()
         self._behind: list[bytes] = []  # lines that came in one piece with an answer, after it
@@ -141,7 +147,7 @@ class Conversation:
 
     def start(self, stopping: bool = False) -> Greeting:
         """Open the port and greet. `stopping`: the first thing that is sent, and sent again before every greeting, is a
-        stop. Raises PortError (NotAPump when nobody answers as a pump does)."""
+        stop. Raises PortError (NotAPump when nobody answers as a pump does), CommunicationError."""
         self.closed = False
         self.stopping = stopping
         self.transport.open()
@@ -156,6 +162,13 @@ class Conversation:
                 who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: "))
                 name = self.transport.name
                 raise PortBusy(f"the port {name} is taken: {who}", "close the other program", name) from failure
+            if self._busy:
+                raise AnswerTimeout(
+                    f"the pump at {self.transport.name} is busy: it turned away all that it was asked",
+                    "Nothing was changed; a pump that is delivering goes on",
+                    "try again in a moment: it may be starting, or working off what another program sent",
+                    heard,
+                ) from failure
             said = f"it said {_printable(heard)}" if heard else "it said nothing"
             raise NotAPump(
                 f"the port {self.transport.name} does not answer as a pump does: {said}",
@@ -447,14 +460,15 @@ class Conversation:
             "give the order again if it is still meant",
         )
 
-    def _await(self, verb: str, *ids: int) -> Answer | None:
-        """The answer to one of `ids`; None when it does not come, or when the pump complains about a line whose id it
-        could not read, and answers nothing more: then ours probably came damaged or was turned away, and is sent again.
-        """
+    def _await(self, verb: str, *ids: int, within_s: float | None = None) -> Answer | None:
+        """The answer to one of `ids`; None when it does not come (in `within_s`, or as long as it may take), or when
+        the pump complains about a line whose id it could not read, and answers nothing more: then ours probably came
+        damaged or was turned away, and is sent again."""
         if self._since is None:
             self._since = self.transport.now()
         self._busy = complained = False
-        deadline = self.transport.now() + SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S)
+        longest_s = SLOW_ANSWER_S.get(verb, ANSWER_TIMEOUT_S) if within_s is None else within_s
+        deadline = self.transport.now() + longest_s
         until = deadline
         while (left := until - self.transport.now()) > 0:
             lines = self._receive(left)
@@ -463,6 +477,8 @@ class Conversation:
                 if answer is None:
                     continue
                 self._busy |= answer.code == "busy"
+                if answer.ok and answer.id is None:  # we ask nothing without an id but `!`
+                    self.stop_answer = answer.fields.get("state", self.stop_answer)
                 if answer.id in ids:
                     if answer.ok and not self._fits(verb, answer):
                         continue
@@ -474,6 +490,21 @@ class Conversation:
         if not complained:
             self._tell_silence()
         return None
+
+    def _await_good(self, verb: str, ids: Iterable[int], for_s: float) -> Answer | None:
+        """A good answer to one of `ids`, within so many seconds; refusals are passed over."""
+        until = self.transport.now() + for_s
+        while (left := until - self.transport.now()) > 0:
+            answer = self._await(verb, *ids, within_s=left)
+            if answer is not None and answer.ok:
+                return answer
+        return None
+
+    def _tell_busy(self, waited_s: float) -> None:
+        """Tell whoever wants to know that the pump turns us away; 0: it does not any more."""
+        if self.on_busy is not None and (waited_s >= SILENT_S or not waited_s and self._told_busy):
+            self._told_busy = waited_s > 0
+            self.on_busy(waited_s)
 
     def _tell_silence(self) -> None:
         """Tell whoever wants to know that nothing has come for long."""
@@ -487,7 +518,8 @@ class Conversation:
         try:
             typed_answer(verb, answer)
         except LineError:
-            return "cut" in answer.fields
+            # the greeting of another protocol may have other fields, and says so itself
+            return "cut" in answer.fields or (verb == "hello" and "protocol" in answer.fields)
         return True
 
     def _receive(self, timeout_s: float) -> list[bytes]:
@@ -599,36 +631,48 @@ class Conversation:
         self._restarted = False
         if not self.stopping:  # a stop begins with it
             self.transport.write(b"\n")  # ends what a host before us may have left unfinished
-        left, began = GREETING_TRIES_MAX, self.transport.now()
+        left, began, pause = GREETING_TRIES_MAX, self.transport.now(), BUSY_PAUSE_S
         asked: set[int] = set()  # a slow pump's answer to an earlier greeting of ours is as good
         while left > 0:
             if self.stopping:
+                self.stop_answer = ""  # only what is heard after it counts
                 self.transport.write(STOP_LINE * STOPS_AT_ONCE)
             id = self._new_id("hello")
             asked.add(id)
             self.transport.write(encode_request("hello", id=id))
             try:
                 answer = self._await("hello", *asked)
+                busy = self._busy and (answer is None or not answer.ok)
+                if busy:
+                    self._tell_busy(self.transport.now() - began)
+                    answer = self._await_good("hello", asked, pause)
+                    pause = min(2 * pause, BUSY_PAUSE_LONGEST_S)
             except _Restarted:
                 self._restarted = False
                 asked.clear()
                 left -= 1
                 continue
+            left -= not busy or self.transport.now() - began >= BUSY_S
             if answer is not None and answer.ok:
-                return self._greeted(typed_answer("hello", answer))
-            left -= not self._busy or self.transport.now() - began >= BUSY_S
-            if self._busy:
-                self.transport.sleep(BUSY_PAUSE_S)
+                self._tell_busy(0.0)
+                try:
+                    return self._greeted(answer)
+                except (LineError, CommunicationError) as failure:
+                    if not self.stopping or self.stop_answer or left <= 0 or isinstance(failure, LinkLost):
+                        raise  # else: once more, for the stop and its answer
+            self._busy = busy  # for whoever explains why it was in vain
         heard = bytes(self._heard[-HEARD_MAX:])
         raise AnswerTimeout("the pump does not answer", "Unknown", "check the cable and the pump's power", heard)
 
-    def _greeted(self, fields: Fields) -> Greeting:
-        if fields["protocol"] != PROTOCOL_VERSION:
+    def _greeted(self, answer: Answer) -> Greeting:
+        spoken = answer.fields.get("protocol")
+        if spoken is not None and spoken != str(PROTOCOL_VERSION):
             raise CommunicationError(
-                f"the pump speaks protocol {fields['protocol']}, these tools speak {PROTOCOL_VERSION}",
+                f"the pump speaks protocol {spoken}, these tools speak {PROTOCOL_VERSION}",
                 "Unchanged",
                 "update the host tools or the firmware, so that both are of one release",
             )
+        fields = typed_answer("hello", answer)
         greeting = Greeting(
             int(fields["protocol"]),
             str(fields["firmware"]),

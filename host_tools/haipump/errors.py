@@ -17,6 +17,7 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
         NotExecuted              sent, lost, and proven not to have been executed
         WrongAnswer              the pump understood something else than was asked; nothing was started
         StopNotConfirmed         a stop was wanted, and nobody can say that the pump stands still
+        StoppedOnly              the pump has stopped, and nothing else can be asked of it
         FlashFailed              installing the firmware broke off; has whether the board is half installed
       Refused                  the pump said no; has `code` and `fields`                       exit 1
       NotFlashable             the firmware does not go onto this board; nothing was written  exit 1
@@ -235,6 +236,19 @@ class StopNotConfirmed(CommunicationError):
 
     def details(self) -> dict[str, object]:
         return {"sent": self.sent}
+
+
+class StoppedOnly(CommunicationError):
+    """A stop was wanted, and the pump answered it: it stands, in `pump_state`. `why` no more can be asked of it."""
+
+    kind = "stopped_only"
+
+    def __init__(self, why: str, pump_state: str, state: str, next_step: str) -> None:
+        super().__init__(why, f"{state}: so it answered the stop", next_step)
+        self.pump_state = pump_state
+
+    def details(self) -> dict[str, object]:
+        return {"pump_state": self.pump_state}
 
 
 class FlashFailed(CommunicationError):

@@ -532,7 +532,7 @@ def test_a_stop_after_a_power_loss_claims_no_more_than_is_known(line, pump, monk
     torn = {"stepped_min_nl": 612_000, "stepped_max_nl": 697_000}
     monkeypatch.setattr(pump.app, "read_totals", lambda fields: real(fields) | torn)
     text = " ".join(run("stop").split())
-    assert "between 0.612 mL and 0.697 mL were delivered from this syringe, as far as is known" in text
+    assert ". Between 0.612 mL and 0.697 mL were delivered from this syringe, as far as is known" in text
     assert run_json("stop")["totals"]["stepped_max_nl"] == 697_000
     line.to_pump = lambda line, data: [] if b"totals" in data else [data]
     assert "stopped" in run("stop"), "the stop does not hang on the totals"

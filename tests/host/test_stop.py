@@ -19,7 +19,18 @@ from typer.testing import CliRunner
 import haipump
 from haipump import holding
 from haipump.cli import app, frame
-from haipump.errors import LinkLost, NotExecuted, OutcomeUnknown, PortBusy, PortMissing, StopNotConfirmed, UsageError
+from haipump.errors import (
+    CommunicationError,
+    LinkLost,
+    NotExecuted,
+    OutcomeUnknown,
+    PortBusy,
+    PortMissing,
+    StopNotConfirmed,
+    StoppedOnly,
+    UsageError,
+)
+from haipump.protocol.codec import with_crc
 from haipump.transport import SerialTransport
 from tests.host.device import FakePump, Line, once
 from tests.host.direct_line import FloodedLine
@@ -166,6 +177,79 @@ def test_a_stop_that_the_pump_does_not_follow(pump, line, monkeypatch) -> None:
         monkeypatch.setattr(pump.app, "_stop", lambda: None)
         with pytest.raises(StopNotConfirmed, match="says that it is infusing"):
             client.stop()
+
+
+# --- a pump that is stopped, and can't be spoken to
+
+
+def other_protocol(*, answers: bool = True, state: str = "stopped"):
+    """What comes to the host from a pump of another release: its greeting has other fields, and it knows nothing of
+    ours but the stop."""
+
+    def fault(line: Line, data: bytes) -> list[bytes]:
+        if data.startswith(b"@"):
+            id = data.split()[0].decode()
+            return [with_crc(f"{id} ok protocol=2 maker=x" if b"protocol=" in data else f"{id} err code=unknown")]
+        if data.startswith(b"ok "):
+            return [f"ok state={state} order=0 more=7\n".encode()] if answers else []
+        return [data]
+
+    return fault
+
+
+def test_a_stop_that_another_release_answers_is_a_stop(pump, line, monkeypatch) -> None:
+    deliver(pump, line)
+    line.to_host = other_protocol()
+    stop_line(line, monkeypatch)
+    result = runner.invoke(app, ["stop"])
+    text = " ".join(result.output.split())
+    assert result.exit_code == 0 and pump.app.state == "stopped"
+    assert "The pump is stopped, the motor is off: so it answered the stop." in text
+    assert "The pump speaks protocol 2, these tools speak 1" in text.replace("the pump speaks", "The pump speaks")
+    assert "Unchanged" not in text and "update the host tools or the firmware" in text
+    told = json.loads(runner.invoke(app, ["stop", "--json"]).stdout)
+    assert told["ok"] and told["state"] == "stopped" and "protocol 2" in told["why_no_more"]
+    with pytest.raises(StoppedOnly) as caught:
+        haipump.stop(line)
+    assert caught.value.pump_state == "stopped" and "stopped" in caught.value.state
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (other_protocol(answers=False), "did not answer the stop"),
+        (other_protocol(state="infusing"), "answered the stop with: infusing"),
+    ],
+)
+def test_a_stop_that_another_release_does_not_answer_is_none(pump, line, monkeypatch, fault, said: str) -> None:
+    deliver(pump, line)
+    line.to_host = fault
+    stop_line(line, monkeypatch)
+    result = runner.invoke(app, ["stop"])
+    text = " ".join(result.output.split())
+    assert result.exit_code == 4 and "NOT STOPPED for certain" in text and said in text
+    assert "speaks protocol 2" in text and "Press STOP on the pump or cut its power; then update" in text
+    assert "It may be delivering" in text and "Unchanged" not in text
+
+
+def test_an_answer_to_a_stop_that_was_lost_is_asked_for_again(pump, line, monkeypatch) -> None:
+    deliver(pump, line)
+    other, lost = other_protocol(), [4]
+
+    def fault(line: Line, data: bytes) -> list[bytes]:
+        lost[0] -= data.startswith(b"ok ")
+        return [] if data.startswith(b"ok ") and lost[0] >= 0 else other(line, data)
+
+    line.to_host = fault
+    with pytest.raises(StoppedOnly):
+        haipump.stop(line)
+
+
+def test_a_status_to_another_release_is_refused_as_before(pump, line) -> None:
+    line.to_host = other_protocol()
+    with pytest.raises(CommunicationError, match="protocol 2") as caught:
+        haipump.connect(line)
+    assert caught.value.state == "Unchanged" and sum(b"hello" in data for data in line.sent) == 1
 
 
 # --- through another command that holds the port

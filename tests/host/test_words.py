@@ -12,8 +12,17 @@ from typer.testing import CliRunner
 
 import haipump
 from haipump.cli import app, frame, main, views, watch
-from haipump.errors import FieldError, NotAPump, OutcomeUnknown, PortMissing, Refused, UsageError
+from haipump.errors import (
+    FieldError,
+    NotAPump,
+    OutcomeUnknown,
+    PortMissing,
+    Refused,
+    StopNotConfirmed,
+    UsageError,
+)
 from haipump.protocol import help as texts
+from haipump.protocol.codec import with_crc
 from haipump.protocol.schema import MESSAGES
 from haipump.transport import emulator_folder
 from haipump_fw.core.states import REFUSED
@@ -283,7 +292,56 @@ def test_a_silent_emulator_may_be_paused(pump) -> None:
     (emulator_folder() / "a.json").write_text(json.dumps({"port": line.name, "pid": os.getpid()}))
     with pytest.raises(NotAPump) as caught:
         haipump.connect(line)
-    assert "haipump-emu ctl continue" in caught.value.next_step and "service" not in caught.value.next_step
+    advice = caught.value.next_step
+    for cause, remedy in (("off", "ctl power on"), ("debugger", "continue there"), ("paused", "ctl continue")):
+        assert cause in advice and remedy in advice
+    assert "haipump-emu ctl status" in advice and "service" not in advice
+    with pytest.raises(StopNotConfirmed) as refused:
+        haipump.stop(line)
+    assert "STOP on the pump" in refused.value.next_step and advice in refused.value.next_step
+
+
+def starting(line: Line, for_s: float) -> None:
+    """The pump hears and looks at nothing for so long; then it has so many passes of its loop in a second, and does one
+    thing in each, as when it starts on a slow machine."""
+    pump, last = line.pump, [line.now() + for_s]
+    work = pump.session.work
+    per_s = 10
+
+    def slow() -> bool:
+        if line.now() < last[0] + 1 / per_s:
+            return False
+        last[0] = max(last[0] + 1 / per_s, line.now() - 1 / per_s)
+        return work()
+
+    pump.session.work = slow
+
+
+def test_a_pump_that_is_busy_is_not_asked_again_and_again(line, pump) -> None:
+    told: list[float] = []
+    starting(line, 3)
+    for number in range(4):
+        pump.take(with_crc(f"@{number + 7} hello"))  # a host before us gave up
+    with haipump.connect(line, on_busy=told.append) as client:
+        assert client.status().state == "stopped"
+    hellos = [data for data in line.sent if b"hello" in data]
+    assert len(hellos) < 20
+    assert told == [] or told[-1] == 0
+
+
+def test_a_pump_that_stays_busy_is_called_busy(line, command) -> None:
+    def turned_away(line: Line, data: bytes) -> list[bytes]:
+        line.sleep(0.01)
+        return [with_crc(f"{data.split()[0].decode()} err code=busy state=stopped")] if b" ok " in data else [data]
+
+    line.to_host = turned_away
+    began = line.now()
+    code, text = command("status")
+    assert code == 4 and "is busy: it turned away all that it was asked" in text and "it may be starting" in text
+    assert "does not answer as a pump does" not in text and "Nothing was changed" in text
+    assert "the pump is busy for 3 s, waiting" in text
+    assert 10 <= line.now() - began < 20
+    assert sum(b"hello" in data for data in line.sent) < 40
 
 
 # --- the rest of the command

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
+from rich.text import Text
 
 from haipump import answers, holding
 from haipump.cli import frame, views
@@ -28,7 +29,9 @@ from haipump.errors import (
     Refused,
     SeveralPumps,
     StopNotConfirmed,
+    StoppedOnly,
     UsageError,
+    full_stop,
 )
 from haipump.orders import Order
 from haipump.programme import EXAMPLE, Programme, daily, load
@@ -297,9 +300,15 @@ def stop_one(cli: Cli) -> None:
             delivered = views.delivered_text(status, total)
             lost = total is not None and total.stepped_min_nl != total.stepped_max_nl
             why = ", as far as is known after a power loss" if lost else ""
+            delivered = delivered[:1].upper() + delivered[1:]
             cli.say(
                 f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe{why}."
             )
+    except StoppedOnly as told:
+        cli.result({"state": told.pump_state, "why_no_more": told.what})
+        text = Text(f"{texts.state_sentence(told.pump_state)}: so it answered the stop.", style="bold")
+        text.append(f" No more can be asked of it: {full_stop(told.what)}\nNext: ", style="not bold")
+        cli.say(text.append(full_stop(told.next_step), style="not bold"))
     except PortBusy as busy:
         stop_through_holder(cli, busy)
     except SeveralPumps as several:

@@ -120,7 +120,8 @@ class Cli:
     def _connected(self, key: bytes | None, stopping: bool) -> Pump:
         """Raises PortError, CommunicationError; of a port that another command of ours has it says what to do there."""
         try:
-            return connect(self.port or self.pick_port(), key, stopping=stopping, on_silence=self._silent)
+            port = self.port or self.pick_port()
+            return connect(port, key, stopping=stopping, on_silence=self._silent, on_busy=self._busy)
         except PortBusy as busy:
             holder = holding.find(busy.port)
             if holder is not None:
@@ -128,9 +129,14 @@ class Cli:
             raise
 
     def _silent(self, seconds: float) -> None:
+        self._waiting(silence_text(seconds))
+
+    def _busy(self, seconds: float) -> None:
+        self._waiting(f"the pump is busy for {int(seconds)} s, waiting" if seconds else "")
+
+    def _waiting(self, text: str) -> None:
         """Say that we are waiting for an answer: `on_silence` does where there is a screen, else a line on standard
         error, renewed in place on a terminal."""
-        text = silence_text(seconds)
         if self.on_silence is not None:
             self.on_silence(text)
         elif not self.json and sys.stderr.isatty():
