@@ -197,8 +197,16 @@ def watch(console: Console, pump: haipump.Pump, days: int, record: RunFile | Non
     raise SystemExit("the pump fell silent before the programme was complete")
 
 
-if __name__ == "__main__":
+def command() -> None:
+    """What `make demo` runs."""
     try:
         typer.run(main)
     except KeyboardInterrupt:
         sys.exit("\nstopped; the emulated pump has ended with the demo")
+    except haipump.HaipumpError as error:
+        logs = FOLDER.relative_to(ROOT) / "emulator-*.log"
+        sys.exit(f"\nthe demo has failed: {error}\nWhat the emulator printed is in {logs}. Try again with `make demo`.")
+
+
+if __name__ == "__main__":
+    command()

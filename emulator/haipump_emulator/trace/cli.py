@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from haipump_emulator import outputs
 from haipump_emulator.signals import Signals
 from haipump_emulator.trace.compare import Difference, clock_text, compare
 from haipump_emulator.trace.export import FORMATS, TABLES, export
@@ -126,8 +127,9 @@ def export_command(
     """Write a recording as a table."""
     trace = _load(file)
     try:
+        outputs.check("OUT", out)
         count = export(trace, out, table=table, form=form)
-    except TraceError as error:
+    except (TraceError, outputs.OutputError) as error:
         _fail(error)
     typer.echo(f"{out}: {count} rows")
 
@@ -146,8 +148,9 @@ def replay_command(
 
     trace = _load(file)
     try:
+        outputs.check("--keep", keep)
         done = replay(trace, cores.again, plant_from, keep=keep)
-    except (TraceError, cores.CoreError) as error:
+    except (TraceError, outputs.OutputError, cores.CoreError) as error:
         _fail(error)
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)

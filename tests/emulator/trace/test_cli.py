@@ -104,3 +104,7 @@ def test_files_that_cant_be_used(command):
         result = command(*args)
         assert result.exit_code == 2
         assert "no such recording" in result.stderr
+    for args in (("export", "a.trace", "no/x.csv"), ("replay", "a.trace", "--keep", "no/x.trace")):
+        result = command(*args)
+        assert result.exit_code == 2
+        assert "there is no folder" in result.stderr
