@@ -50,8 +50,14 @@ equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 
 proof: $(DEV_STAMP) ## every trial of the campaigns on the chip: step timing, stops, hangs, power cuts, memory
 	$(PYTEST_RUN) tests/chip --thorough --require-image $(ARGS)
 
-board: $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
+board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)
+
+# Before anything is installed.
+.PHONY: board-port
+board-port:
+	@case "$(PORT)" in *://*) ;; *) test -e "$(PORT)" || { \
+		echo "There is no port $(PORT). Plug the Pico in, or name its port: make board PORT=/dev/ttyACM1"; exit 1; } ;; esac
 
 lint: types ## ruff (rules and format) and pyright
 	$(BIN)/ruff check .

@@ -149,6 +149,13 @@ def find_board(port: str | None) -> PortInfo:
     return boards[0]
 
 
+def check_port(port: str) -> None:
+    """Raises PortError when it is not there, or taken."""
+    transport = transport_for(port)
+    transport.open()
+    transport.close()
+
+
 @dataclass(frozen=True)
 class Found:
     """What is at the port: a running pump (then `changes` is not known yet), or MicroPython's prompt."""

@@ -396,7 +396,27 @@ def test_the_status_has_the_range_and_why_it_stopped(command, line, pump, monkey
 def test_the_memory_has_a_unit(command, pump, monkeypatch) -> None:
     real = pump.app.read_info
     monkeypatch.setattr(pump.app, "read_info", lambda fields: real(fields) | {"heap_free": 123_456})
-    assert "Free memory 123456 bytes" in command("info")[1]
+    assert "Free memory before the next collection 123456 bytes" in command("info")[1]
+
+
+def test_what_it_was_busy_with_is_told_when_it_was(command, pump, monkeypatch) -> None:
+    real = pump.app.read_info
+    assert "Last reset power" in command("info")[1] and "Busy" not in command("info")[1]
+    monkeypatch.setattr(pump.app, "read_info", lambda fields: real(fields) | {"reset": "watchdog", "task": "flash"})
+    assert "Last reset watchdog Busy then with flash" in command("info")[1]
+
+
+def test_a_pause_knows_about_what_is_left(command, pump, monkeypatch) -> None:
+    """It answers at once, and takes hold with the last steps that are under way."""
+    left = lambda fields: [("state", "paused"), ("order", 2), ("left_nl", 99_861_000)]  # noqa: E731
+    act = pump.app.act
+    monkeypatch.setattr(pump.app, "act", lambda verb, fields, id: act(verb, fields, id) and left(fields))
+    assert "nothing flows, about 99.861 mL are left." in command("pause")[1]
+    assert ", 99.861 mL are left." in command("resume")[1]
+
+
+def test_a_driver_error_may_come_from_the_supply() -> None:
+    assert "supply" in texts.ALARMS["driver_error"][1]
 
 
 # --- widths

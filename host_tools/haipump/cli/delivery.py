@@ -240,7 +240,7 @@ def _typed(quantity: str) -> str:
 def pause(cli: Cli) -> None:
     """Holds the delivery with its exact remainder; `resume` goes on."""
     with cli.pump() as pump:
-        moved(cli, pump.pause())
+        moved(cli, pump.pause(), about=True)
 
 
 def resume(cli: Cli) -> None:
@@ -346,10 +346,10 @@ def stop_through_holder(cli: Cli, busy: PortBusy) -> None:
     cli.say(f"[bold]{texts.state_sentence(state)}.[/] {holder} has the port, and sent the stop.")
 
 
-def moved(cli: Cli, motion: answers.Motion) -> None:
-    """Where a one-step order has left the pump."""
+def moved(cli: Cli, motion: answers.Motion, about: bool = False) -> None:
+    """Where a one-step order has left the pump. `about`: the last steps are still under way."""
     cli.result({"state": motion.state, "order": motion.order, "left_nl": motion.left_nl})
-    left = f", {format_volume(motion.left_nl)} are left" if motion.left_nl else ""
+    left = f", {'about ' if about else ''}{format_volume(motion.left_nl)} are left" if motion.left_nl else ""
     cli.say(f"{texts.state_sentence(motion.state)}{left}.")
 
 

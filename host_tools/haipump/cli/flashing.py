@@ -35,8 +35,12 @@ def flash(
     """Installs the firmware on a Pico that runs MicroPython or a stopped pump; settings and journal stay."""
     if cli.shared is not None:
         raise UsageError("the shell holds the port", next_step="leave it, then type `haipump flash`")
+    # First of all: compiling the application takes seconds, and so does a port where nobody answers.
+    port = flashing.find_board(cli.port).port
+    cli.say(f"[dim]Looking for a pump or MicroPython at {port} ...[/]")
+    flashing.check_port(port)
     ships = flashing.application()
-    with flashing.Flasher(ships, cli.port, cli.key(), replace) as flasher:
+    with flashing.Flasher(ships, port, cli.key(), replace) as flasher:
         found = flasher.look()
         cli.say(views.facts_view(f"Pico at {found.port}", before(found, ships)))
         known = {"port": found.port, "device": found.device, "ships": {"app_hash": ships.app_hash}}

@@ -71,7 +71,10 @@ def info(cli: Cli) -> None:
         cli.result({"port": pump.port, "hello": asdict(hello), "info": asdict(facts), "sensors": asdict(sensors)})
         shown = {"device": hello.device, "boot": hello.boot, "next_id": hello.next_id}
         shown |= {"locked": "yes" if hello.locked else "no"} | asdict(facts)
+        if facts.task == "none":
+            del shown["task"]
         words = {"locked": "Locked", "reset": "Last reset", "task": "Busy then with"}
+        words |= {"heap_free": "Free memory before the next collection"}
         words |= {"firmware": "Firmware", "interpreter": "Interpreter"}
         cli.say(views.facts_view(f"Pump at {pump.port}", shown, words))
         read = asdict(sensors)

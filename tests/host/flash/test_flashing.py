@@ -285,6 +285,16 @@ def test_the_command_shows_who_answers_afterwards(pico, shipping) -> None:
     assert shipping.app_hash in text and "micropython-1.25.0" in text and "Installed." in text
 
 
+def test_the_port_comes_before_all_that_takes_time(tmp_path, make_board, monkeypatch) -> None:
+    def compiling() -> Shipped:
+        raise AssertionError("the application is compiled for nothing")
+
+    monkeypatch.setattr(flashing, "shipped", compiling)
+    assert "No Pico with MicroPython is on USB" in run("flash", 3)
+    text = " ".join(run(f"flash --port {tmp_path}/none", 3).split())
+    assert text.startswith("Looking for a pump or MicroPython at") and "There is no port" in text
+
+
 def test_the_command_in_json(pico, shipping) -> None:
     installed(pico, {**FILES, "boot.py": b"# old\n"})
     pico.ships = shipping
