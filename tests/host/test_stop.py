@@ -205,8 +205,8 @@ def test_a_stop_that_another_release_answers_is_a_stop(pump, line, monkeypatch) 
     text = " ".join(result.output.split())
     assert result.exit_code == 0 and pump.app.state == "stopped"
     assert "The pump is stopped, the motor is off: so it answered the stop." in text
-    assert "The pump speaks protocol 2, these tools speak 1" in text.replace("the pump speaks", "The pump speaks")
-    assert "Unchanged" not in text and "update the host tools or the firmware" in text
+    assert "No more can be asked of it: the pump speaks protocol 2, these tools speak 1." in text
+    assert "Unchanged" not in text and "Next: Update the host tools or the firmware" in text
     told = json.loads(runner.invoke(app, ["stop", "--json"]).stdout)
     assert told["ok"] and told["state"] == "stopped" and "protocol 2" in told["why_no_more"]
     with pytest.raises(StoppedOnly) as caught:

@@ -308,7 +308,7 @@ def stop_one(cli: Cli) -> None:
         cli.result({"state": told.pump_state, "why_no_more": told.what})
         text = Text(f"{texts.state_sentence(told.pump_state)}: so it answered the stop.", style="bold")
         text.append(f" No more can be asked of it: {full_stop(told.what)}\nNext: ", style="not bold")
-        cli.say(text.append(full_stop(told.next_step), style="not bold"))
+        cli.say(text.append(full_stop(told.next_step[:1].upper() + told.next_step[1:]), style="not bold"))
     except PortBusy as busy:
         stop_through_holder(cli, busy)
     except SeveralPumps as several:
