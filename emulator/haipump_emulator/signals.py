@@ -22,13 +22,10 @@ TONE_PERCENT = 2  # the chip's dividers don't meet a pitch exactly
 _NEVER_US = 1 << 62
 # Which priority flashes which lamp; low ones do not flash.
 _FLASHES = {"red": alarms.HIGH, "yellow": alarms.MEDIUM}
+# Between two bursts, by priority.
+_PAUSES_US = [burst[-1] * 1_000 if burst else 0 for burst in alarms.BURSTS]
 
 Tell = Callable[[int, str], None]
-
-
-def _pause_us(priority: int) -> int:
-    """Between two bursts."""
-    return alarms.BURSTS[priority][-1] * 1_000
 
 
 class _Pulsed:
@@ -58,7 +55,7 @@ class _Pulsed:
 
 class _Lamp(_Pulsed):
     def __init__(self, name: str) -> None:
-        super().__init__(_pause_us(_FLASHES.get(name, alarms.MEDIUM)))
+        super().__init__(_PAUSES_US[_FLASHES.get(name, alarms.MEDIUM)])
         self._name = name
 
     def set(self, t_us: int, on: bool) -> None:
@@ -79,7 +76,7 @@ class _Sound(_Pulsed):
         if hz:
             self.pulsed = True
             found = [p for p, tone in enumerate(alarms.TONE_HZ) if tone and abs(hz - tone) * 100 <= tone * TONE_PERCENT]
-            self.pause_us = _pause_us(found[0]) if found else 0
+            self.pause_us = _PAUSES_US[found[0]] if found else 0
             self._text = f"{alarms.PRIORITIES[found[0]]}-priority alarm sounds" if found else f"a tone of {hz} Hz"
 
     def text(self) -> str:

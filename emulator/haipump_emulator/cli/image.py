@@ -38,7 +38,7 @@ def image(path: ImageOption = None, as_json: JsonOption = False) -> None:
     """Get MicroPython for the emulated chip, and prove it by booting it.
 
     Named file, cache, official release, Debian's source packages, in this order. Building takes two minutes; if the
-    compiler has to be installed first, that needs root.
+    compiler has to be installed first, that needs root. What is kept in the cache is known by its SHA-256.
     """
     try:
         found = images.get(path, lambda text: typer.echo(text, err=as_json))

@@ -123,6 +123,9 @@ def test_the_status_line(state_folder):
         line.serve()
         session.pacer.pause()
         assert line.text() == "00:00:00  paused  infusing  13.0 kPa  arrived 0 mL  no client"
+        session.core.power(False)
+        session.core.halted = True
+        assert line.text().startswith("00:00:00  halted by a debugger  power off  13.0 kPa")
     finally:
         line.close()
         session.close()
