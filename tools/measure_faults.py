@@ -30,7 +30,7 @@ from haipump_fw.proto.messages import ACT, REQUESTS, STOP
 from tools.measure_stop import Driver
 
 FAULTS_PER_PUMP = 300  # so that a token stays valid: 30 s for so many lines of 60 ms
-ANSWER_US = 55_000  # and what the line ended is over by then: a new plan holds 40 ms after the order in slow motion
+ANSWER_US = 100_000  # and what the line ended is over by then: a new plan holds 40 ms after the order in slow motion
 RETRY_EVERY = 20  # after every so-many-th fault the line is sent again as it should have been
 SIZE_ML, STEP_FL, BORE_UM = 30, 231_144_000, 21_700
 PROGRAMME = b"haipump-programme 1\nperiod_s 3600\nrepeats 24\nat_end kvo\n0 rate 1300000\n600 bolus 20000 0\n"

@@ -46,22 +46,20 @@ TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about 
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
-SLOW_CHECK_S = const(60)  # supply, temperature, collection of garbage at rest
-HEAP_CHECK_S = const(600)  # in motion: to ask how much is left takes 8 ms
+SLOW_CHECK_S = const(60)  # supply, temperature, processor
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
 HEAR_MAX = const(2)  # reads of HEAR_BYTES in one pass
 SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
 SPEAK_RETRY_US = const(10_000)  # the host does not read: look again
 WAKE_EARLY_US = const(100_000_000)
-HEAP_LOW_BYTES = const(30_000)
-# The words of steps that are closer than this cover a collection, but not one that comes in the middle of other work.
-# So it is had while all words are queued, before there is need. How much is taken is estimated, for to ask takes 8 ms:
-# the figures are the most that was measured on the chip, but for orders that a fast motor does not get in a row.
-FAST_US = const(2_000)
+# The words that are queued cover a collection of memory, but not one that comes in the middle of other work. So it is
+# had while all of them are queued, before there is need. How much is taken is estimated, for to ask takes 8 ms: the
+# figures are the most that was measured on the chip, but for orders that a fast motor does not get in a row.
 TAKEN_MAX_BYTES = const(60_000)
 TAKEN_PER_BYTE = const(36)  # of a read full of empty lines
 TAKEN_PER_LINE = const(6_500)
 TAKEN_PER_EVENT = const(2_500)
+TAKEN_PER_CHECK = const(1_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
@@ -141,7 +139,7 @@ class App:
         self._unseen_before = 0  # the same with handling's
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
-        self._slow_at_s = self._heap_at_s = 0
+        self._slow_at_s = 0
         self._taken = 0  # bytes of memory since the last collection, about
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
@@ -189,6 +187,7 @@ class App:
             ],
         )
         self.changed()
+        self._collect()  # what starting left behind
 
     def self_test(self):
         """Run the self test in state self_test. Returns the name of what failed, or "passed"."""
@@ -522,9 +521,11 @@ class App:
     def step(self):
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
         note = self._note_task  # where it hangs, if it hangs
-        note(_HEAR)
         now = self.clock.update()
-        full = self.listen and self._hear()
+        full = False
+        if self.listen:
+            note(_HEAR)
+            full = self._hear()
         note(_INPUTS)
         self._look_at_inputs()
         note(_STEPS)
@@ -545,18 +546,21 @@ class App:
         if self.storage.busy:
             note(_FLASH)
             self._store()
-        if not full and not self.session.idle():
+        busy = not self.session.idle()
+        if busy and not full:
             note(_SPEAK)
             if self.session.work():
                 self._taken += TAKEN_PER_LINE
                 self._keep_moving()
             self._speak()
             self._keep_moving()
+            busy = not self.session.idle()
         if self.telemetry_ms and self._telemetry_at.passed(self.clock):
             note(_TELEMETRY)
             self._telemetry_at.after(self.clock, self.telemetry_ms)
             self._taken += TAKEN_PER_EVENT
             self.session.event("tele", self._telemetry_pairs())
+            busy = True
         if self.leave_for_service:
             self._leave_for_service()
         note(_SLEEP)
@@ -564,7 +568,7 @@ class App:
         # neither overdue nor put off.
         if -OVERDUE_US < ticks_diff(self._check_tick, now) <= TICK_MAX_US:
             self.ports.watchdog.feed()
-        return self._sleep_us(full)
+        return 0 if full or self._storing else self._sleep_us(busy)
 
     def _move(self, now):
         """Words for the step machine."""
@@ -573,12 +577,12 @@ class App:
             delivery.feed()
             if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
-        if self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR > TAKEN_MAX_BYTES and self._fast():
-            delivery.feed()
+        if self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR > TAKEN_MAX_BYTES:
             self._note_task(_MEMORY)
+            self._keep_moving()
             self._collect()
+            self._keep_moving()
             self._note_task(_STEPS)
-            delivery.feed()
         if delivery.late:
             delivery.late = False
             self.raise_alarm("steps_late")
@@ -587,11 +591,10 @@ class App:
 
     def _keep_moving(self):
         """Between two things that take their time."""
-        if self.delivery.moving() and self.delivery.hungry():
-            self.delivery.feed()
-
-    def _fast(self):
-        return self.delivery.moving() and self.delivery.period_us() < FAST_US
+        if self.delivery.moving():
+            self.clock.update()
+            if self.delivery.hungry():
+                self.delivery.feed()
 
     def _collect(self):
         self._taken = self.delivery.planner.anchors = 0
@@ -629,25 +632,31 @@ class App:
     def _speak(self):
         self._muted = not self.session.send(self._write, SPEAK_BYTES_MAX)
 
-    def _sleep_us(self, full):
+    def _sleep_us(self, busy):
         session = self.session
-        if full or self._storing:
-            return 0
-        if not session.idle() and (session.waiting() or (session.peek_byte() >= 0 and not self._muted)):
+        if busy and (session.waiting() or (session.peek_byte() >= 0 and not self._muted)):
             return 0
         if self.alarms.changed or self.storage.fresh:  # by a line of this pass
             return 0
-        now = self.clock.update()  # the pass itself took its time
-        sleep = min(ticks_diff(self._check_tick, now), SLEEP_MAX_US)
+        clock = self.clock
+        now = clock.update()  # the pass itself took its time
+        sleep = ticks_diff(self._check_tick, now)
+        left = self._due.left_us(clock)
+        if left < sleep:
+            sleep = left
         if self.delivery.moving():
-            sleep = min(sleep, self.delivery.next_feed_us())
+            left = self.delivery.next_feed_us()
+            if left < sleep:
+                sleep = left
         if self.alarms.standing:
             sleep = min(sleep, self.panel.left_us(now))
         if self.telemetry_ms:
-            sleep = min(sleep, self._telemetry_at.left_us(self.clock))
+            sleep = min(sleep, self._telemetry_at.left_us(clock))
         if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
-        return max(0, min(sleep, self._due.left_us(self.clock)))
+        if sleep > SLEEP_MAX_US:
+            return SLEEP_MAX_US
+        return sleep if sleep > 0 else 0
 
     def _on_due(self):
         t_us = self.clock.now_us()
@@ -732,7 +741,7 @@ class App:
             if 0 < self._empty_steps - delivery.net_steps < steps:
                 steps = self._empty_steps - delivery.net_steps
             period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
-        if supervision.pressure_fell():
+        if self.alarms.standing and supervision.pressure_fell():
             self.alarms.unset("occlusion")
         if state == "paused" and self.clock.s - self._paused_at_s >= self.values["pause_max_s"]:
             self.raise_alarm("paused_too_long")
@@ -765,12 +774,7 @@ class App:
             self.alarms.unset("storage")
         elif self.machine.state != "self_test":
             self.raise_alarm("storage")
-        if not self.delivery.moving():
-            self.ports.system.collect()
-        elif self.clock.s >= self._heap_at_s:  # ahead of need: a stop would have to wait for it
-            self._heap_at_s = self.clock.s + HEAP_CHECK_S
-            if self.ports.system.heap_free() < HEAP_LOW_BYTES:
-                self.ports.system.collect()
+        self._taken += TAKEN_PER_CHECK
 
     def raise_alarm(self, name):
         """The condition of an alarm holds: stop first if its action says so, then tell."""

@@ -376,7 +376,9 @@ class Delivery:
             self._begun = False
         if self._dry or (not self._begun and self._from_us < 0):
             return
+        planner = self.planner
         while True:
+            period_us = planner.period_us
             room = self._ahead(queued) - queued
             if room <= 0:
                 return
@@ -398,6 +400,8 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
+            if room == 1 and planner.period_us == period_us:
+                return
 
     def _put_row(self, room):
         """Queue at most `room` words of one fast interval at once. Returns how many, 0 when the next word has to be
@@ -465,14 +469,16 @@ class Delivery:
     def _ahead(self, queued):
         """Words that may be under way: the one being counted down, the FIFO and the ring."""
         period = max(1, self.period_us())
-        fifo = min(_FIFO_MAX, max(1, _FIFO_US // period))
+        fifo = 1
+        if period <= _FIFO_US:
+            fifo = min(_FIFO_MAX, _FIFO_US // period)
         # A FIFO grows at once, and shrinks when the words that needed it are gone.
         if fifo > self._fifo or (fifo < self._fifo and queued <= 1 + fifo):
             self._fifo = fifo
             self.steps.configure(fifo)
         if queued > 1 and ticks_diff(self._last_tick, self._clock.tick) > _AHEAD_US:
             return queued
-        return 1 + fifo + min(_RING_MAX, _RING_US // period)
+        return 1 + fifo + min(_RING_MAX, _RING_US // period) if period <= _RING_US else 2
 
     def hungry(self):
         """Words should be topped up, if somebody is awake."""

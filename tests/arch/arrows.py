@@ -48,6 +48,8 @@ _NAMES = (*_TABLES, _ALL, f"{_FW}.core.alarms", f"{_FW}.core.states")
 
 # The first rule whose `of` is the module or above it applies.
 RULES = (
+    # The interpreter's ticks_add and ticks_diff are sums; there is no clock in them.
+    Rule(f"{_FW}.core.clock", (f"{_FW}.const", f"{_FW}.core"), PURE | {"time"}),
     Rule(f"{_FW}.core", (f"{_FW}.const", f"{_FW}.core"), PURE),
     Rule(f"{_FW}.proto", (f"{_FW}.core", f"{_FW}.proto", *_TABLES), PURE, never=_DESKTOP),
     Rule(f"{_FW}.store", (f"{_FW}.core", f"{_FW}.store", *_TABLES), PURE),

@@ -16,7 +16,13 @@ from haipump_emulator.chip.firmware import BLOCK, BLOCKS, file_system
 from haipump_fw.device import shipped
 
 BOOTED_US = 60_000  # the interpreter is up, the cable is enumerated, main.py has begun
-PORTS = ("haipump_fw/__init__", "haipump_fw/const", "haipump_fw/core/__init__", "haipump_fw/core/units")
+PORTS = (
+    "haipump_fw/__init__",
+    "haipump_fw/const",
+    "haipump_fw/core/__init__",
+    "haipump_fw/core/clock",
+    "haipump_fw/core/units",
+)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from haipump_fw import ports
+from haipump_fw.core import clock
 from tests.chip.guest import BOOTED_US, Guest
 
 # Everything at once: steps, lamps, sounds, output, buttons, randomness, a page of flash, and a reset at the end.
@@ -132,3 +133,20 @@ while True:
 def test_a_counter_that_starts_elsewhere_is_refused(image):
     with pytest.raises(ValueError, match="starts at 0"):
         Guest(image, "", ticks_start_us=5)
+
+
+TICKS = """
+from haipump_fw.core import clock
+values = VALUES
+print([clock.ticks_diff(a, b) for a in values for b in values])
+print([clock.ticks_add(a, b) for a in values for b in values if b < 1 << 29])
+"""
+
+
+def test_the_interpreters_sums_of_ticks_are_ours(image):
+    """The firmware uses those of the interpreter where there are any."""
+    values = [0, 1, 1_000, (1 << 29) - 1, 1 << 29, (1 << 29) + 1, (1 << 30) - 1]
+    told = Guest(image, TICKS.replace("VALUES", repr(values))).run(BOOTED_US + 200_000).text()
+    diffs = [clock.ticks_diff(a, b) for a in values for b in values]
+    sums = [clock.ticks_add(a, b) for a in values for b in values if b < 1 << 29]
+    assert told.splitlines()[:2] == [str(diffs), str(sums)]

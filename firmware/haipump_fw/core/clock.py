@@ -13,14 +13,18 @@ _LEFT_MAX_S = const(500)
 LEFT_MAX_US = const(500_000_000)
 
 
-def ticks_diff(later, earlier):
-    """Signed difference of two tick values less than half a period apart. No step of it leaves the small integers."""
-    return (((later - earlier) & TICKS_MASK) ^ _HALF) - _HALF
+try:
+    # The interpreter's own do just that, in a quarter of the time. CPython has none.
+    from time import ticks_add, ticks_diff  # pyright: ignore[reportAttributeAccessIssue]
+except ImportError:
 
+    def ticks_diff(later, earlier):
+        """Signed difference of two tick values less than half a period apart. No step leaves the small integers."""
+        return (((later - earlier) & TICKS_MASK) ^ _HALF) - _HALF
 
-def ticks_add(tick, us):
-    """`tick` so many microseconds later; less than half a period. No step of it leaves the small integers."""
-    return ((tick - _HALF + us) & TICKS_MASK) ^ _HALF
+    def ticks_add(tick, us):
+        """`tick` so many microseconds later; less than half a period. No step of it leaves the small integers."""
+        return ((tick - _HALF + us) & TICKS_MASK) ^ _HALF
 
 
 class Deadline:
