@@ -7,7 +7,7 @@ import typer
 from typer.testing import CliRunner
 
 from haipump_emulator import cores
-from haipump_emulator.trace import Recorder, cli
+from haipump_emulator.trace import Header, Recorder, Trace, cli
 from tests.emulator.scenario.fakes import FakeCore
 
 S = 1_000_000
@@ -108,3 +108,9 @@ def test_files_that_cant_be_used(command):
         result = command(*args)
         assert result.exit_code == 2
         assert "there is no folder" in result.stderr
+
+
+def test_what_lamps_and_sound_tell_to_the_end_of_the_recording():
+    trace = Trace(Header(), end_us=10 * S)
+    trace.events.append((S, "led", {"red": 0, "yellow": 1, "green": 0}))
+    assert list(cli.timeline(trace)) == [(S, "panel yellow lit, silent")]
