@@ -213,7 +213,7 @@ def conversation(recipe: cores.Recipe, so_far: Mapping[str, int]) -> Iterator[tu
     for name, group in (("LINE_US", 0), ("PLAN_US", 1)):
         with patched(charged):
             direct = Talk(DirectCore(Plant(seed=1), seed=1)).times()
-        charged[name] = round(statistics.mean(a - b for a, b in zip(chip[group], direct[group], strict=True)))
+        charged[name] = round(statistics.median(a - b for a, b in zip(chip[group], direct[group], strict=True)))
         yield name, charged[name]
 
 

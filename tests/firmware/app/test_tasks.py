@@ -49,6 +49,7 @@ def test_a_task_that_hangs_is_reset_and_named(task, monkeypatch):
         of.app.storage.busy = True
     if task == "memory":
         monkeypatch.setattr(firmware, "TAKEN_MAX_BYTES", 0)
+        monkeypatch.setattr(firmware, "FAST_US", 1_000_000)
     boots = of.core.boots
     of.core.run_until(of.now + 20_000_000)
     assert of.core.boots == boots + 1
