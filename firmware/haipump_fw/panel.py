@@ -16,7 +16,7 @@ _REST_US = const(100_000_000)  # nothing to signal: look again
 class OperatorPanel:
     def __init__(self, app):
         self._app = app
-        self._bounces = [Deadline() for _ in range(8)]  # until then a press of that button is contact bounce
+        self._bounces = [Deadline() for _ in range(3)]  # until then a press of that button is contact bounce
         self._tick = app.clock.tick
         self._burst_at = 0
         self._shown = -1  # LEDs as they are lit; -1: look again
@@ -42,12 +42,12 @@ class OperatorPanel:
     def press(self, pressed):
         """Buttons that went down: bits of `Inputs.pressed`."""
         app = self._app
-        for bit in (contract.IN_STOP, contract.IN_START, contract.IN_SILENCE):
+        for place, bit in enumerate((contract.IN_STOP, contract.IN_START, contract.IN_SILENCE)):
             if not pressed & bit:
                 continue
             if bit == contract.IN_STOP:
                 app.stop("button")
-            bounce = self._bounces[bit >> 5]
+            bounce = self._bounces[place]
             if bounce.s >= 0 and not bounce.passed(app.clock):
                 continue
             bounce.after(app.clock, _PRESS_MIN_MS)
