@@ -112,7 +112,7 @@ class Answers:
             ("commanded_nl", ledger.life_commanded_nl + ledger.commanded_nl(planned_q)),
             ("stepped_nl", total),
             ("stepped_min_nl", total),
-            ("stepped_max_nl", total + ledger.unsure_nl),
+            ("stepped_max_nl", total + ledger.life_unsure_nl + ledger.unsure_nl),
             ("confirmed_nl", ledger.life_confirmed_nl + app.confirmed_nl(booked)),
             ("lost_steps", app.ledger.lost_steps + app.unseen_total()),
             ("orders", app.ledger.orders),

@@ -502,6 +502,7 @@ class App:
                 ledger.lost_steps + self.unseen_total(),
                 self.delivery.slack,
                 ledger.off_nl(),
+                ledger.life_unsure_nl,
             )
         self.storage.record(
             "commit",

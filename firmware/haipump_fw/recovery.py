@@ -28,13 +28,16 @@ def restore(app):
         ledger.primed_nl = storage.last("carry", "primed_nl", 0)
         ledger.withdrawn_nl = storage.last("carry", "withdrawn_nl", 0)
         ledger.orders = storage.last("carry", "orders", 0)
+        ledger.life_unsure_nl = storage.last("carry", "life_unsure_nl", 0)
         ledger.lost_steps = storage.last("carry", "lost_steps", 0)
         if not running:
             _restore_carry(app)
     _check_syringe(app, commit)
     open_orders = storage.known["intents"]
     # A commit of a later run than the order's has this already: the power went again before the order was closed.
-    if running or [intent for intent in open_orders if commit is None or intent.boot == commit.boot]:
+    cut = [intent for intent in open_orders if commit is None or intent.boot == commit.boot]
+    ledger.orders += len(cut)
+    if running or cut:
         ledger.unsure_nl += COMMIT_NL
         ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)
     _restore_alarms(app)
@@ -53,6 +56,7 @@ def restore(app):
         app.alarms.set("power_lost", 0)
     for name in ("unexpected_reset", "power_lost"):
         app.alarms.unset(name)  # they tell of the past: latched until acknowledged
+    storage.known = None  # 3 kB that nobody needs any more
 
 
 def _restore_alarms(app):

@@ -28,6 +28,7 @@ class Ledger:
         self.orders = 0
         self.lost_steps = 0
         self.unsure_nl = 0  # how much more than the stored totals may have been delivered
+        self.life_unsure_nl = 0  # ... of the syringes before this one
 
     def load(self, reservoir_nl, net_steps):
         """A syringe with this volume was loaded: totals start anew, life goes on."""
@@ -62,6 +63,7 @@ class Ledger:
         """Close the totals of the syringe before, then `load`. `unseen`: its steps not confirmed."""
         self.life_nl += self.stepped_nl(0)
         self.life_commanded_nl, self.life_confirmed_nl = self.life_at_loading(unseen)
+        self.life_unsure_nl += self.unsure_nl
         self.load(reservoir_nl, net_steps)
         self.step_fl = step_fl
 

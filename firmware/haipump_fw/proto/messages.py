@@ -147,5 +147,10 @@ RECORDS = (
     (7, "settings", "<II", "generation changed"),
     (8, "syringe", "<IQIIQQ", "reservoir_nl step_fl bore_um syringe_nl life_commanded_nl life_confirmed_nl"),
     (9, "state", "<BBB", "state was why"),
-    (11, "carry", "<qIIIiHi", "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl"),
+    (
+        11,
+        "carry",
+        "<qIIIiHiI",
+        "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl life_unsure_nl",
+    ),
 )

@@ -23,6 +23,7 @@ PAGE_WINDOW_US = const(3_000)  # a page takes 1 ms; the rest is margin for the c
 ERASE_WINDOW_US = const(420_000)  # a sector takes 45 ms, at most 400 ms, and 5 ms to read it back
 
 BLANK_PAGE = b"\xff" * PAGE
+_read_back = memoryview(bytearray(PAGE))
 
 
 def load(flash, address, buf):
@@ -37,28 +38,29 @@ def load(flash, address, buf):
     return True
 
 
-def program(flash, address, data, buf):
-    """Program `data` (inside one page) and read it back into `buf` (same length). True when it is there: what the
-    driver said about it does not count."""
+def program(flash, address, data):
+    """Program `data` (inside one page) and read it back. True when it is there: what the driver said about it does not
+    count."""
     try:
         flash.program(address, data)
     except OSError:
         pass  # judged by what is there: a program that failed late may have written all the same
-    return load(flash, address, buf) and buf == data
+    found = _read_back[: len(data)]
+    return load(flash, address, found) and found == data
 
 
-def erased(flash, address, page_buf):
-    """True when the whole sector at `address` reads as erased; `page_buf` has PAGE bytes."""
+def erased(flash, address):
+    """True when the whole sector at `address` reads as erased."""
     for at in range(address, address + SECTOR, PAGE):
-        if not load(flash, at, page_buf) or page_buf != BLANK_PAGE:
+        if not load(flash, at, _read_back) or _read_back != BLANK_PAGE:
             return False
     return True
 
 
-def erase(flash, address, page_buf):
+def erase(flash, address):
     """Erase the sector at `address` and read it back. True when it is erased."""
     try:
         flash.erase(address)
     except OSError:
         pass  # judged by what is there
-    return erased(flash, address, page_buf)
+    return erased(flash, address)

@@ -27,7 +27,7 @@ from array import array
 
 from haipump_fw.const import const
 from haipump_fw.store import flashmap, records
-from haipump_fw.store.flashmap import ERASE_WINDOW_US, PAGE, PAGE_WINDOW_US, SECTOR
+from haipump_fw.store.flashmap import ERASE_WINDOW_US, PAGE_WINDOW_US, SECTOR
 from haipump_fw.store.records import BODY, CHAIN, DAMAGED, EMPTY, SIZE, VALID
 
 QUEUE_MAX = const(16)  # records waiting for a window
@@ -94,7 +94,6 @@ class Journal:
         self._sector_failures = 0
         self._chain = bytearray(CHAIN)  # of the last record appended
         self._buf = bytearray(SIZE)
-        self._page = bytearray(PAGE)
         queue = memoryview(bytearray(QUEUE_MAX * SIZE))
         self._places = [queue[at : at + SIZE] for at in range(0, QUEUE_MAX * SIZE, SIZE)]
         self._head = 0
@@ -130,7 +129,7 @@ class Journal:
     def _inspect(self, index):
         """Is the sector erased, and which is its first record?"""
         found = self._load(index, 0)
-        if found == EMPTY and flashmap.erased(self._flash, self._origin + index * SECTOR, self._page):
+        if found == EMPTY and flashmap.erased(self._flash, self._origin + index * SECTOR):
             self._state[index] = _BLANK
             return
         slot = 1
@@ -333,7 +332,7 @@ class Journal:
         record = self._places[self._head]
         address = self._origin + self._sector * SECTOR + self._slot * SIZE
         self._slot += 1
-        if not flashmap.program(self._flash, address, record, self._buf):
+        if not flashmap.program(self._flash, address, record):
             self._count_failure()
             return False
         self._slot_failures = 0
@@ -385,7 +384,7 @@ class Journal:
             return False
         index = self._erase_at
         self._forget(index)
-        done = flashmap.erase(self._flash, self._origin + index * SECTOR, self._page)
+        done = flashmap.erase(self._flash, self._origin + index * SECTOR)
         self._state[index] = _BLANK if done else _BAD
         if not done:
             self.failures += 1

@@ -82,7 +82,6 @@ class Settings:
         image = memoryview(self._image)
         self._pages = [image[at : at + PAGE] for at in range(0, _SLOT, PAGE)]
         self._page_count = 0
-        self._page = bytearray(PAGE)
 
     # --- loading ---
 
@@ -259,7 +258,7 @@ class Settings:
     def _erase(self, copy):
         copy.clean = False
         copy.generation = 0
-        if flashmap.erase(self._flash, copy.address, self._page):
+        if flashmap.erase(self._flash, copy.address):
             copy.free = 0
             copy.page = 0
         else:
@@ -268,7 +267,7 @@ class Settings:
     def _program(self, copy):
         address = copy.address + copy.free * _SLOT + copy.page * PAGE
         copy.clean = False
-        if not flashmap.program(self._flash, address, self._pages[copy.page], self._page):
+        if not flashmap.program(self._flash, address, self._pages[copy.page]):
             self._leave_slot(copy)
             self._count_failure(copy)
             return

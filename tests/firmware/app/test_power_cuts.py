@@ -90,6 +90,12 @@ def test_the_range_stays_until_the_syringe_is_changed():
     of.load()
     totals = of.ask("totals")
     assert totals["stepped_min_nl"] == totals["stepped_max_nl"] == 0
+    for _ in range(2):  # the pump's own life does not forget what it can't know
+        after = of.ask("lifetime")
+        assert (after["stepped_min_nl"], after["stepped_max_nl"]) == (life["stepped_min_nl"], life["stepped_max_nl"])
+        assert after["orders"] == 3
+        of.flush()
+        of.power_cycle()
 
 
 def test_the_range_of_a_programme_and_of_kvo():

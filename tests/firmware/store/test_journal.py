@@ -229,7 +229,7 @@ def test_recovers_the_latest_of_each_and_open_intents():
     put(new, "intent", 11, 1, 0, 0, 0, 1_300_000, boot=5, uptime_s=3)
     put(new, "intent", 12, 4, 100_000, 60, 0, 0, boot=5, uptime_s=4)
     put(new, "intent", 10, 5, 100_000, 60, 0, 0, boot=5, uptime_s=5)
-    put(new, "carry", -7, 1 << 31, 3, 5, -9, 80, -2, boot=5, uptime_s=6)
+    put(new, "carry", -7, 1 << 31, 3, 5, -9, 80, -2, 100_000, boot=5, uptime_s=6)
     put(new, "commit", *COMMIT, boot=5, uptime_s=7)
     put(new, "result", 12, 4, 1, 100_000, 100_000, 99_990, 0, boot=5, uptime_s=8)
     put(new, "result", 99, 4, 1, 1, 1, 1, 0)
@@ -246,6 +246,7 @@ def test_recovers_the_latest_of_each_and_open_intents():
             "lost_steps": -9,
             "slack_steps": 80,
             "off_nl": -2,
+            "life_unsure_nl": 100_000,
         }
         assert (known["commit"].values["life_nl"], known["commit"].uptime_s, known["commit"].boot) == (6, 9, 5)
         assert [intent.values["order"] for intent in known["intents"]] == [10, 11]
@@ -257,7 +258,7 @@ def test_what_a_restart_needs_is_restated_for_years():
     put(new, "boot", 5, 1, 2, 3, boot=5, uptime_s=17)
     put(new, "ids", 4000)
     put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4)
-    put(new, "carry", 1, 2, 3, 4, 6, 7, 8)
+    put(new, "carry", 1, 2, 3, 4, 6, 7, 8, 9)
     put(new, "commit", *COMMIT)
     for order in range(1, journal.OPEN_MAX + 1):
         put(new, "intent", order, 1, 0, 0, 0, order)
@@ -285,7 +286,7 @@ def test_no_latest_statement_is_older_than_promised():
     for kind, values in (
         ("ids", (1,)),
         ("syringe", (1, 1, 1, 1, 1, 1)),
-        ("carry", (1, 2, 3, 4, 6, 7, 8)),
+        ("carry", (1, 2, 3, 4, 6, 7, 8, 9)),
         ("commit", COMMIT),
     ):
         put(new, kind, *values)
@@ -493,7 +494,7 @@ def a_day(new: Journal, day: int) -> None:
     """144 commits and carries, ten boluses with all that belongs to them, settings, alarms, states: 400 records."""
     for number in range(144):
         new.append("commit", day, number * 600, 2, 1, number, day, 0, 0, 5000, 0, 0)
-        new.append("carry", day, number * 600, number, day, 0, 0, 0, 0, 0)
+        new.append("carry", day, number * 600, number, day, 0, 0, 0, 0, 0, 0)
         if number % 14 == 0:
             order = day * 100 + number
             new.append("intent", day, 0, order, 4, 100_000, 60, 0, 0)

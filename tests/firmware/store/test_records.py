@@ -104,7 +104,7 @@ def test_every_flipped_bit_is_seen():
 
 @pytest.mark.parametrize(("at", "value"), [(0, 250), (1, 2)], ids=["kind", "format"])
 def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
-    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8), seq=77))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8, 9), seq=77))
     raw[at] = value
     raw[60:] = struct.pack("<I", zlib.crc32(raw[:60]))
     assert records.judge(raw) == records.VALID
@@ -113,7 +113,7 @@ def test_a_record_of_a_later_version_is_kept_but_not_explained(at, value):
 
 
 def test_restated():
-    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8)))
+    raw = bytearray(made("carry", (1, 2, 3, 4, 6, 7, 8, 9)))
     raw[1] |= records.RESTATED
     record = records.Record(raw)
     assert record.restated and record.name == "carry" and record.values["lost_steps"] == 6
