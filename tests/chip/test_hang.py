@@ -66,7 +66,7 @@ def park(core: Any, *, interrupts: bool) -> None:
     core.mcu.core.waiting = False
 
 
-def afterwards(pump: ChipPump, more_max: int, cause: str, task: str) -> int:
+def afterwards(pump: ChipPump, more_max: int, cause: str, *tasks: str) -> int:
     """Steps after the death, once everything that must hold until and after the reset was looked at."""
     boots, made = pump.core.boots, len(pump.steps)
     for _ in range(WATCHDOG_S * 20):
@@ -77,9 +77,9 @@ def afterwards(pump: ChipPump, more_max: int, cause: str, task: str) -> int:
     assert more <= more_max, f"{more} steps after the death"
     assert pump.core.boots == boots + 1 and not pump.core.driver.enabled
     story = pump.start()
-    assert (story["state"], story["reset"], story["task"]) == ("stopped", cause, task), story
+    assert (story["state"], story["reset"]) == ("stopped", cause) and story["task"] in tasks, story
     info = pump.ask("info", signed=False)
-    assert (info["reset"], info["task"]) == (cause, task)
+    assert (info["reset"], info["task"]) == (cause, story["task"])
     totals = pump.ask("totals", signed=False)
     step_fl, _ = SYRINGES[pump.size_ml]
     truth_nl = len(pump.steps) * step_fl // 1_000_000
@@ -141,6 +141,8 @@ def test_the_next_boot_names_the_task_that_hung(stopped, part):
     def hung(task: str) -> None:
         pump = stopped
         bolus(pump)
+        if task == "hear":
+            pump.core.send(b"status\n")
         if task in AT_AN_ALARM:
             pump.core.plant.driver_fault(pump.now_us, True)
         run_into(pump, task, 8)
@@ -201,4 +203,4 @@ def test_an_exhausted_heap_ends_in_a_reset_that_is_told(image):
     pump.core.send(b"status\n")
     while pump.core.driver.enabled:
         pump.run(0.001)
-    afterwards(pump, 0, "fault", "hear")
+    afterwards(pump, 0, "fault", "hear", "steps")  # whichever is the first to need some

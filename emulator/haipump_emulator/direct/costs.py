@@ -6,17 +6,17 @@ time, typical by its data sheet.
 """
 
 CONSOLE_IN_US = 23  # a byte read
-CONSOLE_OUT_US = 62  # a byte written
+CONSOLE_OUT_US = 60  # a byte written
 PROGRAM_US = 968  # programming one byte, with its read-back ...
 PROGRAM_BYTE_US = 10  # ... and each further one
 ERASE_US = 45_648  # a sector, with its read-back; the flash alone may take 400,000
 FLASH_READ_US = 56  # one read, up to a page: the bytes themselves cost nothing that shows
 ADC_US = 23  # one reading
-ODOMETER_US = 95
-COLLECT_US = 22_744
-HEAP_FREE_US = 8_348  # to ask how much is left
-HEAP_BYTES = 101_344  # free after a collection, bytes
+ODOMETER_US = 99
+COLLECT_US = 22_666
+HEAP_FREE_US = 8_349  # to ask how much is left
+HEAP_BYTES = 101_824  # free after a collection, bytes
 ALLOCATED_PER_BYTE = 9  # what a byte in or out leaves on the heap (lines, answers, numbers), bytes
-PASS_US = 1_403  # a pass of the loop in motion, without what is charged by itself
-LINE_US = 4_874  # to take a line apart and put its answer together
-PLAN_US = 15_915  # on top of that for one that works out or changes a plan
+PASS_US = 1_375  # a pass of the loop in motion, without what is charged by itself
+LINE_US = 5_142  # to take a line apart and put its answer together
+PLAN_US = 15_751  # on top of that for one that works out or changes a plan
