@@ -145,7 +145,8 @@ class App:
         self._taken = 0  # bytes of memory since the last collection, about
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
-        self._check_tick = self.clock.tick
+        self._check_tick = self._calm_tick = self.clock.tick
+        self._calm = False  # nothing is due until then
         self._checked_period_us = 0  # step period for which the next check was planned
         self.panel = OperatorPanel(self)
         self._muted = False
@@ -525,12 +526,27 @@ class App:
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
         note = self._note_task  # where it hangs, if it hangs
         now = self.clock.update()
-        full = False
+        calm = full = False
         if self.listen:
             note(_HEAR)
             full = self._hear()
+        else:
+            # In the middle of a sleep that the watchdog has cut in two every other task has nothing to do.
+            calm = self._calm and ticks_diff(self._calm_tick, now) > 0 and not self.delivery.hungry()
         note(_INPUTS)
-        self._look_at_inputs()
+        if self._look_at_inputs() or not calm:
+            sleep_us = self._work(note, now, full)
+        else:
+            sleep_us = ticks_diff(self._calm_tick, now)
+        note(_SLEEP)
+        # Here every task has come to its end or had nothing to do, and supervision, which not every pass calls, is
+        # neither overdue nor put off.
+        if -OVERDUE_US < ticks_diff(self._check_tick, now) <= TICK_MAX_US:
+            self.ports.watchdog.feed()
+        return sleep_us if sleep_us < SLEEP_MAX_US else SLEEP_MAX_US
+
+    def _work(self, note, now, full):
+        """The other tasks. Returns the microseconds until one of them has something to do."""
         note(_STEPS)
         self._move(now)
         note(_PLAN)
@@ -566,11 +582,7 @@ class App:
             busy = True
         if self.leave_for_service:
             self._leave_for_service()
-        note(_SLEEP)
-        # Here every task has come to its end or had nothing to do, and supervision, which not every pass calls, is
-        # neither overdue nor put off.
-        if -OVERDUE_US < ticks_diff(self._check_tick, now) <= TICK_MAX_US:
-            self.ports.watchdog.feed()
+        self._calm = False
         return 0 if full or self._storing else self._sleep_us(busy)
 
     def _move(self, now):
@@ -659,7 +671,8 @@ class App:
         if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
         if sleep > SLEEP_MAX_US:
-            return SLEEP_MAX_US
+            self._calm = True
+            self._calm_tick = ticks_add(now, sleep)
         return sleep if sleep > 0 else 0
 
     def _on_due(self):
@@ -673,6 +686,7 @@ class App:
     # --- inputs
 
     def _look_at_inputs(self):
+        """True when there was something."""
         pressed = self.ports.inputs.pressed()
         if pressed:
             self.panel.press(pressed)
@@ -687,8 +701,11 @@ class App:
         elif inputs != self.inputs:
             self.inputs = inputs
             self._judge_inputs()
-        elif self.delivery.moving() and inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG):
+        elif inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG) and self.delivery.moving():
             self._judge_inputs()
+        else:
+            return bool(pressed)
+        return True
 
     def _judge_inputs(self):
         inputs = self.inputs
@@ -722,8 +739,9 @@ class App:
         delivery = self.delivery
         state = self.machine.state
         high = supervision.pressure(sensors.pressure_raw())
-        if not supervision.sensor_dead():
-            self.alarms.unset("pressure_sensor")
+        if not supervision.sensor_dead:
+            if self.alarms.standing:
+                self.alarms.unset("pressure_sensor")
         elif state in DELIVERING:  # suction while handling is no fault
             self.raise_alarm("pressure_sensor")
         period = TICK_MAX_US

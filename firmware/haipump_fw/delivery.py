@@ -382,7 +382,7 @@ class Delivery:
             room = self._ahead(queued) - queued
             if room <= 0:
                 return
-            count = self._put_row(room)
+            count = self._put_row(room) if period_us <= _ROW_PERIOD_US else 0
             if count:
                 queued += count
                 continue
@@ -410,7 +410,7 @@ class Delivery:
         if not self._begun or self.takeup or not self._words or self._debt_us:
             return 0
         period = planner.period_us
-        if not WORD_MIN_US <= period <= _ROW_PERIOD_US:
+        if period < WORD_MIN_US:
             return 0
         ahead = ticks_diff(self._last_tick, self._clock.tick)
         count = planner.next_delays(self._row, min(room, _ROW_MAX, max(0, (_AHEAD_US - ahead) // period)))

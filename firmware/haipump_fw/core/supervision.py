@@ -38,6 +38,7 @@ class Supervision:
         self.pressure_raw = 0
         self._above = 0
         self._dead = 0
+        self.sensor_dead = False  # the last PRESSURE_SAMPLES readings were at an end: a broken wire, a short circuit
         self._shaft_raw = 0
         self._turns = 0
         self._rest = 0  # raw angle since the reference, within a turn
@@ -74,11 +75,8 @@ class Supervision:
             self._dead = 0
         else:
             self._dead += 1
+        self.sensor_dead = self._dead >= PRESSURE_SAMPLES
         return self._above >= PRESSURE_SAMPLES
-
-    def sensor_dead(self):
-        """The last PRESSURE_SAMPLES readings were at an end of the range: a broken wire, a short circuit."""
-        return self._dead >= PRESSURE_SAMPLES
 
     def pressure_fell(self):
         """The last reading is below 80 % of the limit."""

@@ -42,11 +42,11 @@ def test_it_is_over_below_four_fifths():
 def test_a_reading_at_the_end_of_the_range_is_no_reading(dead):
     watch = Supervision(VALUES)
     watch.pressure(dead)
-    assert not watch.sensor_dead()
+    assert not watch.sensor_dead
     watch.pressure(dead)
-    assert watch.sensor_dead()
+    assert watch.sensor_dead
     watch.pressure(RAW_ALIVE_MIN)
-    assert not watch.sensor_dead()
+    assert not watch.sensor_dead
 
 
 @pytest.mark.parametrize("steps_per_turn", [200, 3_200, 102_400])

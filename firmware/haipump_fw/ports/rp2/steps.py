@@ -90,18 +90,17 @@ class Odometer:
         self._machine.active(1)
 
     def read(self):
-        """Signed count modulo 2**29. Allocates nothing; about 30 us."""
-        forward = self._read(TAKE_X)
-        backward = self._read(TAKE_Y)
-        return (backward - forward) & _ODOMETER_MASK  # both count down
-
-    def _read(self, take):
+        """Signed count of edges seen at the STEP pad since power-up, modulo 2**29. Allocates nothing: a number of 29
+        bits needs no heap object."""
         machine = self._machine
-        machine.exec(take)  # 29 bits: the number is never so large that it needs a heap object
+        machine.exec(TAKE_X)
         machine.exec(PUSH)
-        if not machine.rx_fifo():
+        machine.exec(TAKE_Y)
+        machine.exec(PUSH)
+        if machine.rx_fifo() != 2:
             raise OSError("odometer")  # `get` would wait for ever
-        return machine.get()
+        forward = machine.get()
+        return (machine.get() - forward) & _ODOMETER_MASK  # both count down
 
 
 class Steps:
@@ -119,7 +118,7 @@ class Steps:
         # The machine waits for its first word: the program begins where it stands.
         self._origin = mem32[_SM0_ADDR] & _PC_MASK
         self._machine.irq(handler=self._refill, hard=True)
-        self._odometer = Odometer()
+        self.odometer = Odometer().read  # itself: a method around it would take as long again
 
     def configure(self, fifo_depth):
         """Words that the interrupt keeps in the FIFO, 1 to 8."""
@@ -204,10 +203,6 @@ class Steps:
     def freeze(self):
         """Stop where it is, words and all; only `halt` goes on from that. Allocates nothing: interrupts call it."""
         self._machine.active(0)
-
-    def odometer(self):
-        """Signed count of edges seen at the STEP pad since power-up, modulo 2**29."""
-        return self._odometer.read()
 
     def _refill(self, _):
         """Ring to FIFO, up to the configured depth. Runs as a hard interrupt: it allocates nothing."""
