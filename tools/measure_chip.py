@@ -11,7 +11,7 @@ from typing import Any
 from haipump_emulator import cores
 from haipump_emulator.plant import Plant, for_syringe
 from tools.figures import Noted, NotMeasured
-from tools.measure_stop import SIZE_ML, STEP_FL, TOP_NL_PER_DAY, US_PER_MS, Driver
+from tools.measure_stop import SIZE_ML, STEP_FL, TOP_NL_PER_DAY, US_PER_MS, Driver, MotorOff
 
 US_PER_S = 1_000_000
 DAY_S = 86_400
@@ -97,24 +97,13 @@ def heap_kb() -> float:
     return best / 1000
 
 
-class _Enable:
-    """Listener: when EN went off."""
-
-    def __init__(self) -> None:
-        self.off_us = -1
-
-    def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
-        if name == "enable" and not fields["on"]:
-            self.off_us = t_us
-
-
 def stop_ms(order: str, ahead: bytes, stop: bytes) -> float:
     """Worst of PHASES: from the last byte's arrival to EN released at the pad."""
     worst = 0
     for phase in range(PHASES):
         driver = running(order)
-        core, enable = driver.core, _Enable()
-        core.listeners.append(enable)
+        core, off = driver.core, MotorOff()
+        core.listeners.append(off)
         driver.ask("telemetry period_ms=100")
         core.run_until(core.now_us + US_PER_S // 2 + phase * 7_919)
         began = core.now_us
@@ -125,11 +114,11 @@ def stop_ms(order: str, ahead: bytes, stop: bytes) -> float:
                 if left:
                     core.run_until(core.now_us + 100)
         began = core.now_us
-        while enable.off_us < 0:
+        while off.at_us < 0:
             core.run_until(core.now_us + 200)
             if core.now_us > began + US_PER_S:
                 raise RuntimeError("the motor is still on after a second")
-        worst = max(worst, enable.off_us - began)
+        worst = max(worst, off.at_us - began)
     return worst / US_PER_MS
 
 

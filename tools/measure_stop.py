@@ -21,8 +21,8 @@ ERASE_DAYS_MAX = 40
 WAITS_US = (0, 1_237, 4_311, 17_003, 2_000_011)  # the stop comes at different moments of the loop
 
 
-class _Off:
-    """Listener: when EN went off."""
+class MotorOff:
+    """Listener: when EN went off; -1: not yet."""
 
     def __init__(self) -> None:
         self.at_us = -1
@@ -67,7 +67,7 @@ class Bench(Driver):
 
     def __init__(self) -> None:
         super().__init__(DirectCore(Plant(for_syringe(SIZE_ML), seed=1), seed=1))
-        self.off = _Off()
+        self.off = MotorOff()
         self.core.listeners.append(self.off)
         self.load(SIZE_ML, STEP_FL, 4_780)
         self.order(f"prepare_settings prime_nl_per_day={TOP_NL_PER_DAY}")
@@ -136,7 +136,7 @@ def worst_in_erase() -> float:
     driver.load(30, 231_147_588, 21_700)
     driver.order("prepare_rate rate_nl_per_day=300000")
     core = driver.core
-    off = _Off()
+    off = MotorOff()
     core.listeners.append(off)
     erases: list[int] = []
     flash = core.flash_port
