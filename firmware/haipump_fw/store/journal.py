@@ -94,12 +94,10 @@ class Journal:
         self._sector_failures = 0
         self._chain = bytearray(CHAIN)  # of the last record appended
         self._buf = bytearray(SIZE)
-        queue = memoryview(bytearray(QUEUE_MAX * SIZE))
-        self._places = [queue[at : at + SIZE] for at in range(0, QUEUE_MAX * SIZE, SIZE)]
+        self._queue = memoryview(bytearray(QUEUE_MAX * SIZE))
         self._head = 0
         self._next_seq = 1
-        kept = memoryview(bytearray(_KEPT * BODY))
-        self._kept = [kept[at : at + BODY] for at in range(0, _KEPT * BODY, BODY)]
+        self._kept = memoryview(bytearray(_KEPT * BODY))
         self._kept_seq = array("I", [0] * _KEPT)  # number of its latest statement, 0: the place is free
         self._alarms = []
 
@@ -232,10 +230,10 @@ class Journal:
         The `seq` of these is that of the latest statement, boot and uptime those of the original."""
         known = {}
         for place in range(len(_STATEFUL)):
-            known[_STATEFUL[place]] = records.Record(self._kept[place]) if self._kept_seq[place] else None
+            known[_STATEFUL[place]] = records.Record(self._statement(place)) if self._kept_seq[place] else None
         places = [place for place in range(len(_STATEFUL), _KEPT) if self._kept_seq[place]]
-        places.sort(key=lambda place: _order_of(self._kept[place]))
-        known["intents"] = [records.Record(self._kept[place]) for place in places]
+        places.sort(key=lambda place: _order_of(self._statement(place)))
+        known["intents"] = [records.Record(self._statement(place)) for place in places]
         return known
 
     def alarms(self):
@@ -254,12 +252,12 @@ class Journal:
             for place in range(len(_KINDS), _KEPT):
                 if not self._kept_seq[place]:
                     free = place
-                elif _order_of(self._kept[place]) == _order_of(record):
+                elif _order_of(self._statement(place)) == _order_of(record):
                     return place
         return free
 
     def _keep(self, place, record):
-        self._kept[place][:] = memoryview(record)[:BODY]
+        self._statement(place)[:] = memoryview(record)[:BODY]
         self._kept_seq[place] = records.seq_of(record)
 
     def _stale(self, next_seq):
@@ -293,7 +291,7 @@ class Journal:
         place = self._stale(self._next_seq)
         if place >= 0:
             record = self._free_place()
-            record[:BODY] = self._kept[place]
+            record[:BODY] = self._statement(place)
             record[1] |= records.RESTATED
             self._enqueue(record)
             self._keep(place, record)
@@ -307,8 +305,16 @@ class Journal:
         free = QUEUE_MAX - self.pending
         return free // 2 if free > 1 or self._stale(self._next_seq + 1) >= 0 else free
 
+    def _statement(self, place):
+        """The latest statement that is kept there, as it can be written to."""
+        return self._kept[place * BODY : (place + 1) * BODY]
+
     def _free_place(self):
-        return self._places[(self._head + self.pending) % QUEUE_MAX]
+        return self._place((self._head + self.pending) % QUEUE_MAX)
+
+    def _place(self, index):
+        """A place in the queue, as it can be written to."""
+        return self._queue[index * SIZE : (index + 1) * SIZE]
 
     def _enqueue(self, record):
         seq = self._next_seq
@@ -319,7 +325,7 @@ class Journal:
 
     def _close(self, order):
         for place in range(len(_KINDS), _KEPT):
-            if self._kept_seq[place] and _order_of(self._kept[place]) == order:
+            if self._kept_seq[place] and _order_of(self._statement(place)) == order:
                 self._kept_seq[place] = 0
 
     def flush(self, window_us):
@@ -329,7 +335,7 @@ class Journal:
         call then tries the next place. One page program at most; allocates next to nothing."""
         if window_us < PAGE_WINDOW_US or not self.pending or self.failed or not self._place_ready():
             return False
-        record = self._places[self._head]
+        record = self._place(self._head)
         address = self._origin + self._sector * SECTOR + self._slot * SIZE
         self._slot += 1
         if not flashmap.program(self._flash, address, record):
