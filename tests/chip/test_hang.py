@@ -145,6 +145,9 @@ def test_the_next_boot_names_the_task_that_hung(stopped, part):
             pump.core.send(b"status\n")
         if task in AT_AN_ALARM:
             pump.core.plant.driver_fault(pump.now_us, True)
+        if task == "alarms":  # what stops the motor is told at once; its acknowledgement is told here
+            pump.run(0.1)
+            pump.core.send(pump.signed("ack"))
         run_into(pump, task, 8)
         pump.core.plant.driver_fault(pump.now_us, False)
         park(pump.core, interrupts=True)
