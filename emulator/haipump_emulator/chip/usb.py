@@ -7,9 +7,9 @@ when the host reads again the packet is asked for anew. Control transfers (enume
 a program has the port open and does not read it.
 
 rp2040py makes no frames. The interpreter counts some after a port was opened and then sends what it has held back until
-then; without them a buffer that was full by that time would stay so for ever. So frames come in the first 100 ms, if
-the pump listens for them. The number of the last frame is always right: it counts while the cable is plugged in, and
-stands still without a host that is awake.
+then; without them a buffer that was full by that time would stay so for ever. So frames come in the first second, if
+the pump listens for them: it may begin with that late, when it was busy as the cable came back. The number of the last
+frame is always right: it counts while the cable is plugged in, and stands still without a host that is awake.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SUSPENDED = 1 << 4  # in SIE_STATUS
 _RETRY_TICKS = 20 * 16_000
 _FRAME = 1 << 17  # start of frame, in the interrupt registers
 _FRAME_TICKS = 16_000_000  # a frame takes a millisecond
-_FRAMES = 100
+_FRAMES = 1_000
 _FRAME_MASK = 0x7FF
 _WINDOW = 0x50110  # the controller's registers on the bus
 _FRAME_NUMBER = 0x48  # SOF_RD

@@ -176,7 +176,7 @@ class Session:
         outputs.check("--vcd", setup.vcd)
         self.recipe = cores.choose(setup.core, setup.uf2, progress)
         if self.recipe.kind == cores.DIRECT:
-            app_hash()
+            app_hash()  # compiled now: a host's first question would have to wait for it
         options: dict[str, Any] = {"ticks_start_us": self.scenario.pump.ticks_start_us} if self.scenario else {}
         kept = flash.content if flash and flash.content else self.scenario.pump.flash if self.scenario else None
         self.core = self.recipe.make(_plant(setup, self.scenario, self.seed), seed=self.seed, flash=kept, **options)
