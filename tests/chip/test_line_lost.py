@@ -45,7 +45,7 @@ def test_a_cable_that_is_pulled_stops_nothing_and_comes_back(stopped, part):
         pump.ask("stop", signed=False)
         pump.ledger_agrees()
 
-    for phase_us in part(range(59_838, 159_838, 9_973), 1):  # the first one left the pump mute, with frames for 0.1 s
+    for phase_us in part(range(59_838, 159_838, 9_973), 1):  # without frames the first one left the pump mute
         branch(lambda phase_us=phase_us: pulled(phase_us))
 
 

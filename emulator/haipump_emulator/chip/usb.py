@@ -6,10 +6,10 @@ A host that does not read leaves the pump's last packet where it is: the transfe
 when the host reads again the packet is asked for anew. Control transfers (enumeration) go on meanwhile, as they do when
 a program has the port open and does not read it.
 
-rp2040py makes no frames. The interpreter counts some after a port was opened and then sends what it has held back until
-then; without them a buffer that was full by that time would stay so for ever. So frames come in the first second, if
-the pump listens for them: it may begin with that late, when it was busy as the cable came back. The number of the last
-frame is always right: it counts while the cable is plugged in, and stands still without a host that is awake.
+rp2040py makes no frames. The interpreter counts some after a port was opened before it sends, and its driver holds a
+packet back until the next frame when that is near (RP2040-E15); without one the pump would be mute for ever. So a frame
+comes every millisecond for as long as the pump listens for them and a host is there. The number of the last frame is
+always right: it counts while the cable is plugged in, and stands still without a host that is awake.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ _SUSPENDED = 1 << 4  # in SIE_STATUS
 _RETRY_TICKS = 20 * 16_000
 _FRAME = 1 << 17  # start of frame, in the interrupt registers
 _FRAME_TICKS = 16_000_000  # a frame takes a millisecond
-_FRAMES = 1_000
 _FRAME_MASK = 0x7FF
 _WINDOW = 0x50110  # the controller's registers on the bus
 _FRAME_NUMBER = 0x48  # SOF_RD
 
 
 class _Frames:
-    """In the place of the USB controller on the bus: answers for the number of the last frame, which the host sends."""
+    """In the place of the USB controller on the bus: the frames that the host sends, and the number of the last one."""
 
     def __init__(self, mcu: Any) -> None:
         self._usb = mcu.usb_ctrl
         self._clock = mcu.clock
         self._counting = False
+        self._reset = False  # the pump was reset by the host: frames follow
         self._offset = 0  # number, when it counts less the one that the clock would give
         mcu.peripherals[_WINDOW] = self
-        self.write_uint32 = self._usb.write_uint32
-        self.write_uint32_atomic = self._usb.write_uint32_atomic
+        self._next = mcu.clock.create_alarm(self._send)
+        self._scheduled = False
         self.reset = self._usb.reset
 
     def run(self, on: bool) -> None:
@@ -53,6 +53,37 @@ class _Frames:
             sign = 1 if on else -1
             self._offset -= sign * (self._clock.ticks // _FRAME_TICKS)
             self._counting = on
+
+    def begin(self) -> None:
+        """The bus was reset: the pump gets frames from now on."""
+        self._reset = True
+        self._listen()
+
+    def stop(self) -> None:
+        """No frame reaches the pump until the bus was reset."""
+        self._next.cancel()
+        self._scheduled = self._reset = False
+
+    def write_uint32(self, offset: int, value: int) -> None:
+        self._usb.write_uint32(offset, value)
+        self._listen()
+
+    def write_uint32_atomic(self, offset: int, value: int, kind: int) -> None:
+        self._usb.write_uint32_atomic(offset, value, kind)
+        self._listen()
+
+    def _listen(self) -> None:
+        """The next frame comes, if the pump listens for it."""
+        if self._reset and not self._scheduled and self._usb._int_enable & _FRAME:
+            self._scheduled = True
+            self._next.schedule_ticks(_FRAME_TICKS - self._clock.ticks % _FRAME_TICKS)
+
+    def _send(self) -> None:
+        self._scheduled = False
+        if self._usb._int_enable & _FRAME:
+            self._usb._int_raw |= _FRAME
+            self._usb.check_interrupts()
+            self._listen()
 
     def read_uint32(self, offset: int) -> int:
         if offset != _FRAME_NUMBER:
@@ -72,15 +103,14 @@ class Console:
         self._reads = reads
         self.ready = False  # enumerated, and the port open
         self._cdc = cdc = USBCDC(self._usb)
-        self._enable = self._usb.on_usb_enabled
+        self._enable, self._begin = self._usb.on_usb_enabled, self._usb.on_reset_received
         self._usb.on_usb_enabled = self._on_enabled
+        self._usb.on_reset_received = self._on_reset
         cdc.on_serial_data = self._on_data
         cdc.on_device_connected = self._on_ready
         self._retry = mcu.clock.create_alarm(self._resume)
-        self._frame = mcu.clock.create_alarm(self._next_frame)
-        self._frames = 0
-        self._numbers = _Frames(mcu)
-        self._numbers.run(connected)
+        self._frames = _Frames(mcu)
+        self._frames.run(connected)
 
     # --- what the host does ---
 
@@ -109,7 +139,7 @@ class Console:
         if on == self._connected:
             return
         self._connected = on
-        self._numbers.run(on)
+        self._frames.run(on)
         if on:
             self._forget()
             self._usb.reset_device()
@@ -122,7 +152,7 @@ class Console:
         """The chip was reset, and so has left the bus."""
         self.ready = False
         self._retry.cancel()
-        self._frame.cancel()
+        self._frames.stop()
         self._pace()
 
     # --- inside ---
@@ -131,7 +161,7 @@ class Console:
         """All transfers that were under way are over."""
         self.ready = False
         self._retry.cancel()
-        self._frame.cancel()
+        self._frames.stop()
         self._cdc._on_controller_reset()
         self._usb._wire_reset()
         self._pace()
@@ -144,19 +174,13 @@ class Console:
         if self._connected:
             self._enable()
 
+    def _on_reset(self) -> None:
+        self._frames.begin()
+        self._begin()
+
     def _on_ready(self) -> None:
         self.ready = True
-        self._frames = _FRAMES
-        self._frame.schedule_ticks(_FRAME_TICKS)
         self._pace()
-
-    def _next_frame(self) -> None:
-        if self._usb._int_enable & _FRAME:
-            self._usb._int_raw |= _FRAME
-            self._usb.check_interrupts()
-        self._frames -= 1
-        if self._frames:
-            self._frame.schedule_ticks(_FRAME_TICKS)
 
     def _on_data(self, data: bytes | bytearray) -> None:
         if self._connected and data:
