@@ -24,6 +24,8 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
       Declined                 the person said no; nothing was changed                         exit 6
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
+      BrokenJournal            records are damaged, changed or missing; has the verdict        exit 1
+      BrokenJournal            records are changed, damaged or missing; has the first one              exit 5
 """
 
 from __future__ import annotations
@@ -331,3 +333,20 @@ class OrderInterrupted(PumpFault):
             "stepped_nl": self.stepped_nl,
             "stepped_max_nl": self.stepped_max_nl,
         }
+
+
+class BrokenJournal(HaipumpError):
+    """Records of a journal are damaged, changed or missing; `facts` is the verdict in numbers."""
+
+    kind = "broken_journal"
+
+    def __init__(self, what: str, facts: Mapping[str, object]) -> None:
+        super().__init__(
+            what,
+            "Nothing was changed; what the records say is shown as it stands",
+            "keep a copy with `haipump log --to`, then find out who or what touched the flash",
+        )
+        self.facts = facts
+
+    def details(self) -> dict[str, object]:
+        return dict(self.facts)

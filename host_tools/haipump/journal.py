@@ -117,6 +117,16 @@ class ChainVerdict:
     def intact(self) -> bool:
         return not (self.broken or self.damaged or self.gaps) and self.count > 0
 
+    @property
+    def first_bad(self) -> int | None:
+        """The number of the first record that is damaged, missing, or no continuation; None when there is none."""
+        return min((*self.broken, *self.damaged, *(first for first, _ in self.gaps)), default=None)
+
+    @property
+    def dropped(self) -> int:
+        """The records before the first one: the pump's ring has overwritten them, or nobody fetched them."""
+        return max(0, self.first - 1)
+
 
 def verify(row: Iterable[Record]) -> ChainVerdict:
     """Check CRCs, links and numbers of records in order of their numbers."""

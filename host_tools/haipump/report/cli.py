@@ -28,7 +28,7 @@ from haipump.journal import Downloaded, Record, RunFile, decode
 from haipump.protocol import help as texts
 from haipump.protocol.codec import Event
 from haipump.quantities import format_duration, format_duration_short, format_pressure, format_rate, format_volume
-from haipump.report import source, write_report
+from haipump.report import source, verifying, write_report
 
 PANEL = "Journal and reports"
 SHOWN = 20
@@ -61,13 +61,26 @@ def log(
     programme: Annotated[
         Path | None, typer.Option("--programme", help="Note this programme file, so that its curve can be drawn.")
     ] = None,
+    file: Annotated[Path | None, typer.Option("--from", help="Look into this run file; needs no pump.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--verify", help="Check number, checksum and chain of every record; exit code 1 if one is bad."),
+    ] = False,
 ) -> None:
     """Shows the pump's journal, or downloads it and records telemetry into a run file for `report`."""
+    if to is None and (telemetry or length or programme):
+        raise UsageError("there is no file to record into", next_step="add --to RUN.sqlite")
+    if follow and check or file and (follow or to):
+        raise UsageError("these options do not go together", next_step="see `haipump log --help`")
+    if file is not None:
+        _look_into(cli, file, count, check)
+        return
     if to is None:
-        if telemetry or length or programme:
-            raise UsageError("there is no file to record into", next_step="add --to RUN.sqlite")
         with cli.pump() as pump:
-            _show(cli, pump, count, follow)
+            if check:
+                verifying.tell(cli, _all_records(cli, pump), pump.port)
+            else:
+                _show(cli, pump, count, follow)
         return
     if follow:
         raise UsageError("--follow shows records, --to saves them", next_step="use one of them")
@@ -83,7 +96,45 @@ def log(
         if noted is not None:
             run.note_programme(noted)
         values = _record(cli, pump, run, period_s, length_s) if period_s else 0
-        _download(cli, pump, run, to, values)
+        _download(cli, pump, run, to, values, quiet=check)
+    if check:
+        verifying.tell(cli, source.read(to).records, str(to))
+
+
+def _look_into(cli: Cli, file: Path, count: int, check: bool) -> None:
+    """The same of a run file that was downloaded before."""
+    records = list(source.read(file).records)
+    if check:
+        verifying.tell(cli, records, str(file))
+        return
+    shown = records[-count:]
+    if cli.json:
+        ends = {"first": records[0].seq, "last": records[-1].seq} if records else {"first": 0, "last": 0}
+        cli.result(ends | {"records": [_as_json(record) for record in shown]})
+        return
+    if not records:
+        cli.say("The file has no records.")
+    _print(cli, shown)
+
+
+def _all_records(cli: Cli, pump: Pump) -> list[Record]:
+    """Every record that the pump has, as it is."""
+    page = pump.journal_page(0, 1)
+    found = []
+    with nullcontext() if cli.json else _progress(cli) as shown:
+        task = shown.add_task("", total=max(1, page.last - page.first + 1)) if shown else None
+        for raw in pump.journal(first=page.first) if page.last else ():
+            found.append(decode(raw.data, raw.seq))
+            if shown is not None and task is not None:
+                shown.update(task, completed=raw.seq - page.first + 1)
+    return found
+
+
+def _progress(cli: Cli) -> Progress:
+    return Progress(
+        TextColumn("Journal"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} records"),
+        console=cli.out, transient=True,
+    )  # fmt: skip
 
 
 def _record(cli: Cli, pump: Pump, run: RunFile, period_s: int, length_s: int | None) -> int:
@@ -146,15 +197,14 @@ def _tele_words(event: Event, passed_s: int) -> str:
     )
 
 
-def _download(cli: Cli, pump: Pump, run: RunFile, to: Path, values: int) -> None:
-    progress = Progress(
-        TextColumn("Journal"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} records"),
-        console=cli.out, transient=True,
-    )  # fmt: skip
+def _download(cli: Cli, pump: Pump, run: RunFile, to: Path, values: int, quiet: bool = False) -> None:
+    """`quiet`: the object of --json is that of what follows."""
+    progress = _progress(cli)
     with nullcontext() if cli.json else progress:
         task = progress.add_task("", total=1)
         done = run.download(pump, lambda have, last: progress.update(task, completed=have, total=last))
-    cli.result({"run": str(to), "telemetry": values, **_summary(done)})
+    if not quiet:
+        cli.result({"run": str(to), "telemetry": values, **_summary(done)})
     told = f", {values} values of telemetry" if values else ""
     cli.say(f"[green]{to}[/] has records {done.first} to {done.last}, {done.new} of them new{told}.")
     if done.missing:
