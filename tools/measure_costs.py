@@ -85,6 +85,15 @@ gc.collect()
 tell("HEAP_BYTES", gc.mem_free())
 began = time.ticks_us(); gc.collect(); tell("COLLECT_US", time.ticks_diff(time.ticks_us(), began))
 began = time.ticks_us(); gc.mem_free(); tell("HEAP_FREE_US", time.ticks_diff(time.ticks_us(), began))
+free = gc.mem_free()
+began = time.ticks_us()
+from haipump_fw import configuration
+tell("MODULE_US", time.ticks_diff(time.ticks_us(), began))
+tell("ALLOCATED_PER_MODULE", free - gc.mem_free())
+ports.system.forget(configuration)
+del configuration
+gc.collect()
+tell("kept", free - gc.mem_free())
 text = bytearray(b"." * 63 + b"\\n")
 began = time.ticks_us(); ports.console.write(text, 0, 64); tell("out_64", time.ticks_diff(time.ticks_us(), began))
 kbd_intr(-1)
@@ -147,6 +156,8 @@ def ports_alone(guest: Guest) -> Iterator[tuple[str, int]]:
         yield name, guest.wait_for(name)
     yield "COLLECT_US", guest.wait_for("COLLECT_US")
     yield "HEAP_FREE_US", guest.wait_for("HEAP_FREE_US")
+    yield "MODULE_US", guest.wait_for("MODULE_US")
+    yield "ALLOCATED_PER_MODULE", guest.wait_for("ALLOCATED_PER_MODULE")
     yield "PROGRAM_BYTE_US", (guest.wait_for("program_256") - guest.wait_for("PROGRAM_US")) // 255
     yield "CONSOLE_OUT_US", guest.wait_for("out_64") // 64
     guest.wait_for("send")

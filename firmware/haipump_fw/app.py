@@ -9,7 +9,6 @@ One pass of the loop is `step()`; it never waits. `run()` is what the board call
 import binascii
 
 from haipump_fw import ports as contract
-from haipump_fw import recovery
 from haipump_fw.commands import Commands
 from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
@@ -61,6 +60,7 @@ TAKEN_PER_BYTE = const(36)  # of a read full of empty lines
 TAKEN_PER_LINE = const(6_500)
 TAKEN_PER_EVENT = const(2_500)
 TAKEN_PER_CHECK = const(1_000)
+TAKEN_PER_MODULE = const(12_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
@@ -159,7 +159,10 @@ class App:
         commands = Commands(self)
         self._telemetry_pairs = commands.answers.telemetry
         self.session = self._make_session(commands)
+        from haipump_fw import recovery  # needed once
+
         recovery.restore(self)
+        ports.system.forget(recovery)
         self._power_on()
 
     # --- power-on
@@ -570,9 +573,9 @@ class App:
             note(_SPEAK)
             if self.session.work():
                 self._taken += TAKEN_PER_LINE
-                self._keep_moving()
+                self.keep_moving()
             self._speak()
-            self._keep_moving()
+            self.keep_moving()
             busy = not self.session.idle()
         if self.telemetry_ms and self._telemetry_at.passed(self.clock):
             note(_TELEMETRY)
@@ -595,9 +598,9 @@ class App:
         taken = self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR
         if taken > TAKEN_MAX_BYTES and delivery.moving() and delivery.period_us() < FAST_US:
             self._note_task(_MEMORY)
-            self._keep_moving()
+            self.keep_moving()
             self._collect()
-            self._keep_moving()
+            self.keep_moving()
             self._note_task(_STEPS)
         if delivery.late:
             delivery.late = False
@@ -605,12 +608,17 @@ class App:
         if delivery.changed:
             self.changed()
 
-    def _keep_moving(self):
+    def keep_moving(self):
         """Between two things that take their time."""
         if self.delivery.moving():
             self.clock.update()
             if self.delivery.hungry():
                 self.delivery.feed()
+
+    def loaded(self):
+        """A module was loaded, and is left to the next collection."""
+        self._taken += TAKEN_PER_MODULE
+        self.keep_moving()
 
     def _collect(self):
         self._taken = self.delivery.planner.anchors = 0
@@ -640,7 +648,7 @@ class App:
             if count:
                 self.session.bytes_in(self._buf, count)
                 self._taken += count * TAKEN_PER_BYTE
-                self._keep_moving()
+                self.keep_moving()
             if count < HEAR_BYTES:
                 return False
         return True

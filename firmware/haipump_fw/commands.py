@@ -1,8 +1,8 @@
 """Commands: what each message asks for, checked against state, limits and alarms, and carried out by the app.
 
-Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery (`answers` and `configuration`
-do the rest). Must not: parse or format lines, change a state but through `App.fire`, or start anything whose intent is
-not on the flash.
+Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery; `answers`, and `programmes`,
+`handling` and `configuration`, which are in memory only while a message needs them, do the rest. Must not: parse or
+format lines, change a state but through `App.fire`, or start anything whose intent is not on the flash.
 
 A prepare returns its normalised values and a plan: (verb, fields, blob, pairs). The commit prepares once more, and
 refuses when the world has changed so that other values would come out.
@@ -10,7 +10,6 @@ refuses when the world has changed so that other values would come out.
 
 from haipump_fw import ports as contract
 from haipump_fw.answers import Answers
-from haipump_fw.configuration import Configuration
 from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import profiles
@@ -20,20 +19,22 @@ from haipump_fw.delivery import (
     BASAL,
     BOLUS,
     EXTENDED,
-    HOME,
-    JOG,
     KVO,
-    PRIME,
-    PROGRAMME,
-    WITHDRAW,
-    end_rate,
     new_order,
 )
-from haipump_fw.proto import programme
 from haipump_fw.proto.frame import Refused
 from haipump_fw.proto.messages import RESULTS
 
 JUMP = const(10)  # a rate this many times higher or lower than the running one, or a bolus than the last, is a slip
+_HANDLING = (
+    "prepare_prime",
+    "prepare_withdraw",
+    "prepare_jog",
+    "prepare_home",
+    "act_refill",
+    "act_selftest",
+    "act_service",
+)
 _STOPPED = RESULTS.index("stopped")
 _VARYING = (
     "empty_in_s",
@@ -47,8 +48,7 @@ class Commands:
     def __init__(self, app):
         self.app = app
         self.answers = Answers(app, self.rate_range)
-        self._configuration = Configuration(app)
-        self._last_bolus_nl = 0
+        self.last_bolus_nl = 0
 
     # --- what the session asks of its delegate
 
@@ -89,7 +89,7 @@ class Commands:
 
     def act(self, verb, fields, order_id):
         self._check_recovered(verb)
-        return self._allowed(lambda: self._handler("act_" + verb)(fields))
+        return self._run("act_" + verb, fields)
 
     def _check_recovered(self, verb):
         """After a start with the service jumper closed a locked pump takes a new key, or unlock, and nothing else."""
@@ -97,18 +97,31 @@ class Commands:
             raise Refused("locked", [("what", "set_key_or_unlock_first")])
 
     def _prepared(self, verb, fields, blob):
-        handler = self._handler(verb)
-        if blob is not None:
-            return self._allowed(lambda: handler(fields, blob))
-        return self._allowed(lambda: handler(fields))
+        return self._run(verb, fields) if blob is None else self._run(verb, fields, blob)
 
-    def _handler(self, name):
-        return getattr(self if hasattr(self, name) else self._configuration, name)
+    def _run(self, name, *values):
+        """What handles a message, by its name: here, or in a module that is loaded for it and freed again. Code takes
+        twice its size of memory, and most of it is needed for a second a day."""
+        if hasattr(self, name):
+            return self._allowed(getattr(self, name), *values)
+        app = self.app
+        app.keep_moving()
+        if name == "prepare_programme":
+            from haipump_fw import programmes as module
+        elif name in _HANDLING:
+            from haipump_fw import handling as module
+        else:
+            from haipump_fw import configuration as module
+        app.loaded()
+        try:
+            return self._allowed(getattr(module, name), self, *values)
+        finally:
+            app.ports.system.forget(module)
 
-    def _allowed(self, action):
+    def _allowed(self, action, *values):
         """Run an action; what the state table refuses becomes an error with the advice."""
         try:
-            return action()
+            return action(*values)
         except NotAllowed as refused:
             raise Refused("state", [("what", _word(refused.why))]) from None
 
@@ -117,7 +130,7 @@ class Commands:
 
     # --- checks that several orders share
 
-    def _ready(self, event):
+    def ready(self, event):
         """A dose may start: the state allows it, no alarm forbids it, a syringe is loaded and held, storage works."""
         app = self.app
         app.machine.check(event)
@@ -141,7 +154,7 @@ class Commands:
                 highest = (name, app.values[name])
         return highest, div_up(limits.step_q, STEP_PERIOD_MAX_US)
 
-    def _check_rate(self, rate):
+    def check_rate(self, rate):
         (name, highest), lowest = self.rate_range()
         if rate > highest:
             raise Refused("limit", [("limit", name), ("value", rate), ("minimum", lowest), ("maximum", highest)])
@@ -150,7 +163,7 @@ class Commands:
                 "limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)]
             )
 
-    def _check_speed(self, rate, others):
+    def check_speed(self, rate, others):
         """All sources together stay within the motor's speed, each at its fastest."""
         delivery = self.app.delivery
         total = rate + sum([order.top for order in others if order is not None])
@@ -158,7 +171,7 @@ class Commands:
         if total > highest:
             raise Refused("limit", [("limit", "motor"), ("value", total), ("maximum", highest)])
 
-    def _basal_rate(self, now_us):
+    def basal_rate(self, now_us):
         """Rate in nL/day of what runs in the basal place, 0 for nothing. The boluses of a programme are none of it."""
         basal = self.app.delivery.basal
         if basal is None or basal.held_us >= 0:
@@ -166,11 +179,11 @@ class Commands:
         _, num, den, _, _ = basal.profiles[0].at(basal.elapsed_us(now_us))
         return div_near(num, den)
 
-    def _check_jump(self, new, old, fields):
+    def check_jump(self, new, old, fields):
         if old and not fields.get("override") and (new >= JUMP * old or new * JUMP <= old):
             raise Refused("override", [("value", new), ("before", old)])
 
-    def _check_reservoir(self, volume_nl):
+    def check_reservoir(self, volume_nl):
         """There is enough for this and the boluses that run, before the pump stops as empty."""
         app = self.app
         delivery = app.delivery
@@ -183,9 +196,9 @@ class Commands:
     def _check_kvo(self, at_end, rate):
         """What follows an order can be reached as well."""
         if at_end == "kvo":
-            self._check_rate(self.app.forecast.kvo_after(at_end, rate))
+            self.check_rate(self.app.forecast.kvo_after(at_end, rate))
 
-    def _supply(self, basal=None, bolus=None, extended=None):
+    def supply(self, basal=None, bolus=None, extended=None):
         """Time to empty with these started, see `App.empty_at`."""
         app = self.app
         empty_s = app.forecast.empty_at(app.now_us(), basal, bolus, extended)
@@ -194,7 +207,7 @@ class Commands:
             ("reservoir_nl", app.reservoir_nl()),
         ]
 
-    def _begin(self, order, event, top, flags, *new):
+    def begin(self, order, event, top, flags, *new):
         """Record the intent, wait for the flash, start. Nothing starts when it can't be recorded. `top`: its highest
         rate in nL/day."""
         app = self.app
@@ -217,29 +230,29 @@ class Commands:
     # --- orders
 
     def prepare_rate(self, fields):
-        self._ready("start_rate")
+        self.ready("start_rate")
         app = self.app
         delivery = app.delivery
         rate = fields["rate_nl_per_day"]
         ramp_s = fields.get("ramp_s", 0)
         vtbi_nl = fields.get("vtbi_nl", 0)
         at_end = fields.get("at_end", "stop")
-        self._check_rate(rate)
+        self.check_rate(rate)
         now_us = app.now_us()
         basal = delivery.basal
-        present = self._basal_rate(now_us)
+        present = self.basal_rate(now_us)
         if basal is not None and basal.source != KVO:
-            self._check_jump(rate, present, fields)
-        self._check_speed(rate, (delivery.bolus, delivery.extended))
+            self.check_jump(rate, present, fields)
+        self.check_speed(rate, (delivery.bolus, delivery.extended))
         if vtbi_nl:
-            self._check_reservoir(vtbi_nl)
+            self.check_reservoir(vtbi_nl)
             self._check_kvo(at_end, rate)
         limits = delivery.limits
         speed = 0 if basal is None else delivery.speed_of(basal, now_us)
         if ramp_s and vtbi_nl:
             raise Refused("field", [("field", "ramp_s"), ("what", "not_with_vtbi")])
         if ramp_s:
-            self._check_gentle(max(rate, present))
+            self.check_gentle(max(rate, present))
             profile = profiles.Ramp(present, rate, ramp_s, limits.step_q)
         elif vtbi_nl:
             slowing_nl = div_up(profiles.coast(limits, speed).total_q, QUANTA_PER_NL)
@@ -251,7 +264,7 @@ class Commands:
 
         def execute(number):
             top = max(rate, present) if ramp_s else rate
-            self._begin(new_order(number, BASAL, vtbi_nl, rate), "start_rate", top, ramp_s, profile)
+            self.begin(new_order(number, BASAL, vtbi_nl, rate), "start_rate", top, ramp_s, profile)
             self.app.at_end = at_end
             self.app.changed()
 
@@ -262,9 +275,9 @@ class Commands:
             ("at_end", at_end),
             ("from_nl_per_day", present),
         ]
-        return pairs + self._supply(((profile,), app.forecast.kvo_after(at_end, rate))), execute
+        return pairs + self.supply(((profile,), app.forecast.kvo_after(at_end, rate))), execute
 
-    def _check_gentle(self, rate):
+    def check_gentle(self, rate):
         """Ramps and programmes run only as fast as the motor starts and stops at once."""
         limits = self.app.delivery.limits
         highest = limits.start * limits.step_q // US_PER_S
@@ -272,25 +285,25 @@ class Commands:
             raise Refused("limit", [("limit", "start_steps_per_s"), ("value", rate), ("maximum", highest)])
 
     def prepare_kvo(self, fields):
-        self._ready("start_kvo")
+        self.ready("start_kvo")
         app = self.app
         basal = app.delivery.basal
         rate = app.values["kvo_nl_per_day"]
         now_us = app.now_us()
-        running = self._basal_rate(now_us)
+        running = self.basal_rate(now_us)
         if running:
             rate = min(rate, running)
-        self._check_rate(rate)
+        self.check_rate(rate)
         speed = 0 if basal is None else app.delivery.speed_of(basal, now_us)
         profile = profiles.rate(rate, app.delivery.limits, speed)
 
         def execute(number):
-            self._begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
+            self.begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
 
-        return [("rate_nl_per_day", rate)] + self._supply(((profile,), 0)), execute
+        return [("rate_nl_per_day", rate)] + self.supply(((profile,), 0)), execute
 
     def prepare_bolus(self, fields):
-        self._ready("start_bolus")
+        self.ready("start_bolus")
         app = self.app
         delivery = app.delivery
         standing = app.alarms.forbids(alarm_table.NO_BOLUS)
@@ -300,23 +313,23 @@ class Commands:
         extended = fields.get("extended", 0)
         if (delivery.extended if extended else delivery.bolus) is not None:
             raise Refused("state", [("what", "one_bolus_at_a_time")])
-        self._check_jump(volume_nl, min(self._last_bolus_nl, volume_nl), fields)  # only upwards
-        self._check_limit("max_bolus_nl", volume_nl)
-        self._check_reservoir(volume_nl)
+        self.check_jump(volume_nl, min(self.last_bolus_nl, volume_nl), fields)  # only upwards
+        self.check_limit("max_bolus_nl", volume_nl)
+        self.check_reservoir(volume_nl)
         duration_s = fields.get("duration_s", 0)
         if extended and not duration_s:
             raise Refused("field", [("field", "duration_s"), ("what", "needed_for_extended")])
-        profile, duration_s = self._square(volume_nl, duration_s)
+        profile, duration_s = self.square(volume_nl, duration_s)
         others = (delivery.basal, delivery.extended if not extended else None)
         if not extended:
             others = (delivery.basal,)  # an immediate bolus holds the extended one
         top = max(profile.top(), div_up(volume_nl * 86_400, duration_s))
-        self._check_speed(top, others)
+        self.check_speed(top, others)
 
         def execute(number):
             source = EXTENDED if extended else BOLUS
-            self._begin(new_order(number, source, volume_nl), "start_bolus", top, 0, profile)
-            self._last_bolus_nl = volume_nl
+            self.begin(new_order(number, source, volume_nl), "start_bolus", top, 0, profile)
+            self.last_bolus_nl = volume_nl
 
         basal = 0 if delivery.basal is None else delivery.basal.rate_nl_per_day(app.now_us())
         pairs = [
@@ -325,14 +338,14 @@ class Commands:
             ("extended", extended),
             ("basal_nl_per_day", basal),
         ]
-        return pairs + (self._supply(extended=profile) if extended else self._supply(bolus=profile)), execute
+        return pairs + (self.supply(extended=profile) if extended else self.supply(bolus=profile)), execute
 
-    def _check_limit(self, name, value):
+    def check_limit(self, name, value):
         maximum = self.app.values[name]
         if value > maximum:
             raise Refused("limit", [("limit", name), ("value", value), ("maximum", maximum)])
 
-    def _square(self, volume_nl, duration_s):
+    def square(self, volume_nl, duration_s):
         """(profile, seconds) of a bolus; 0 seconds: as fast as the bolus rate setting says."""
         limits = self.app.delivery.limits
         (name, highest), lowest = self.rate_range()
@@ -349,136 +362,6 @@ class Commands:
                 "limit", [("limit", "step_period"), ("value", rate), ("minimum", lowest), ("maximum", highest)]
             )
         return profile, duration_s
-
-    def prepare_programme(self, fields, blob):
-        self._ready("start_rate")
-        plan = programme.parse(blob)
-        rates, boluses, top = self._programme_items(plan)
-        present = self._basal_rate(self.app.now_us())
-        self._check_gentle(max(top, present))
-        self._check_speed(top, (self.app.delivery.bolus, self.app.delivery.extended))
-        for _, value, _ in rates:
-            if value:
-                self._check_jump(value, present, fields)
-        for _, volume_q, _ in boluses:
-            volume_nl = volume_q // QUANTA_PER_NL
-            self._check_jump(volume_nl, min(self._last_bolus_nl, volume_nl), fields)
-        flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.app.delivery.limits.step_q)
-        pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
-        volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL
-
-        def execute(number):
-            order = new_order(number, PROGRAMME, 0)
-            order.volume_q = flow.total_q + pulses.total_q
-            self._begin(order, "start_rate", top, plan.repeats, flow, pulses)
-            self.app.at_end = plan.at_end
-            self.app.changed()
-
-        pairs = [
-            ("items", len(plan.kinds)),
-            ("period_s", plan.period_s),
-            ("repeats", plan.repeats),
-            ("volume_nl", volume_nl),
-            ("duration_s", plan.period_s * plan.repeats),
-            ("at_end", plan.at_end),
-        ]
-        kvo = self.app.forecast.kvo_after(plan.at_end, end_rate(flow, flow.total_us))
-        return pairs + self._supply(((flow, pulses), kvo)), execute
-
-    def _programme_items(self, plan):
-        """(rate items, bolus items, highest sum of rates): every item checked against the limits."""
-        rates = []
-        boluses = []
-        top_rate = top_bolus = 0
-        for i in range(len(plan.kinds)):
-            value = plan.values[i]
-            if plan.kinds[i] == programme.BOLUS:
-                self._check_limit("max_bolus_nl", value)
-                _, duration_s = self._square(value, plan.durations_s[i])
-                if boluses and plan.at_s[i] < boluses[-1][0] + boluses[-1][2]:
-                    raise Refused("programme", [("item", i + 1), ("what", "overlap")])
-                if plan.at_s[i] + duration_s > plan.period_s:
-                    raise Refused("programme", [("item", i + 1), ("what", "period")])
-                boluses.append((plan.at_s[i], profiles.quanta(value), duration_s))
-                top_bolus = max(top_bolus, div_up(value * 86_400, duration_s))
-            else:
-                if value:
-                    self._check_rate(value)
-                rates.append((plan.at_s[i], value, plan.durations_s[i]))
-                top_rate = max(top_rate, value)
-        return rates, boluses, top_rate + top_bolus
-
-    # --- handling the syringe
-
-    def _handle(self):
-        self.app.machine.check("start_move")
-        if self.app.storage.problem is not None:
-            raise Refused("storage", [("what", self.app.storage.problem)])
-
-    def prepare_prime(self, fields):
-        self._ready("start_prime")
-        volume_nl = fields["volume_nl"]
-        self._check_reservoir(volume_nl)
-        return self._moved_volume(PRIME, "start_prime", volume_nl, "prime_nl_per_day")
-
-    def prepare_withdraw(self, fields):
-        self._handle()
-        app = self.app
-        if not app.ports.inputs.read() & contract.IN_CAPTURED:
-            raise Refused("syringe", [("what", "not_captured")])
-        volume_nl = fields["volume_nl"]
-        room_nl = app.values["syringe_nl"] - app.reservoir_nl()
-        if volume_nl > room_nl:
-            raise Refused("reservoir", [("value", volume_nl), ("maximum", max(0, room_nl))])
-        return self._moved_volume(WITHDRAW, "start_withdraw", volume_nl, "withdraw_nl_per_day")
-
-    def _moved_volume(self, source, event, volume_nl, setting):
-        limits = self.app.delivery.limits
-        rate = self.app.values[setting]
-        highest = limits.maximum * limits.step_q // US_PER_S
-        if rate > highest:
-            raise Refused("limit", [("limit", "motor"), ("value", rate), ("maximum", highest)])
-        profile = profiles.volume_at_rate(profiles.quanta(volume_nl), rate, limits)
-
-        def execute(number):
-            self._begin(new_order(number, source, volume_nl, rate), event, rate, 0, profile)
-
-        pairs = [("volume_nl", volume_nl), ("duration_s", div_up(profile.total_us, US_PER_S))]
-        return pairs + self._supply(bolus=profile if source == PRIME else None), execute
-
-    def _travel(self, steps):
-        """Profile of a move by so many steps (> 0) at jog speed, and its rate."""
-        limits = self.app.delivery.limits
-        rate = min(self.app.values["jog_steps_per_s"], limits.maximum) * limits.step_q // US_PER_S
-        return profiles.volume_at_rate(steps * limits.step_q, rate, limits), rate
-
-    def prepare_jog(self, fields):
-        self._handle()
-        steps = fields["steps"]
-        if steps == 0:
-            raise Refused("range", [("field", "steps"), ("what", "zero")])
-        profile, rate = self._travel(abs(steps))
-
-        def execute(number):
-            order = new_order(number, JOG, 0, rate if steps > 0 else -rate)
-            order.volume_q = abs(steps) * self.app.delivery.limits.step_q
-            self._begin(order, "start_move", rate, 0, profile)
-
-        return [("steps", steps), ("duration_s", div_up(profile.total_us, US_PER_S))], execute
-
-    def prepare_home(self, fields):
-        self._handle()
-        values = self.app.values
-        # Without a measured travel: 150 mm, longer than the stroke of any syringe of the table.
-        steps = values["travel_steps"] or 150_000 * values["steps_per_turn"] // values["lead_um"]
-        profile, rate = self._travel(steps)
-
-        def execute(number):
-            order = new_order(number, HOME, 0, rate)
-            order.volume_q = steps * self.app.delivery.limits.step_q
-            self._begin(order, "start_move", rate, 0, profile)
-
-        return [("steps_max", steps)], execute
 
     # --- one step
 
@@ -500,14 +383,6 @@ class Commands:
         self.app.cancel_bolus("host")
         return self._where(number, left_nl)
 
-    def act_refill(self, fields):
-        app = self.app
-        event = "begin_refill" if fields["phase"] == "begin" else "end_refill"
-        app.machine.check(event)
-        app.refill_begun = fields["phase"] == "begin"
-        app.fire(event, "host")
-        return [("state", app.machine.state)]
-
     def act_silence(self, fields):
         app = self.app
         seconds = fields.get("seconds", app.values["silence_s"])
@@ -521,19 +396,6 @@ class Commands:
             raise Refused("field", [("field", "alarm"), ("what", "unknown")])
         count = app.acknowledge(name)
         return [("state", app.machine.state), ("count", count)]
-
-    def act_selftest(self, fields):
-        app = self.app
-        app.machine.check("selftest")
-        app.fire("selftest", "host")
-        return [("result", app.self_test()), ("state", app.machine.state)]
-
-    def act_service(self, fields):
-        app = self.app
-        app.machine.check("service")
-        app.fire("service", "host")
-        app.leave_for_service = True  # after the answer has gone out
-        return [("state", app.machine.state)]
 
 
 def _word(why):

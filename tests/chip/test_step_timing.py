@@ -28,6 +28,11 @@ RATES = (
 BAR_US = 1
 # What a host may say in fast motion, and how often
 TALK = (b"status\n", b"totals\nsensors\n", b"garbage " * 20 + b"\n", b"log seq=1 count=2\n", b"\n" * 300)
+RARE = (
+    "prepare_settings kvo_nl_per_day=600000",
+    "prepare_limits pause_max_s=90",
+    "prepare_prime volume_nl=9 disconnected=1",
+)
 PAUSES_US = (100_000, 20_000, 3_000)
 
 
@@ -103,6 +108,21 @@ def test_a_host_that_never_stops_talking_moves_no_edge(small, pause_us):
 
     found = branch(lambda: timing(small, Fraction(2_000), 4, talk))
     assert found.worst_us <= BAR_US and found.edges > 6_000, found
+
+
+def test_code_that_is_loaded_for_a_message_moves_no_edge(small):
+    """Loading takes 24 ms, and as long as it lasts nobody looks after the motor."""
+
+    def ask(pump: ChipPump, seconds: float) -> int:
+        until, turn = pump.now_us + round(seconds * US_PER_S), 0
+        while pump.now_us < until:
+            answer = pump.ask(RARE[turn % len(RARE)])
+            assert "token" in answer or answer["code"] == "state", answer
+            turn += 1
+        return turn
+
+    found = branch(lambda: timing(small, Fraction(2_000), 4, ask))
+    assert found.worst_us <= BAR_US and found.edges > 6_000 and found.collections > 30, found
 
 
 def test_a_bolus_leaves_books_edges_and_odometer_the_same(stopped):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import random
 from collections import deque
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from haipump_emulator.direct import costs
@@ -341,6 +342,11 @@ class System:
 
     def collect(self) -> None:
         self._core.collect()
+
+    def forget(self, module: ModuleType) -> None:
+        """Here it stays; what loading it takes on the board is taken."""
+        self._core.charge(costs.MODULE_US)
+        self._core.allocate(costs.ALLOCATED_PER_MODULE)
 
     def heap_free(self) -> int:
         self._core.charge(costs.HEAP_FREE_US)
