@@ -258,12 +258,26 @@ def listing(names: Iterable[str]) -> str:
 # --- alarms ---
 
 
+def alarm_action(traits: int) -> str:
+    """What the pump does while an alarm with these traits stands."""
+    for trait, text in ((alarms.STOP, "stops the motor"), (alarms.NO_START, "nothing starts")):
+        if traits & trait:
+            return text
+    return "no new bolus" if traits & alarms.NO_BOLUS else "none"
+
+
 def alarm_table() -> str:
     """docs/alarms.md"""
-    actions = {alarms.NONE: "none", alarms.NO_BOLUS: "no new bolus", alarms.STOP: "stops the motor"}
     rows = [
-        (f"`{name}`", alarms.PRIORITIES[priority], "yes" if latches else "no", actions[action], *texts.ALARMS[name])
-        for _, name, priority, latches, action in alarms.ALARMS
+        (
+            f"`{name}`",
+            alarms.PRIORITIES[traits & alarms.PRIORITY],
+            "yes" if traits & alarms.LATCH else "no",
+            alarm_action(traits),
+            *texts.ALARMS[name],
+            texts.ALARM_BASIS[name],
+        )
+        for name, traits in alarms.ALARMS
     ]
     bursts = []
     for priority, burst in enumerate(alarms.BURSTS):
@@ -277,7 +291,7 @@ def alarm_table() -> str:
         "A latching alarm stays until it is acknowledged, even when its cause is gone. An alarm that stops the motor "
         "must be acknowledged, and its cause must be gone, before anything starts again; nothing restarts by itself. "
         f"Silence mutes the tone for at most {alarms.SILENCE_MAX_S} s, and a new alarm breaks through it.",
-        table(("alarm", "priority", "latches", "action", "meaning", "what to do"), rows),
+        table(("alarm", "priority", "latches", "action", "meaning", "what to do", "basis"), rows),
         "## Sound",
         "Times in milliseconds. The pattern follows the pulse, spacing and repetition windows that secondary sources "
         "give for IEC 60601-1-8 (high: ten pulses of 75 to 200 ms, repeated after 2.5 to 15 s; medium: three of 125 to "

@@ -821,7 +821,7 @@ class App:
         """The condition of an alarm holds: stop first if its action says so, then tell."""
         row = alarm_table.ALARMS[self.alarms.index(name)]
         stopping = self.machine.state in RUNNING or self.machine.state == "paused"
-        if row[alarm_table.ACTION] == alarm_table.STOP and stopping:
+        if row[alarm_table.TRAITS] & alarm_table.STOP and stopping:
             self.delivery.switch_off()
             self.alarms.set(name, self.clock.s)
             self._tell_alarms()  # before the orders' ends: which order it hit, and nobody waits for it behind them
@@ -846,12 +846,12 @@ class App:
         for i, phase in changes:
             row = alarm_table.ALARMS[i]
             number, _ = self.main_order()
-            self.storage.record("alarm", row[alarm_table.NUMBER], phase, state, number, self.supervision.pressure_pa())
+            self.storage.record("alarm", i + 1, phase, state, number, self.supervision.pressure_pa())
             self.session.event(
                 "alarm",
                 [
                     ("alarm", row[alarm_table.NAME]),
-                    ("priority", alarm_table.PRIORITIES[row[alarm_table.PRIORITY]]),
+                    ("priority", alarm_table.PRIORITIES[row[alarm_table.TRAITS] & alarm_table.PRIORITY]),
                     ("phase", alarm_table.PHASES[phase]),
                 ],
             )

@@ -136,7 +136,7 @@ class Commands:
         app.machine.check(event)
         if app.storage.problem is not None:
             raise Refused("storage", [("what", app.storage.problem)])
-        standing = app.alarms.forbids(alarm_table.STOP)
+        standing = app.alarms.forbids(alarm_table.NO_START)
         if standing is not None:
             raise Refused("alarm", [("alarm", standing)])
         if not app.syringe_loaded():
@@ -372,7 +372,7 @@ class Commands:
     def act_resume(self, fields):
         app = self.app
         app.machine.check("resume")
-        standing = app.alarms.forbids(alarm_table.STOP)
+        standing = app.alarms.forbids(alarm_table.NO_START)
         if standing is not None:
             raise Refused("alarm", [("alarm", standing)])
         app.resume("host")

@@ -63,10 +63,12 @@ def _restore_alarms(app):
     """Latching alarms that waited for their acknowledgement when the power went still do."""
     for record in app.storage.journal.alarms():
         waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
-        for row in alarm_table.ALARMS:
-            if row[alarm_table.NUMBER] == record.values["alarm"] and row[alarm_table.LATCH] and waits:
-                app.alarms.set(row[alarm_table.NAME], 0)
-                app.alarms.unset(row[alarm_table.NAME])
+        number = record.values["alarm"]
+        if waits and 0 < number <= len(alarm_table.ALARMS):  # a newer firmware may have known more
+            name, traits = alarm_table.ALARMS[number - 1]
+            if traits & alarm_table.LATCH:
+                app.alarms.set(name, 0)
+                app.alarms.unset(name)
 
 
 def _restore_carry(app):

@@ -12,29 +12,48 @@ from haipump_fw.const import const
 LOW, MEDIUM, HIGH = const(1), const(2), const(3)
 PRIORITIES = ("none", "low", "medium", "high")
 
-# Actions. STOP: motor off, state alarm, nothing starts until acknowledged and gone. NO_BOLUS: new boluses are refused.
-NONE, NO_BOLUS, STOP = const(0), const(1), const(2)
+# Traits of an alarm: its priority in the lowest bits, and
+PRIORITY = const(3)
+LATCH = const(4)  # stays until it is acknowledged, though its cause is gone
+NO_BOLUS = const(8)  # while it stands, no new bolus
+NO_START = const(16)  # while it stands, nothing starts and nothing resumes
+STOP = const(32)  # motor off, state alarm
+STOPS = const(LATCH + NO_BOLUS + NO_START + STOP)
 
-NUMBER, NAME, PRIORITY, LATCH, ACTION = range(5)
+NAME, TRAITS = range(2)
 
-# (number, name, priority, latches, action); numbers are journal numbers and never change their meaning.
+# (name, traits). An alarm's number in the journal is its place, counted from 1: rows are only ever added, at the end.
+# There is no action "KVO": what an alarm can't trust enough to go on, it does not trust to go on slowly.
 ALARMS = (
-    (1, "self_test", HIGH, True, STOP),
-    (2, "occlusion", HIGH, True, STOP),
-    (3, "reservoir_empty", HIGH, True, STOP),
-    (4, "end_of_travel", HIGH, True, STOP),
-    (5, "reservoir_low", LOW, False, NO_BOLUS),
-    (6, "infusion_complete", MEDIUM, True, NONE),
-    (7, "paused_too_long", MEDIUM, False, NONE),
-    (8, "syringe_released", HIGH, True, STOP),
-    (9, "driver_error", HIGH, True, STOP),
-    (10, "motor_stall", HIGH, True, STOP),
-    (11, "step_count", HIGH, True, STOP),
-    (12, "storage", HIGH, True, STOP),
-    (13, "unexpected_reset", MEDIUM, True, NONE),
-    (14, "power_lost", MEDIUM, True, NONE),
-    (15, "steps_late", HIGH, True, STOP),
-    (16, "pressure_sensor", HIGH, True, STOP),
+    ("self_test", HIGH + STOPS),
+    ("occlusion", HIGH + STOPS),
+    ("reservoir_empty", HIGH + STOPS),
+    ("end_of_travel", HIGH + STOPS),
+    ("reservoir_low", LOW + NO_BOLUS),
+    ("infusion_complete", MEDIUM + LATCH),
+    ("paused_too_long", MEDIUM),
+    ("syringe_released", HIGH + STOPS),
+    ("driver_error", HIGH + STOPS),
+    ("motor_stall", HIGH + STOPS),
+    ("step_count", HIGH + STOPS),
+    ("storage", HIGH + STOPS),
+    ("unexpected_reset", HIGH + LATCH + NO_BOLUS + NO_START),
+    ("power_lost", MEDIUM + LATCH),
+    ("steps_late", HIGH + STOPS),
+    ("pressure_sensor", HIGH + STOPS),
+    ("over_infusion", HIGH + STOPS),
+    ("under_infusion", MEDIUM + LATCH + NO_BOLUS),
+    ("upstream_occlusion", MEDIUM + STOPS),
+    ("reverse_delivery", HIGH + STOPS),
+    ("dose_limit", MEDIUM + STOPS),
+    ("over_temperature", MEDIUM + STOPS),
+    ("supply_low", LOW + NO_BOLUS),
+    ("supply_failing", HIGH + STOPS),
+    ("stuck_key", MEDIUM + NO_BOLUS + NO_START),
+    ("host_lost", LOW),
+    ("command_errors", LOW + LATCH),
+    ("input_pending", LOW),
+    ("alarm_loop", HIGH + STOPS),
 )
 
 # Phases of one alarm.
@@ -49,8 +68,6 @@ BURSTS = (None, _LOW_BURST, _MEDIUM_BURST, _HIGH_BURST)
 TONE_HZ = (0, 523, 587, 784)
 
 SILENCE_MAX_S = const(120)
-
-_INDEX = {row[NAME]: i for i, row in enumerate(ALARMS)}
 
 
 class Alarms:
@@ -69,7 +86,10 @@ class Alarms:
     @staticmethod
     def index(name):
         """Place of an alarm in ALARMS; KeyError for an unknown name."""
-        return _INDEX[name]
+        for i, row in enumerate(ALARMS):
+            if row[NAME] == name:
+                return i
+        raise KeyError(name)
 
     def _go(self, i, phase):
         was = self.phase[i]
@@ -95,7 +115,7 @@ class Alarms:
             return
         i = self.index(name)
         if self.phase[i] == ACTIVE:
-            self._go(i, LATCHED if ALARMS[i][LATCH] else CLEAR)
+            self._go(i, LATCHED if ALARMS[i][TRAITS] & LATCH else CLEAR)
         elif self.phase[i] == ACKNOWLEDGED:
             self._go(i, CLEAR)
 
@@ -125,7 +145,7 @@ class Alarms:
         best_rank = (-1, 0, 0)
         for i, row in enumerate(ALARMS):
             if self.phase[i] != CLEAR:
-                rank = (self.phase[i] != ACKNOWLEDGED, row[PRIORITY], self.since_s[i])
+                rank = (self.phase[i] != ACKNOWLEDGED, row[TRAITS] & PRIORITY, self.since_s[i])
                 if rank > best_rank:
                     best, best_rank = i, rank
         return best
@@ -141,22 +161,23 @@ class Alarms:
         best = 0
         for i, row in enumerate(ALARMS):
             if self.phase[i] == ACTIVE or self.phase[i] == LATCHED:
-                best = max(best, row[PRIORITY])
+                best = max(best, row[TRAITS] & PRIORITY)
         return best
 
-    def waits(self, action):
-        """True while an alarm with this action is active or latched: it wants an acknowledgement."""
-        return any([row[ACTION] == action and self.phase[i] in (ACTIVE, LATCHED) for i, row in enumerate(ALARMS)])
+    def waits(self, trait):
+        """True while an alarm with this trait is active or latched: it wants an acknowledgement."""
+        return any([row[TRAITS] & trait and self.phase[i] in (ACTIVE, LATCHED) for i, row in enumerate(ALARMS)])
 
-    def forbids(self, action):
-        """Name of an alarm with this action that stands in any phase, or None."""
+    def forbids(self, trait):
+        """Name of an alarm with this trait (NO_BOLUS, NO_START) that stands in any phase, or None."""
         for i, row in enumerate(ALARMS):
-            if row[ACTION] >= action and self.phase[i] != CLEAR:
+            if row[TRAITS] & trait and self.phase[i] != CLEAR:
                 return row[NAME]
         return None
 
     def listed(self):
         """Indices of all that stand, highest priority first, then newest."""
-        rows = [(-row[PRIORITY], -self.since_s[i], i) for i, row in enumerate(ALARMS) if self.phase[i] != CLEAR]
+        standing = [i for i in range(len(ALARMS)) if self.phase[i] != CLEAR]
+        rows = [(-(ALARMS[i][TRAITS] & PRIORITY), -self.since_s[i], i) for i in standing]
         rows.sort()
         return [row[2] for row in rows]

@@ -22,11 +22,7 @@ from haipump_fw.proto import messages
 
 # The journal's numbers: places in the tables of the firmware, which these repeat (a test compares them).
 STATES = tuple(texts.STATES)
-ALARM_NAMES = (
-    "none", "self_test", "occlusion", "reservoir_empty", "end_of_travel", "reservoir_low", "infusion_complete",
-    "paused_too_long", "syringe_released", "driver_error", "motor_stall", "step_count", "storage", "unexpected_reset",
-    "power_lost", "steps_late", "pressure_sensor",
-)  # fmt: skip
+ALARM_NAMES = ("none", *texts.ALARMS)
 SOURCES, RESULTS, TASKS = messages.SOURCES, messages.RESULTS, messages.TASKS
 PHASES = ("clear", "active", "acknowledged", "latched")
 CAUSES = ("power", "watchdog", "request", "fault")
@@ -34,13 +30,12 @@ RUNNING = ("infusing", "bolus", "kvo", "priming", "withdrawing", "moving")
 DOSE = ("basal", "kvo", "programme", "bolus", "extended")
 COMMIT_NL = 100_000  # the pump writes its totals at least this often: so much may be missing after a power loss
 _HIGH, _MEDIUM, _LOW = "high", "medium", "low"
-PRIORITIES: Mapping[str, str] = {name: _HIGH for name in ALARM_NAMES[1:]} | {
-    "reservoir_low": _LOW,
-    "infusion_complete": _MEDIUM,
-    "paused_too_long": _MEDIUM,
-    "unexpected_reset": _MEDIUM,
-    "power_lost": _MEDIUM,
-}
+PRIORITIES: Mapping[str, str] = (
+    {name: _HIGH for name in ALARM_NAMES[1:]}
+    | dict.fromkeys(("reservoir_low", "supply_low", "host_lost", "command_errors", "input_pending"), _LOW)
+    | dict.fromkeys(("infusion_complete", "paused_too_long", "power_lost", "under_infusion", "stuck_key"), _MEDIUM)
+    | dict.fromkeys(("upstream_occlusion", "dose_limit", "over_temperature"), _MEDIUM)
+)
 
 
 def word(table: tuple[str, ...], number: int) -> str:

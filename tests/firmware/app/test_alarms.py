@@ -10,7 +10,7 @@ import pytest
 
 from haipump_emulator.direct import costs
 from haipump_emulator.plant import Plant, PlantParams
-from haipump_fw.core.alarms import ALARMS, LATCH, NAME, NUMBER, PHASES, PRIORITIES, PRIORITY
+from haipump_fw.core.alarms import ALARMS, LATCH, NAME, PHASES, PRIORITIES, PRIORITY, STOP
 from haipump_fw.ports import IN_CAPTURED, IN_FRONT, IN_START, IN_STOP
 from tests.firmware.app.bench import STEP_FL, Pump, pump
 
@@ -28,24 +28,46 @@ STOPPING = {  # alarms whose action is to stop, as the list of requirements has 
     "storage",
     "steps_late",
     "pressure_sensor",
+    "over_infusion",
+    "reverse_delivery",
+    "supply_failing",
+    "alarm_loop",
+    "upstream_occlusion",
+    "dose_limit",
+    "over_temperature",
 }
 PRIORITY_OF = dict.fromkeys(STOPPING, "high") | {
     "reservoir_low": "low",
     "infusion_complete": "medium",
     "paused_too_long": "medium",
-    "unexpected_reset": "medium",
+    "unexpected_reset": "high",
     "power_lost": "medium",
+    "under_infusion": "medium",
+    "upstream_occlusion": "medium",
+    "dose_limit": "medium",
+    "over_temperature": "medium",
+    "supply_low": "low",
+    "stuck_key": "medium",
+    "host_lost": "low",
+    "command_errors": "low",
+    "input_pending": "low",
 }
-NOT_LATCHING = {"reservoir_low", "paused_too_long"}
+NOT_LATCHING = {"reservoir_low", "paused_too_long", "supply_low", "stuck_key", "host_lost", "input_pending"}
 
 
 def row(name: str) -> tuple[Any, ...]:
     return next(line for line in ALARMS if line[NAME] == name)
 
 
+def number(name: str) -> int:
+    """What the journal calls it."""
+    return ALARMS.index(row(name)) + 1
+
+
 def test_the_table_is_the_list():
-    assert {line[NAME]: PRIORITIES[line[PRIORITY]] for line in ALARMS} == PRIORITY_OF
-    assert {line[NAME] for line in ALARMS if not line[LATCH]} == NOT_LATCHING
+    assert {name: PRIORITIES[traits & PRIORITY] for name, traits in ALARMS} == PRIORITY_OF
+    assert {name for name, traits in ALARMS if not traits & LATCH} == NOT_LATCHING
+    assert {name for name, traits in ALARMS if traits & STOP} == STOPPING
 
 
 def running(order: str = FAST, **more: Any) -> Pump:
@@ -65,7 +87,7 @@ def expect_stopped(of: Pump, name: str, count: int) -> None:
     found = of.alarm(name)
     assert found is not None and found["priority"] == "high"
     of.flush()
-    noted = [r for r in of.journal_of("alarm") if r["alarm"] == row(name)[NUMBER]]
+    noted = [r for r in of.journal_of("alarm") if r["alarm"] == number(name)]
     assert noted and noted[0]["phase"] == PHASES.index("active")
     ended = of.journal_of("result")[-1]
     assert ended["result"] == 4  # alarm
@@ -526,7 +548,7 @@ def test_a_loop_that_hangs_is_reset(order):
     of.next_id = of.ask("hello")["next_id"]
     assert state in ("infusing", "bolus") and of.state() == "stopped" and not of.enabled
     assert of.ask("info")["reset"] == "watchdog"
-    assert of.alarm("unexpected_reset")["priority"] == "medium"
+    assert of.alarm("unexpected_reset")["priority"] == "high"
     assert of.alarm("power_lost") is not None
     of.run(600)
     assert of.steps - steps <= 64 + 9

@@ -15,10 +15,14 @@ def phase(alarms: Alarms, name: str) -> int:
 
 
 def test_the_table_is_sound():
-    assert len({row[table.NUMBER] for row in ALARMS}) == len({row[table.NAME] for row in ALARMS}) == len(ALARMS)
-    for row in ALARMS:
-        assert row[table.PRIORITY] in (table.LOW, table.MEDIUM, table.HIGH)
-        assert row[table.ACTION] != table.STOP or (row[table.PRIORITY] == table.HIGH and row[table.LATCH]), row
+    assert len({name for name, _ in ALARMS}) == len(ALARMS)
+    for name, traits in ALARMS:
+        priority = traits & table.PRIORITY
+        assert priority in (table.LOW, table.MEDIUM, table.HIGH)
+        if traits & table.STOP:
+            assert traits & table.STOPS == table.STOPS and priority > table.LOW, name
+        if traits & table.NO_START:
+            assert traits & table.NO_BOLUS, name
     assert all(len(burst) % 2 == 0 for burst in BURSTS if burst is not None)
     with pytest.raises(KeyError):
         Alarms.index("nonsense")
@@ -43,11 +47,11 @@ def test_an_acknowledged_alarm_still_forbids_until_its_cause_is_gone():
     alarms = Alarms()
     alarms.set(LATCHING, 0)
     assert alarms.acknowledge() == 1 and phase(alarms, LATCHING) == ACKNOWLEDGED
-    assert not alarms.waits(table.STOP) and alarms.forbids(table.STOP) == LATCHING
+    assert not alarms.waits(table.STOP) and alarms.forbids(table.NO_START) == LATCHING
     assert not alarms.set(LATCHING, 1), "still the same cause"
     assert alarms.sounding(1) == 0
     alarms.unset(LATCHING)
-    assert phase(alarms, LATCHING) == CLEAR and alarms.forbids(table.STOP) is None
+    assert phase(alarms, LATCHING) == CLEAR and alarms.forbids(table.NO_START) is None
     alarms.unset(LATCHING)
     assert alarms.set(LATCHING, 2)
 
@@ -83,7 +87,7 @@ def test_silence_ends_by_itself_and_a_new_alarm_breaks_it():
 def test_a_low_reservoir_forbids_boluses_and_nothing_else():
     alarms = Alarms()
     alarms.set(NO_BOLUS, 0)
-    assert alarms.forbids(table.NO_BOLUS) == NO_BOLUS and alarms.forbids(table.STOP) is None
+    assert alarms.forbids(table.NO_BOLUS) == NO_BOLUS and alarms.forbids(table.NO_START) is None
     assert not alarms.waits(table.STOP)
 
 
@@ -116,7 +120,7 @@ def test_random_lives_against_a_model(seed):
             alarms.set(name, 0)
         elif act == "unset":
             alarms.unset(name)
-            if holds[name] and not ALARMS[alarms.index(name)][table.LATCH]:
+            if holds[name] and not ALARMS[alarms.index(name)][table.TRAITS] & table.LATCH:
                 seen[name] = True
             holds[name] = False
         else:

@@ -46,10 +46,9 @@ def noted(programme: Programme) -> dict:
 
 def test_the_numbers_of_the_journal_mean_what_they_mean_in_the_firmware() -> None:
     assert tables.STATES == states.STATES and set(tables.RUNNING) == set(states.RUNNING)
-    assert ("none", *[row[alarms.NAME] for row in alarms.ALARMS]) == tables.ALARM_NAMES
-    assert [row[alarms.NUMBER] for row in alarms.ALARMS] == list(range(1, len(alarms.ALARMS) + 1))
+    assert ("none", *[name for name, _ in alarms.ALARMS]) == tables.ALARM_NAMES
     assert {n: tables.PRIORITIES[n] for n in tables.ALARM_NAMES[1:]} == {
-        row[alarms.NAME]: alarms.PRIORITIES[row[alarms.PRIORITY]] for row in alarms.ALARMS
+        name: alarms.PRIORITIES[traits & alarms.PRIORITY] for name, traits in alarms.ALARMS
     }
     assert tables.PHASES == alarms.PHASES and firmware._CAUSES == tables.CAUSES
     assert tables.COMMIT_NL == ledger.COMMIT_NL
