@@ -65,7 +65,8 @@ def _order_of(record):
 class Journal:
     """The ring over `sectors` sectors from `first_sector` on.
 
-    Attributes to read: `foreign` (the partition holds something else: nothing is written), `failed` (the flash is worn
+    Attributes to read: `foreign` (the partition holds something else, or what a later version has written: nothing is
+    written), `failed` (the flash is worn
     out: nothing is written any more), `first_seq` and `last_seq` (oldest and newest record on the flash; 0: none),
     `last_chain` (12 bytes, of `last_seq`), `pending` (records in the queue), `damaged` (places seen by `open` that hold
     something, but no valid record), `failures` (programs and erases that did not work).
@@ -114,6 +115,7 @@ class Journal:
             self._recover()
         elif not self._fresh():
             self.foreign = True
+        if self.foreign:
             return "foreign"
         self._distrust()
         self._plan()
@@ -213,6 +215,10 @@ class Journal:
         for raw in self.backwards(_RECOVER_SLOTS_MAX):
             if records.seq_of(raw) <= self.last_seq - RECOVER_SPAN:
                 break
+            if raw[1] & ~records.RESTATED != records.FORMAT:
+                self._kept_seq = array("I", [0] * _KEPT)  # of a later version: nothing of it may be guessed
+                self.foreign = True
+                return
             if raw[0] == _RESULT:
                 closed.append(_order_of(raw))
             elif raw[0] == _ALARM:

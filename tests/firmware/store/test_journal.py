@@ -543,17 +543,23 @@ def test_a_start_finds_the_newest_record_of_each_alarm():
     assert again.alarms() == [], "told once"
 
 
-def test_an_alarm_of_a_form_that_is_not_known_is_left_out():
+def test_a_record_of_a_later_form_makes_the_journal_foreign():
+    """What it says can't be guessed, so nothing that is recovered could be relied on."""
     flash = small_flash()
     new = opened(flash)
-    put(new, "alarm", 2, 1, 2, 0, 0)
+    put(new, "ids", 77)
     put(new, "alarm", 3, 1, 2, 0, 0)
     raw = new.read(1)
     assert raw is not None
     other = raw[:1] + bytes([records.FORMAT + 1]) + raw[2:60]
     at = flash.data.index(raw)
     flash.data[at : at + 64] = other + zlib.crc32(other).to_bytes(4, "little")
-    assert [found.values["alarm"] for found in opened(flash).alarms()] == [3]
+    before = flash.snapshot()
+    again = Journal(flash, 0, 10)
+    assert again.open() == "foreign" and again.foreign and again.room() == 0
+    assert again.recover()["ids"] is None and again.read(2) is not None
+    assert again.append("ids", 1, 0, 78) == 0 and not again.flush(PAGE_US)
+    assert flash.snapshot() == before
 
 
 def test_looking_back_ends_after_so_many_places():
