@@ -75,7 +75,7 @@ def _told(of: Pump) -> dict[str, Any]:
         ],
         "totals": of.ask("totals"),
         "states": list(STATES),
-        "alarms": {row[alarms.NAME]: row[alarms.NUMBER] for row in alarms.ALARMS},
+        "alarms": {row[alarms.NAME]: place for place, row in enumerate(alarms.ALARMS, 1)},
         "format": records.FORMAT,
     }
 
