@@ -18,6 +18,7 @@ from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
 from haipump_fw.proto import messages
 from haipump_fw.proto import table as whole
+from tools.traceability import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 REFUSED, IGNORED = "refused", "ignored"
@@ -346,12 +347,24 @@ def commands() -> str:
     )
 
 
+def requirements() -> str:
+    """docs/requirements.md"""
+    return page("Requirements", "tools/traceability and the tests' marks", *pages.requirements())
+
+
+def hazard_analysis() -> str:
+    """docs/hazards.md"""
+    return page("Hazards", "tools/traceability/hazards.py", *pages.hazard_analysis())
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "docs/protocol.md": protocol,
     "docs/settings.md": settings,
     "docs/states.md": state_machine,
     "docs/alarms.md": alarm_table,
     "docs/cli.md": commands,
+    "docs/requirements.md": requirements,
+    "docs/hazards.md": hazard_analysis,
 }
 
 

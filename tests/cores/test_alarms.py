@@ -51,6 +51,7 @@ STOPPING = {
 }
 
 
+@pytest.mark.requirement("A19", "GIP-1.4.11")
 @pytest.mark.needs("plant")
 @pytest.mark.parametrize("alarm", STOPPING)
 def test_an_alarm_stops_until_it_is_acknowledged_and_gone(rig, alarm):
@@ -99,6 +100,7 @@ def test_reservoir_low_warns_and_empty_stops(rig):
     assert (state(rig), rig.phase("reservoir_empty")) == ("alarm", "active")
 
 
+@pytest.mark.requirement("OP-R6.7(4)-(6)", "GIP-2.2.1/2")
 @pytest.mark.needs("bridged")
 def test_a_pause_that_takes_too_long_is_told(rig):
     before = rig.pump.limits().pause_max_s
@@ -132,6 +134,7 @@ def test_the_self_test_passes_on_a_rig(rig):
 # --- buttons
 
 
+@pytest.mark.requirement("A2", "OP-R6.5(13)")
 @pytest.mark.needs("plant")
 def test_the_buttons(rig):
     rig.pump.rate(RATE)
@@ -148,6 +151,7 @@ def test_the_buttons(rig):
 # --- power and the lock: every power cycle is another boot
 
 
+@pytest.mark.requirement("REQ-X-03", "A7", "R11")
 @pytest.mark.needs("plant")
 def test_after_a_power_cut_it_is_stopped_and_the_total_is_a_range(rig):
     rig.pump.rate(RATE)

@@ -37,6 +37,7 @@ def complete(rig, order, volume_nl):
 # --- basal
 
 
+@pytest.mark.requirement("GIP-1.1.1", "OP-R5.1(3)", "CS-REQ-5/6/14")
 def test_a_rate_runs_until_it_is_stopped(rig):
     rig.pump.rate(RATE)
     before, clock = rig.pump.totals().stepped_nl, rig.pump.clock()
@@ -70,6 +71,7 @@ def test_a_ramp_rises_evenly(rig):
     assert rig.pump.status().flow_nl_per_day == 120_000_000
 
 
+@pytest.mark.requirement("CS-REQ-20/28")
 def test_a_volume_to_be_infused_ends_in_stop(rig):
     complete(rig, rig.pump.rate(RATE, vtbi="6 uL", at_end="stop"), 6_000)
     assert (state(rig), rig.pump.status().flow_nl_per_day) == ("stopped", 0)
@@ -82,6 +84,7 @@ def test_a_volume_to_be_infused_ends_in_kvo(rig):
     assert (status.state, status.flow_nl_per_day) == ("kvo", rig.pump.setting("kvo_nl_per_day").value)
 
 
+@pytest.mark.requirement("OP-R6.7(4)-(6)")
 def test_kvo_by_itself_and_never_faster_than_what_ran(rig):
     rig.pump.kvo()
     assert (state(rig), rig.pump.status().flow_nl_per_day) == ("kvo", rig.pump.setting("kvo_nl_per_day").value)
@@ -94,6 +97,7 @@ def test_kvo_by_itself_and_never_faster_than_what_ran(rig):
 # --- boluses
 
 
+@pytest.mark.requirement("GIP-1.4.1")
 def test_an_immediate_bolus_is_delivered_to_the_microstep(rig):
     order = rig.pump.bolus("10 uL", within="5s")
     assert state(rig) == "bolus"
@@ -105,6 +109,7 @@ def test_a_bolus_at_the_rate_of_the_settings(rig):
     complete(rig, rig.pump.bolus("10 uL"), 10_000)
 
 
+@pytest.mark.requirement("GIP-1.4.1", "GIP-1.4.7")
 def test_an_extended_bolus_takes_its_time(rig):
     order = rig.pump.bolus("4 uL", over="8s")
     rig.wait(4)
@@ -125,6 +130,7 @@ def test_an_immediate_bolus_holds_the_extended_one(rig):
     assert status.result == "complete" and abs(status.stepped_nl - 4_000) <= microstep_nl(rig)
 
 
+@pytest.mark.requirement("GIP-1.4.4")
 def test_a_bolus_leaves_the_basal_rate_as_it_was(rig):
     rig.pump.rate("50 mL/day")
     rig.finish(rig.pump.bolus("5 uL", within="5s"))
@@ -163,6 +169,7 @@ def test_a_programme_repeats_and_ends_in_kvo(rig):
 # --- handling
 
 
+@pytest.mark.requirement("A4")
 def test_a_prime_is_pushed_and_is_no_dose(rig):
     before = rig.pump.totals()
     order = rig.pump.prime("8 uL", disconnected=True)
@@ -217,6 +224,7 @@ def test_refilling(rig):
 # --- pause, resume, stop
 
 
+@pytest.mark.requirement("GIP-1.6.1/2", "CS-REQ-43")
 @pytest.mark.parametrize("mode", ["bolus", "extended", "vtbi", "programme"])
 def test_pause_keeps_the_exact_remainder(rig, mode):
     order = start(rig, mode)
@@ -253,6 +261,7 @@ def start(rig, mode):
     }[mode]()
 
 
+@pytest.mark.requirement("CS-REQ-5/6/14", "R6")
 @pytest.mark.parametrize("mode", MODES)
 def test_stop_ends_everything(rig, mode):
     """After so few steps that a Pico without a motor is still believed."""

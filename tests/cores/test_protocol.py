@@ -119,6 +119,7 @@ def wrong_lines():
             yield verb, f"{right} {words[1]}", "field"
 
 
+@pytest.mark.requirement("GIP-3.2.4")
 @pytest.mark.parametrize("verb", MESSAGES)
 def test_a_wrong_line_is_refused_and_changes_nothing(wire, verb):
     states = set()
@@ -146,6 +147,7 @@ def test_a_line_that_is_not_one(wire):
     assert wire.raw(b"hello\n").fields["next_id"] == str(number)
 
 
+@pytest.mark.requirement("A11")
 def test_control_characters_are_data(wire):
     """No REPL on this line: Ctrl-C, Ctrl-D, raw and paste mode."""
     assert not wire.raw(b"\x03\x04\x01\x05\n").ok
@@ -231,6 +233,7 @@ def test_a_programme_that_is_wrong(wire):
 # --- journal
 
 
+@pytest.mark.requirement("A23")
 def test_the_journal_is_read_record_by_record(rig):
     page = rig.pump.journal_page(0, 1)
     first = max(page.first, page.last - 7)
@@ -240,6 +243,7 @@ def test_the_journal_is_read_record_by_record(rig):
     assert rig.pump.journal_page(page.last + 100).count == 0
 
 
+@pytest.mark.requirement("GIP-4.1.1-4", "OP-R6.6(1)-(8)", "CS-REQ-78-81")
 @pytest.mark.needs("bridged")
 def test_what_was_ordered_and_what_became_of_it_is_in_the_journal(rig):
     order = rig.pump.bolus("3 uL", within="3s")

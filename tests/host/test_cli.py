@@ -468,6 +468,7 @@ def test_settings_are_named_shortly_and_read_as_quantities(line, pump) -> None:
     assert "whole number" in run("settings accel=fast", code=2)
 
 
+@pytest.mark.requirement("A3")
 def test_the_three_ways_of_calibrating(line, pump) -> None:
     pump.settings["step_fl"] = 231_144_000
     run("calibrate --commanded 10mL --measured 9.9mL -y")

@@ -12,6 +12,7 @@ from haipump import quantities as q
 from haipump.errors import EXIT_USAGE, InexactQuantity, QuantityError
 
 
+@pytest.mark.requirement("A21")
 @pytest.mark.parametrize(
     ("read", "text", "value"),
     [
@@ -153,6 +154,7 @@ def test_pressures_read_back(value: int) -> None:
     assert q.pressure_pa(q.format_pressure(value)) == value
 
 
+@pytest.mark.requirement("A21")
 @given(st.text(max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (q.volume_nl, q.rate_nl_per_day, q.duration_s, q.pressure_pa):

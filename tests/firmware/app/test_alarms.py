@@ -119,6 +119,7 @@ def expect_latched(of: Pump, name: str) -> None:
     assert of.state() == "stopped"
 
 
+@pytest.mark.requirement("GIP-1.4.11", "GIP-1.10.1/2", "OP-R7.2(6)", "OP-R5.1(4)/R5.2(6)/R5.3(4)", "OP-R7.2(4)/(5)")
 @pytest.mark.parametrize("kpa", [20, 69, 90])
 def test_occlusion_at_its_threshold(kpa):
     of = pump()
@@ -155,6 +156,7 @@ def test_one_reading_above_the_limit_is_no_occlusion():
     assert not high and of.alarm("occlusion") is None and of.state() == "infusing"
 
 
+@pytest.mark.requirement("GIP-1.5.5/6", "OP-R6.8(3)/(9)/(10)", "OP-R6.4.1", "CS-REQ-59-64")
 def test_reservoir_low_forbids_a_bolus_and_stops_nothing_then_empty_stops():
     of = pump()
     of.load(1_100_000)
@@ -218,6 +220,7 @@ TRIPS = {
 }
 
 
+@pytest.mark.requirement("OP-R7.1", "A24")
 @pytest.mark.parametrize("name", TRIPS)
 def test_a_contact_that_opens_for_a_moment_stops_the_motor_at_once_and_is_told(name):
     """Its interrupt does it, while the program is busy; what it was may be over when the loop looks."""
@@ -269,6 +272,7 @@ def test_an_input_that_trips_while_the_pump_is_stopped_by_a_line_is_no_alarm():
     assert of.steps > steps + 10, "what was frozen moves again"
 
 
+@pytest.mark.requirement("A24", "OP-R5.1(4)/R5.2(6)/R5.3(4)")
 def test_syringe_released():
     of = running()
     of.core.plant.capture(of.now, False)
@@ -290,6 +294,7 @@ def test_syringe_released_while_paused_and_its_volume_is_over():
     assert of.state() == "alarm" and not of.enabled
 
 
+@pytest.mark.requirement("GIP-1.6.1/2", "A14", "OP-R5.1(4)/R5.2(6)/R5.3(4)")
 def test_driver_error():
     of = running()
     of.core.plant.driver_fault(of.now, True)
@@ -304,6 +309,7 @@ def weak() -> PlantParams:
     return dataclasses.replace(base, motor=dataclasses.replace(base.motor, torque_n_mm=25.0))
 
 
+@pytest.mark.requirement("A5", "OP-R6.4.1")
 def test_motor_stall_by_load():
     """A motor that is too weak for the pressure of a closed line: the shaft stands, the steps go on."""
     of = pump(params=weak())
@@ -321,6 +327,7 @@ def test_motor_stall_by_load():
     expect_latched(of, "motor_stall")
 
 
+@pytest.mark.requirement("CS-REQ-16/19", "REQ-X-10", "A5")
 def test_motor_stall_by_a_shaft_that_stands():
     of = running()
     of.core.plant.sensor(of.now, "encoder", "stuck")
@@ -330,6 +337,7 @@ def test_motor_stall_by_a_shaft_that_stands():
     expect_stopped(of, "motor_stall", of.steps)
 
 
+@pytest.mark.requirement("R7")
 def test_an_order_is_confirmed_by_what_the_shaft_showed():
     """A rotor loses whole electrical cycles of 64 steps; what the alarm needs to see is one and a bit."""
     of = pump()
@@ -381,6 +389,7 @@ def test_a_rotor_that_falls_into_a_detent_when_the_motor_goes_off_has_lost_nothi
     assert of.ask("lifetime")["lost_steps"] == of.core.plant.truth(of.now).missed_steps == 0
 
 
+@pytest.mark.requirement("REQ-X-10")
 def test_step_count_believes_the_pad_not_the_order():
     of = running()
     steps = of.app.ports.steps
@@ -418,6 +427,7 @@ def test_steps_that_are_made_between_the_two_counts_are_no_wrong_steps():
     of.run_to_alarm("step_count", 40)
 
 
+@pytest.mark.requirement("GIP-2.2.1/2", "CS-REQ-44/15")
 def test_paused_too_long_ends_with_the_pause():
     of = pump()
     of.order("prepare_limits pause_max_s=60")
@@ -434,6 +444,7 @@ def test_paused_too_long_ends_with_the_pause():
     assert of.state() == "infusing"
 
 
+@pytest.mark.requirement("A16")
 def test_infusion_complete():
     of = pump()
     of.order("prepare_rate rate_nl_per_day=240000000 vtbi_nl=100000")
@@ -464,6 +475,7 @@ MENDED = {
 }
 
 
+@pytest.mark.requirement("GIP-3.4.1-5", "OP-R7.4(1)-(7)", "A2")
 @pytest.mark.parametrize("check", SELF_TEST)
 def test_self_test_failure_at_power_up(check):
     of = pump()
@@ -486,6 +498,7 @@ def test_self_test_failure_at_power_up(check):
     of.order(RATE % 1_300_000)
 
 
+@pytest.mark.requirement("OP-R7.4(1)-(7)")
 def test_self_test_on_request_only_when_stopped():
     of = running()
     assert of.no("selftest")["code"] == "state"
@@ -534,6 +547,7 @@ def hanging(of: Pump) -> None:
     of.app.ports.inputs.pressed = for_ever
 
 
+@pytest.mark.requirement("REQ-X-08", "R11")
 @pytest.mark.parametrize("order", [FAST, "prepare_bolus volume_nl=500000"])
 def test_a_loop_that_hangs_is_reset(order):
     of = running(order)
@@ -558,6 +572,7 @@ def test_a_loop_that_hangs_is_reset(order):
     assert of.journal_of("boot")[-1]["reset"] == 1
 
 
+@pytest.mark.requirement("REQ-X-03", "A7")
 def test_power_lost_only_when_something_ran():
     of = running()
     of.power_cycle()
@@ -588,6 +603,7 @@ def test_a_fortnight_without_an_alarm():
     assert of.state() == "infusing"
 
 
+@pytest.mark.requirement("OP-R6.5(13)")
 def test_stop_button_and_alarm_leave_the_alarm_standing():
     of = running()
     of.core.plant.occlude(of.now)

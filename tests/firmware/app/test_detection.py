@@ -51,6 +51,7 @@ def test_the_stop_button_is_seen_at_once(mode):
     assert stopped_after_us(of, 1) <= PASS_US
 
 
+@pytest.mark.requirement("GIP-1.10.5", "GIP-1.10.1/2")
 @pytest.mark.parametrize("mode", ORDERS)
 @pytest.mark.parametrize("fault", ["off", "stuck"])
 def test_a_pressure_that_is_too_high_or_gone_is_seen_in_two_looks(mode, fault):

@@ -53,6 +53,7 @@ def refusal(call: Any, *args: Any, **more: Any) -> dict[str, Any]:
     return caught.value.answer
 
 
+@pytest.mark.requirement("GIP-6.3.x", "OP-R8.3(1)-(4)", "A11")
 def test_a_key_only_with_the_jumper_at_power_up_and_only_stopped():
     of = pump()
     assert of.no("set_key key=" + KEY.hex())["code"] == "key"
@@ -67,6 +68,7 @@ def test_a_key_only_with_the_jumper_at_power_up_and_only_stopped():
     assert of.no("set_key key=1234")["code"] == "field"
 
 
+@pytest.mark.requirement("GIP-6.3.x", "CS-REQ-82", "A8", "A10")
 def test_a_locked_pump_wants_the_code_for_all_but_reading_and_stop():
     of = locked()
     assert of.ask("hello")["locked"] == 1
@@ -85,6 +87,7 @@ def test_a_locked_pump_wants_the_code_for_all_but_reading_and_stop():
     of.order("prepare_rate rate_nl_per_day=1300000")
 
 
+@pytest.mark.requirement("A9")
 def test_replays_are_refused_and_counted():
     of = locked()
     line = signed(of, "refill phase=begin")

@@ -31,6 +31,7 @@ PLAN = "haipump-programme 1\nperiod_s %d\nrepeats %d\nat_end %s\n%s\n"
 # --- what follows an end
 
 
+@pytest.mark.requirement("GIP-1.1.8")
 @pytest.mark.parametrize(("setting", "rate", "want"), [(500_000, 48_000_000, 500_000), (500_000, 200_000, 200_000)])
 def test_kvo_after_the_volume_at_the_smaller_rate(setting, rate, want):
     of = pump()
@@ -46,6 +47,7 @@ def test_kvo_after_the_volume_at_the_smaller_rate(setting, rate, want):
     assert of.state() == "infusing"
 
 
+@pytest.mark.requirement("GIP-1.3.x", "CS-REQ-20/28", "GIP-1.2.1")
 def test_stop_after_the_volume_and_the_volume_is_exact():
     of = pump()
     of.order("prepare_rate rate_nl_per_day=48000000 vtbi_nl=50000 at_end=stop")
@@ -156,6 +158,7 @@ def test_stop_of_a_move_returns_to_where_it_began():
             assert not of.enabled
 
 
+@pytest.mark.requirement("GIP-1.4.5/6", "GIP-1.4.8")
 def test_fast_bolus_suspends_the_extended_one_which_then_resumes():
     of = pump()
     of.order(RATE % 1_300_000)
@@ -224,6 +227,7 @@ def empties(of: Pump, predicted_s: int, within_s: float) -> None:
     assert (at - start) / SECOND == pytest.approx(predicted_s, abs=within_s)
 
 
+@pytest.mark.requirement("GIP-1.5.1-1.5.4")
 @pytest.mark.parametrize("rate", [1_300_000, 20_000_000, 240_000_000])
 @pytest.mark.parametrize("empty_nl", [0, 300_000])
 def test_time_to_empty_is_when_it_stops_as_empty(rate, empty_nl):
@@ -237,6 +241,7 @@ def test_time_to_empty_is_when_it_stops_as_empty(rate, empty_nl):
     empties(of, before["empty_in_s"], max(1.2, period_s * 1.05 + 0.1))
 
 
+@pytest.mark.requirement("GIP-1.5.1-1.5.4")
 def test_time_to_empty_after_each_change():
     of = pump()
     of.load(3_000_000)
@@ -367,6 +372,7 @@ def test_bolus_and_basal_end_in_the_same_moment():
         of.act("stop")
 
 
+@pytest.mark.requirement("A13")
 def test_start_of_everything_during_everything():
     """No sequence of one-step orders leaves the state machine without an answer."""
     of = pump()

@@ -91,6 +91,7 @@ def test_nobody_at_the_usb():
     assert of.state() == "infusing"
 
 
+@pytest.mark.requirement("OP-R6.5(23)")
 def test_status_sensors_and_lifetime_are_the_plants_truth():
     of = pump()
     of.order(RATE % 48_000_000)

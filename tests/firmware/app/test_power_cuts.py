@@ -224,6 +224,7 @@ def expect_after_cut(of: Pump, name: str, loaded: int) -> None:
     assert loaded <= of.net
 
 
+@pytest.mark.requirement("A25")
 @pytest.mark.parametrize("mode", CUT_MODES)
 def test_a_bolus_sent_again_after_a_cut_never_runs_twice(mode):
     """The power goes between order and answer; the host sends the very same lines again."""

@@ -31,6 +31,7 @@ def has(answer: dict, **fields: object) -> bool:
     return answer == answer | fields
 
 
+@pytest.mark.requirement("GIP-1.1.3", "R5")
 def test_rates_beyond_settings_motor_syringe_and_step_period():
     of = pump()
     assert has(
@@ -57,6 +58,7 @@ def test_rates_beyond_settings_motor_syringe_and_step_period():
     assert has(quiet(of, RATE % 100_000_000_001), code="range", field="rate_nl_per_day")
 
 
+@pytest.mark.requirement("GIP-1.4.12", "GIP-6.1.3/4", "OP-R5.3(5/6)", "R5")
 def test_boluses_beyond_limits():
     of = pump()
     assert has(quiet(of, "prepare_bolus volume_nl=5000001"), code="limit", limit="max_bolus_nl", maximum=5_000_000)
@@ -66,6 +68,7 @@ def test_boluses_beyond_limits():
     assert quiet(of, "prepare_bolus volume_nl=400000 duration_s=1 override=1")["code"] == "limit"  # no time for stairs
 
 
+@pytest.mark.requirement("R5", "OP-R6.8(3)/(9)/(10)")
 def test_the_reservoir_has_to_hold_it():
     of = pump()
     of.load(600_000)
@@ -79,6 +82,7 @@ def test_the_reservoir_has_to_hold_it():
     assert has(quiet(of, "prepare_withdraw volume_nl=29400001 disconnected=1"), code="reservoir", maximum=29_400_000)
 
 
+@pytest.mark.requirement("GIP-1.4.3")
 def test_all_sources_together_stay_within_the_motor():
     of = pump()
     of.order("prepare_limits max_rate_nl_per_day=100000000000 occlusion_pa=90000")
@@ -125,6 +129,7 @@ def test_parts_that_do_not_fit():
     assert of.no("part offset=0 data=AAAA")["code"] == "part"
 
 
+@pytest.mark.requirement("GIP-6.1.3/4", "A1")
 def test_ten_times_the_rate_or_a_tenth_needs_an_override():
     of = pump()
     of.order(RATE % 1_000_000)  # the first one is no jump
@@ -138,6 +143,7 @@ def test_ten_times_the_rate_or_a_tenth_needs_an_override():
     of.act(programme(of, PLAN % (600, 2, "stop", "5 bolus 1000 0")))
 
 
+@pytest.mark.requirement("A1")
 def test_ten_times_the_last_bolus_needs_an_override():
     of = pump()
     of.order("prepare_bolus volume_nl=1000")
@@ -149,6 +155,7 @@ def test_ten_times_the_last_bolus_needs_an_override():
     of.order("prepare_bolus volume_nl=100")  # downwards is no slip
 
 
+@pytest.mark.requirement("CS-REQ-7", "A24")
 def test_no_syringe():
     of = Pump()
     of.run(0.1)
@@ -249,6 +256,7 @@ def test_questions_about_what_is_not_there():
 # --- tokens
 
 
+@pytest.mark.requirement("GIP-2.1.1", "GIP-2.2.4/5", "CS-REQ-57/58", "R3")
 def test_a_token_is_good_once_for_thirty_seconds():
     of = pump()
     token = of.act(RATE % 1_000_000)["token"]
@@ -292,6 +300,7 @@ def test_a_silence_leaves_the_token():
     of.act(f"commit token={token}")
 
 
+@pytest.mark.requirement("A12")
 def test_a_world_that_changed_between_prepare_and_commit():
     of = pump()
     of.load(800_000)
@@ -308,6 +317,7 @@ def test_a_world_that_changed_between_prepare_and_commit():
     assert of.no(f"commit token={token}")["code"] == "override"  # by now it would be a slip
 
 
+@pytest.mark.requirement("CS-REQ-45/46")
 def test_a_pump_that_waits_for_no_acknowledgement_resumes_only_without_alarm():
     """Paused with an alarm that stops cannot be reached; the check is there all the same."""
     of = pump()
@@ -318,6 +328,7 @@ def test_a_pump_that_waits_for_no_acknowledgement_resumes_only_without_alarm():
     assert of.app.alarms.forbids(STOP) == "storage"
 
 
+@pytest.mark.requirement("CS-REQ-7")
 def test_an_intent_that_cannot_be_stored_starts_nothing():
     of = pump()
     token = of.act(RATE % 1_000_000)["token"]

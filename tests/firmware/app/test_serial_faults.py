@@ -20,6 +20,7 @@ def test_every_message_is_among_the_lines():
     assert {text.split()[0] for _, text in LINES} == {verb for verb, _, _ in REQUESTS}
 
 
+@pytest.mark.requirement("R2")
 def test_no_single_byte_fault_executes_what_was_not_sent():
     counts = all_single_faults()
     assert counts.wrong == 0, counts.problems[:3]
@@ -78,6 +79,7 @@ def test_two_lines_that_ran_into_each_other_do_nothing():
     assert of.state() == "stopped" and of.app.session.token is None
 
 
+@pytest.mark.requirement("A25")
 def test_an_order_is_executed_once_however_often_it_comes():
     of = pump()
     token = of.act("prepare_bolus volume_nl=20000 duration_s=5")["token"]
@@ -128,6 +130,7 @@ def test_a_stale_replay_after_a_reboot_does_nothing():
     assert of.app.session.token is None
 
 
+@pytest.mark.requirement("A6", "R2")
 def test_a_megabyte_of_noise():
     """Nothing is executed, nothing hangs, steps come as ever, and the link is back within a second of quiet."""
     noise = random.Random(7).randbytes(1_000_000)
@@ -200,6 +203,7 @@ def flooding(of: Pump, seconds: float) -> None:
         of.core.run_until(of.now + 5_000)
 
 
+@pytest.mark.requirement("A18", "R8", "A14")
 def test_a_host_that_never_reads_changes_no_step():
     of, other = pump(), pump()
     for each in (of, other):
@@ -220,6 +224,7 @@ def test_a_host_that_never_reads_changes_no_step():
     assert of.status()["state"] == "infusing"
 
 
+@pytest.mark.requirement("R8", "R6", "A18")
 def test_a_stop_gets_through_to_a_pump_whose_host_reads_nothing():
     of = pump()
     of.order("prepare_rate rate_nl_per_day=48000000")

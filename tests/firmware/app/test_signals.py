@@ -55,6 +55,7 @@ def lit(of: Pump, seconds: float) -> list[tuple[int, frozenset[str]]]:
     return [(at, frozenset(k for k, on in f.items() if on)) for at, name, f in of.seen if name == "led"]
 
 
+@pytest.mark.requirement("GIP-3.1.1/2")
 @pytest.mark.parametrize(("alarm", "priority"), [(low, LOW), (medium, MEDIUM), (high, HIGH)])
 def test_bursts_as_the_table_says(alarm, priority):
     of = alarm()
@@ -94,11 +95,13 @@ def test_low_is_steady_yellow():
     assert [f for _, n, f in low().seen if n == "led"][-1] == {"red": 0, "yellow": 1, "green": 1}
 
 
+@pytest.mark.requirement("GIP-3.1.1/2")
 def test_medium_flashes_yellow_high_flashes_red():
     assert {leds for _, leds in lit(medium(), 60)} == {frozenset({"yellow"}), frozenset()}
     assert {leds for _, leds in lit(high(), 60)} == {frozenset({"red"}), frozenset()}
 
 
+@pytest.mark.requirement("GIP-3.2.1/2", "CS-REQ-75/76")
 @pytest.mark.parametrize("by", ["host", "button"])
 def test_silence_is_for_two_minutes_at_most_and_the_light_goes_on(by):
     of = high()
@@ -116,6 +119,7 @@ def test_silence_is_for_two_minutes_at_most_and_the_light_goes_on(by):
     assert of.alarm("driver_error")["phase"] == "active"
 
 
+@pytest.mark.requirement("GIP-3.2.1/2")
 def test_no_longer_silence_than_two_minutes():
     of = low()
     assert of.no("silence seconds=121")["code"] == "range"
@@ -166,6 +170,7 @@ def test_acknowledged_is_quiet_and_dark():
     assert of.seen == []
 
 
+@pytest.mark.requirement("GIP-2.3.2", "A1")
 def test_silence_of_a_bouncing_button_is_one_press():
     of = high()
     of.said.clear()

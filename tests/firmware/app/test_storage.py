@@ -19,6 +19,7 @@ def values(of: Pump) -> dict[str, int]:
     return {row[1]: of.ask(f"settings name={row[1]}")["value"] for row in OPTIONS}
 
 
+@pytest.mark.requirement("GIP-1.7.1")
 def test_settings_limits_and_calibration_survive():
     of = pump()
     of.order("prepare_limits max_bolus_nl=1234567 occlusion_pa=20000 pause_max_s=61")
@@ -54,6 +55,7 @@ def test_a_new_calibration_changes_no_volume_that_was():
     assert abs(of.steps - steps - 1000) <= 1
 
 
+@pytest.mark.requirement("A7")
 def test_totals_survive_and_begin_anew_with_a_syringe():
     of = pump()
     of.order("prepare_bolus volume_nl=100000")
@@ -84,6 +86,7 @@ def spoil(of: Pump, sectors: range, count: int = 60) -> None:
                 of.core.flash_port.data[sector * flashmap.SECTOR + slot + rng.randrange(400)] &= rng.randrange(256)
 
 
+@pytest.mark.requirement("A15")
 def test_both_copies_of_the_settings_damaged():
     of = pump()
     of.order("prepare_limits max_bolus_nl=1000000")
@@ -144,6 +147,7 @@ def test_a_partition_that_holds_something_else_is_not_touched():
     assert of.core.flash[first:] == before[first:] and of.steps == 0
 
 
+@pytest.mark.requirement("CS-REQ-85/86")
 def test_a_full_ring_goes_on_and_forgets_the_oldest():
     of = pump()
     of.order(RATE % 48_000_000)
@@ -227,6 +231,7 @@ def test_a_typical_day():
     assert moves[-1] == ("infusing", "stopped")
 
 
+@pytest.mark.requirement("CS-REQ-78-81", "A14")
 @pytest.mark.parametrize("rate", [48_000_000, 1_000_000_000])
 def test_a_commit_at_least_each_100_ul(rate):
     of = pump()
@@ -249,6 +254,7 @@ def test_records_at_rest_do_not_wait():
     assert of.app.storage.journal.pending == 0
 
 
+@pytest.mark.requirement("A23")
 def test_the_log_is_what_is_on_the_flash():
     of = pump()
     of.order(RATE % 1_300_000)

@@ -36,6 +36,7 @@ def running() -> Pump:
     return of
 
 
+@pytest.mark.requirement("GIP-3.5.1-4", "R10", "REQ-X-08")
 @pytest.mark.parametrize("task", [*CALLS, "sleep"])
 def test_a_task_that_hangs_is_reset_and_named(task, monkeypatch):
     of = running()
@@ -67,6 +68,7 @@ def test_a_task_that_hangs_is_reset_and_named(task, monkeypatch):
     assert of.ask("info")["task"] == "none"
 
 
+@pytest.mark.requirement("R10")
 def test_supervision_that_does_not_come_lets_the_watchdog_bite():
     of = running()
     of.app._check_tick = of.app.clock.tick + 30_000_000

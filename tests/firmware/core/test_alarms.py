@@ -63,6 +63,7 @@ def test_one_that_does_not_latch_goes_by_itself():
     assert phase(alarms, PASSING) == CLEAR
 
 
+@pytest.mark.requirement("CS-REQ-65-71")
 def test_acknowledging_one_leaves_the_others():
     alarms = Alarms()
     alarms.set(LATCHING, 0)
@@ -72,6 +73,7 @@ def test_acknowledging_one_leaves_the_others():
     assert alarms.acknowledge(PASSING) == 0
 
 
+@pytest.mark.requirement("CS-REQ-75/76")
 def test_silence_ends_by_itself_and_a_new_alarm_breaks_it():
     alarms = Alarms()
     assert alarms.sounding(0) == 0
@@ -84,6 +86,7 @@ def test_silence_ends_by_itself_and_a_new_alarm_breaks_it():
     assert alarms.sounding(210) == table.HIGH
 
 
+@pytest.mark.requirement("CS-REQ-59-64")
 def test_a_low_reservoir_forbids_boluses_and_nothing_else():
     alarms = Alarms()
     alarms.set(NO_BOLUS, 0)
@@ -91,6 +94,7 @@ def test_a_low_reservoir_forbids_boluses_and_nothing_else():
     assert not alarms.waits(table.STOP)
 
 
+@pytest.mark.requirement("CS-REQ-59-64", "CS-REQ-65-71")
 def test_the_one_to_show():
     alarms = Alarms()
     assert alarms.top() == -1 and alarms.listed() == []

@@ -11,6 +11,7 @@ TICK = st.integers(0, TICKS_MASK)
 NEAR = st.integers(-(1 << 29), (1 << 29) - 1)
 
 
+@pytest.mark.requirement("R9")
 @given(TICK, NEAR)
 def test_differences_and_sums_of_ticks_are_inverse_over_the_wrap(tick, us):
     later = (tick + us) % PERIOD
@@ -18,6 +19,7 @@ def test_differences_and_sums_of_ticks_are_inverse_over_the_wrap(tick, us):
     assert ticks_add(tick, us) == later
 
 
+@pytest.mark.requirement("A17", "R9")
 @given(TICK, st.lists(st.integers(0, PERIOD - 1), max_size=20))
 def test_uptime_is_the_exact_sum_of_what_passed(start, passed):
     now = [start]
@@ -36,6 +38,7 @@ class At:
         self.s, self.us = divmod(us, 1_000_000)
 
 
+@pytest.mark.requirement("A17")
 @given(st.integers(0, 10**14), st.integers(-(10**10), 10**10))
 def test_a_deadline_passes_at_its_microsecond(now_us, ahead_us):
     deadline = Deadline()

@@ -31,6 +31,7 @@ def at_rate(rate: int, number: int = 1, t_us: int = 0) -> Order:
     return order
 
 
+@pytest.mark.requirement("GIP-1.1.5", "OP-R5.1(3)")
 @given(st.integers(50_000, 40_000_000_000), st.integers(0, 10**13))
 def test_steps_of_a_rate_come_at_the_nearest_microsecond(rate, t_us):
     planner = running(at_rate(rate, t_us=t_us), t_us=t_us)

@@ -1,5 +1,6 @@
 """Totals: rounding, recalibration, a new syringe."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from haipump_fw.core.units import QUANTA_PER_NL
 STEP_FL = st.integers(100_000, 20_000_000_000)
 
 
+@pytest.mark.requirement("GIP-1.5.5/6")
 @given(STEP_FL, st.integers(0, 100_000_000), st.integers(-(10**6), 10**6), st.integers(0, 100_000_000))
 def test_the_reservoir_has_fallen_to_a_volume_at_its_step_and_not_before(step_fl, reservoir_nl, net, left_nl):
     ledger = Ledger(step_fl)
@@ -58,6 +60,7 @@ def test_a_new_syringe_starts_totals_anew_and_life_goes_on():
 COMMIT = {"stepped_nl": 700, "confirmed_nl": 690, "reservoir_nl": 5_000, "unsure_nl": 9, "life_nl": 2_700}
 
 
+@pytest.mark.requirement("A7")
 def test_totals_are_restored_from_a_commit():
     ledger = Ledger(1_000_000)
     ledger.restore(COMMIT, 3, (2_010, 1_990))

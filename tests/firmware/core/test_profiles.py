@@ -45,6 +45,7 @@ def jumps(speeds: list[Fraction], limits: Limits, before: int = 0, after: Fracti
         )
 
 
+@pytest.mark.requirement("GIP-1.4.7")
 @given(st.integers(1, 2_500), st.integers(20_000, 60_000_000), st.integers(0, 999), LIMITS)
 def test_a_square_is_exact_in_volume_and_time(speed, duration_us, more_nl, limits):
     volume_nl = speed * duration_us * STEP_Q // (1_000_000 * 86_400_000_000) + 1 + more_nl
@@ -147,6 +148,7 @@ at_end stop
 """
 
 
+@pytest.mark.requirement("GIP-1.1.6", "CS-REQ-24")
 def test_a_programme_is_what_its_text_says():
     flow = profiles.Periodic(ITEMS, 600, 3, STEP_Q)
     pulses = Pulses(((5, quanta(1_000), 20), (70, quanta(500), 530)), 600, 3)

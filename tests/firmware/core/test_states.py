@@ -175,6 +175,7 @@ def test_the_list_knows_all_states_and_events():
     assert sorted(BY_EVENT) == sorted(EVENTS)
 
 
+@pytest.mark.requirement("GIP-3.4.6", "CS-REQ-1", "CS-REQ-31-39", "GIP-6.2.1/2")
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_pair_does_what_the_requirements_say(event):
     otherwise, moves = BY_EVENT[event]
@@ -269,6 +270,7 @@ def oracle(world: World) -> Oracle:
     return machine
 
 
+@pytest.mark.requirement("CS-REQ-1", "CS-REQ-31-39")
 @pytest.mark.parametrize("seed", range(20))
 def test_the_interpreter_agrees_with_the_package_over_random_events(seed):
     rng = random.Random(seed)

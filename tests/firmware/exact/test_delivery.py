@@ -70,6 +70,7 @@ def test_also_between_priming_and_withdrawing(actions, options):
     check(lived(actions, steps_max=30, **options))
 
 
+@pytest.mark.requirement("A17", "R9")
 @pytest.mark.parametrize("seed", range(8))
 def test_both_wraps_of_the_tick_counter_are_crossed(seed):
     rng = random.Random(seed)
@@ -95,6 +96,7 @@ def test_the_slowest_and_the_fastest_rate_of_every_syringe():
         check(bench)
 
 
+@pytest.mark.requirement("GIP-1.2.1", "OP-R5.1(3)")
 def test_fourteen_days_of_basal_with_a_daily_bolus():
     bench = Bench(ticks_start_us=TICKS - 65_000_000)
     begun_us = bench.rate(1_300_000).begun_us
@@ -131,6 +133,7 @@ def test_a_dose_in_pulses_of_less_than_a_step():
     check(bench)
 
 
+@pytest.mark.requirement("GIP-1.4.5/6")
 def test_an_immediate_bolus_holds_an_extended_one_which_goes_on_exactly():
     bench = Bench()
     bench.rate(24_000_000)

@@ -67,6 +67,7 @@ def act(pump: Pump, rng: random.Random) -> str:
     return pump.command(*lines.get(name, (name, True)))
 
 
+@pytest.mark.requirement("A13")
 @pytest.mark.parametrize("seed", range(16))
 def test_random_commands_are_delivered_exactly_and_the_state_is_what_runs(seed):
     rng = random.Random(seed)
@@ -120,6 +121,7 @@ def speeds(pump: Pump) -> list[float]:
     return [1e6 / (later[0] - earlier[0]) for earlier, later in pairwise(pump.steps)]
 
 
+@pytest.mark.requirement("CS-REQ-2/3")
 def test_speed_never_jumps_by_more_than_the_motor_starts_at():
     pump = opened()
     pump.rate(30_000_000_000)  # 1500 steps/s

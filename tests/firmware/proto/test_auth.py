@@ -19,6 +19,7 @@ RFC_4231 = [
 ]
 
 
+@pytest.mark.requirement("A10")
 @pytest.mark.parametrize(("key", "data", "digest"), RFC_4231)
 def test_published_vectors(key: bytes, data: bytes, digest: str):
     assert auth.hmac_sha256(key, data).hex() == digest

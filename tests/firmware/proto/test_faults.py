@@ -81,6 +81,7 @@ def after_noise(talk: Talk) -> None:
     assert answer.ok and answer.id == 99
 
 
+@pytest.mark.requirement("R2")
 @pytest.mark.parametrize("verb", VERBS)
 def test_single_faults_execute_nothing_else(verb: str):
     sent = seal(f"@{_ID} {text_of(verb)}")

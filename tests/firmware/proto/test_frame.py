@@ -80,6 +80,7 @@ def test_a_line_without_id_is_for_reading_and_stopping(verb: str):
         assert frame.parse(text.encode()) == (verb, TABLE[verb][1], None, fields)
 
 
+@pytest.mark.requirement("A4")
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_required_field_that_is_missing_is_named(verb: str):
     fields = request_fields(verb)
@@ -142,11 +143,13 @@ def test_every_error_code_is_in_the_table():
 # --- grammar
 
 
+@pytest.mark.requirement("A21", "R4")
 @pytest.mark.parametrize("raw", ["0", "7", "10", "100000000000", "999999999999999"])
 def test_whole_numbers(raw: str):
     assert frame.number(raw.encode()) == int(raw)
 
 
+@pytest.mark.requirement("R4")
 def test_numbers_below_zero_only_where_they_are_wanted():
     assert frame.number(b"-5") is None
     assert frame.number(b"-5", True) == -5
@@ -201,6 +204,7 @@ def test_wrong_lines_without_checksum(text: str, code: str):
     assert refusal(text.encode("latin-1"))[0] == code
 
 
+@pytest.mark.requirement("R1", "R2")
 @pytest.mark.parametrize(
     ("text", "code"),
     [
@@ -231,6 +235,7 @@ def test_wrong_lines_whose_checksum_is_right(text: str, code: str):
     assert refusal(line(text))[0] == code
 
 
+@pytest.mark.requirement("A1", "R1")
 def test_checksums():
     good = line("@7 status")
     assert frame.parse(good) == ("status", READ, 7, {})

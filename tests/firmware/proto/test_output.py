@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +20,7 @@ def test_empty():
     assert (ring.peek(), ring.free()) == (-1, OUTPUT_MAX)
 
 
+@pytest.mark.requirement("R8")
 def test_exactly_full_and_one_more():
     ring = Output()
     assert ring.put(b"x" * OUTPUT_MAX)

@@ -112,6 +112,7 @@ def test_one_step_orders_are_executed_once_after_their_id_is_reserved(verb: str)
     assert talk.app.reserved == [1]
 
 
+@pytest.mark.requirement("CS-REQ-9/12", "R3")
 @pytest.mark.parametrize("verb", sorted(set(VERBS[VERBS.index("prepare_rate") : VERBS.index("commit")]) - NOT_ALONE))
 def test_prepare_and_commit(verb: str):
     talk = Talk()
@@ -253,6 +254,7 @@ def test_old_ids_are_stale():
     assert len(talk.app.executed) == ANSWERS_MAX + 1
 
 
+@pytest.mark.requirement("A25")
 def test_after_a_reboot_no_former_id_is_executed():
     before = Talk()
     assert before.order("pause", 1).ok
@@ -335,6 +337,7 @@ def upload(talk: Talk, blob: bytes, size: int = PART_BYTES_MAX) -> str:
     return digest
 
 
+@pytest.mark.requirement("OP-R8.1(4)", "A12")
 @pytest.mark.parametrize("length", [1, PART_BYTES_MAX, PART_BYTES_MAX + 1, PROGRAMME_BYTES_MAX])
 def test_a_blob_in_parts(length: int):
     talk = Talk()
@@ -370,6 +373,7 @@ def test_a_part_again_with_its_id_and_with_another():
     assert talk.app.blobs == [b"abcdef"]
 
 
+@pytest.mark.requirement("OP-R8.1(4)", "A12")
 def test_parts_that_do_not_fit_together():
     talk = Talk()
     right, other = hashlib.sha256(b"abc").hexdigest(), hashlib.sha256(b"abd").hexdigest()
@@ -423,6 +427,7 @@ def test_locked_mode_wants_the_code():
     assert talk.session.refused_macs == 4
 
 
+@pytest.mark.requirement("A9")
 def test_locked_mode_replayed_lines():
     talk = Talk(key=KEY, locked=True)
     captured = signed("@1 pause")
@@ -469,6 +474,7 @@ def test_a_code_that_nobody_asked_for_is_not_looked_at():
 # --- stops
 
 
+@pytest.mark.requirement("R6")
 @pytest.mark.parametrize(
     ("line", "number"),
     [
@@ -494,6 +500,7 @@ def test_stop_in_every_form(line: bytes, number: int | None):
     assert talk.app.stops == 1
 
 
+@pytest.mark.requirement("R6")
 def test_the_motor_stops_at_the_byte_and_the_line_is_answered_once():
     talk = Talk()
     talk.send(b"\n!")

@@ -125,6 +125,7 @@ def test_continues_where_it_ended():
         assert seq_of(written[-1]) == len(written)
 
 
+@pytest.mark.requirement("CS-REQ-85/86")
 def test_the_ring_forgets_sector_by_sector():
     flash = small_flash()
     new = opened(flash)

@@ -30,6 +30,7 @@ def made(name, values, boot=7, uptime_s=1234, seq=1, chain=bytes(12)) -> bytes:
     return bytes(record)
 
 
+@pytest.mark.requirement("REQ-X-07", "R12")
 def test_layout():
     raw = made("result", (9, 4, 1, 100_000, 99_999, 99_998, 0), boot=0x1_0007, uptime_s=86_400, seq=5, chain=b"c" * 12)
     body = struct.pack("<BBHIIIBBQQQi2x", 4, 1, 7, 5, 86_400, 9, 4, 1, 100_000, 99_999, 99_998, 0)

@@ -98,6 +98,7 @@ def test_any_values_in_range_come_back(data):
     assert again.key == (None if key == bytes(32) else key)
 
 
+@pytest.mark.requirement("A11")
 def test_the_key_stays_until_it_is_changed():
     flash = new_flash()
     saved(flash, {}, SECRET)
@@ -269,6 +270,7 @@ def test_what_this_version_can_not_follow_is_a_mismatch(data, problem):
     assert loaded(flash).values == {**defaults(), "locked": 1} and loaded(flash).generation == 2
 
 
+@pytest.mark.requirement("A15")
 def test_every_flipped_bit_is_seen():
     good = image(FEWER)
     for bit in range(len(good) * 8):
