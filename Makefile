@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof alive board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -49,6 +49,9 @@ equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 
 
 proof: $(DEV_STAMP) ## every trial of the campaigns on the chip: step timing, stops, hangs, power cuts, memory
 	$(PYTEST_RUN) tests/chip --thorough --require-image $(ARGS)
+
+alive: $(DEV_STAMP) ## is each requirement alive: its function replaced by nothing, its tests must fail
+	$(BIN)/python -m tools.proof.alive --workers $(WORKERS) $(ARGS)
 
 board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)

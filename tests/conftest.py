@@ -7,7 +7,7 @@ import multiprocessing
 import threading
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Wall-clock deadlines fail on a busy machine and say nothing about the code; simulated time is what counts here.
 # The same examples every time: the same commit gives the same verdict, and covers the same lines.
@@ -21,6 +21,10 @@ settings.register_profile(
 )
 # Others each time, to search further: make pytest ARGS="--hypothesis-profile explore"
 settings.register_profile("explore", settings.get_profile("default"), derandomize=False)
+# On code that was broken on purpose (tools.proof): the first failure will do, nobody reads a smaller one.
+settings.register_profile(
+    "proof", settings.get_profile("default"), phases=[Phase.explicit, Phase.generate], print_blob=False
+)
 settings.load_profile("default")
 
 pytest_plugins = ["tests.image", "tests.cores.options"]

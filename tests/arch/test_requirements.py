@@ -48,7 +48,8 @@ def test_tags_are_read_from_functions_and_methods(tmp_path):
     (tmp_path / "tests").mkdir()
     mark = '@pytest.mark.requirement("B", "A")\n'
     (tmp_path / "tests" / "test_x.py").write_text(
-        f"import pytest\n{mark}def test_one():\n    pass\nclass TestIt:\n    {mark}    def test_two(self):\n        pass\n"
+        f"import pytest\n{mark}def test_one():\n    pass\n"
+        f"class TestIt:\n    {mark}    def test_two(self):\n        pass\n"
     )
     both = ["tests/test_x.py::TestIt::test_two", "tests/test_x.py::test_one"]
     assert tags.tags(tmp_path) == {"A": both, "B": both}

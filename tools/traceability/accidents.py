@@ -44,7 +44,7 @@ ROWS = (
     ),
     Row(
         "A7",
-        "A reset that changed the rate (SynchroMed, 2009): after one the pump is stopped, says why, and its totals hold.",
+        "A reset that changed the rate (SynchroMed, 2009): after one the pump is stopped, says why, and totals hold.",
         ("recovery.restore", "core.ledger.Ledger.restore"),
     ),
     Row(
@@ -70,8 +70,8 @@ ROWS = (
     ),
     Row(
         "A12",
-        "Configuration changed unseen in standby (B. Braun Space, 2021): a commit starts what was read back, or nothing; "
-        "uploads are bounded.",
+        "Configuration changed unseen in standby (B. Braun Space, 2021): a commit starts what was read back, or "
+        "nothing; uploads are bounded.",
         ("commands.Commands.commit", "proto.session.Session._part"),
     ),
     Row(
@@ -84,17 +84,17 @@ ROWS = (
         "A14",
         "Infusion went on after a system failure (Medfusion, 2022): a fault cuts the driver's enable line, totals are "
         "kept, a busy line delays neither step nor alarm.",
-        ("delivery.Delivery.switch_off", "app.App.commit"),
+        ("delivery.Delivery.stop", "app.App.commit"),
     ),
     Row(
         "A15",
-        "Wrong parameters after a restart (Medfusion 3500, 2023): settings have checksum and two copies; without a sound "
-        "one the pump stays stopped.",
+        "Wrong parameters after a restart (Medfusion 3500, 2023): settings have checksum and two copies; without a "
+        "sound one the pump stays stopped.",
         ("store.settings.Settings._read_image",),
     ),
     Row(
         "A16",
-        "The end of the infusion was a low alarm (Volumat, 2019): it is medium at least, and stands until acknowledged.",
+        "The end of the infusion was a low alarm (Volumat, 2019): it is medium at least, until acknowledged.",
         ("app.App._infusion_over", "core.alarms.Alarms.unset"),
     ),
     Row(

@@ -81,7 +81,7 @@ ROWS = (
     Row(
         "GIP-1.6.1/2",
         "A pause finishes the stroke, a fault stops at once.",
-        ("delivery.Delivery.pause", "delivery.Delivery.switch_off"),
+        ("delivery.Delivery.pause", "delivery.Delivery.stop"),
         "The stroke is a microstep.",
         PARTLY,
     ),

@@ -72,7 +72,7 @@ def find(name: str, root: Path = ROOT) -> Place:
 def _inside(tree: ast.AST, names: list[str]) -> ast.FunctionDef | None:
     for name in names:
         kinds = ast.FunctionDef if name == names[-1] else ast.ClassDef | ast.FunctionDef
-        # The last one counts: a module may define a function again, as `core.clock` does where the interpreter has none.
+        # The last one counts: a module may define a function again, as `core.clock` does.
         found = [node for node in ast.walk(tree) if isinstance(node, kinds) and node.name == name]
         if not found:
             return None

@@ -83,15 +83,15 @@ def requirements() -> list[str]:
     """The parts of docs/requirements.md."""
     tagged = tags.tags()
     return [
-        "Published safety requirements for infusion pumps, accidents of real ones, and the rules that follow: in our own "
-        "words, with the function that meets each and the tests that prove it (`@pytest.mark.requirement`). A row that "
-        "applies and has no test fails the build. `make alive` proves each row: it replaces the named function by one "
-        "that does nothing, and one of the tests must fail. haipump is bench and teaching equipment; no conformity is "
-        "claimed. Names are below `haipump_fw`, tests below `tests`.",
+        "Published safety requirements for infusion pumps, accidents of real ones, and the rules that follow: in our "
+        "own words, with the function that meets each and the tests that prove it (`@pytest.mark.requirement`). A row "
+        "that applies and has no test fails the build. `make alive` proves each row: it replaces the named function by "
+        "one that does nothing, and one of the tests must fail. haipump is bench and teaching equipment; no conformity "
+        "is claimed. Names are below `haipump_fw`, tests below `tests`.",
         "## Published requirements",
-        "GIP: Generic Infusion Pump hazard analysis and safety requirements 1.0 (University of Pennsylvania, 2009). CS, "
-        "REQ-X: GPCA system requirements (CriSys, University of Minnesota, 2013), as modelled in MEMO with its extension. "
-        "OP: Open PCA Pump requirements 1.0 (Kansas State University, 2020). " + _count(PUBLISHED, tagged),
+        "GIP: Generic Infusion Pump hazard analysis and safety requirements 1.0 (University of Pennsylvania, 2009). "
+        "CS, REQ-X: GPCA system requirements (CriSys, University of Minnesota, 2013), as modelled in MEMO with its "
+        "extension. OP: Open PCA Pump requirements 1.0 (Kansas State University, 2020). " + _count(PUBLISHED, tagged),
         _rows(PUBLISHED, tagged),
         "## Accidents and rules",
         "What went wrong in pumps that were sold, from recall notices and reports, and the rules for the line that "

@@ -155,8 +155,8 @@ ROWS = (
         "OP-R7.1",
         "Safety is separate from control.",
         ("app.App._guard",),
-        "Contacts stop the motor in their interrupt, the odometer is a machine of its own, EN is off in reset; there is "
-        "one processor.",
+        "Contacts stop the motor in their interrupt, the odometer is a machine of its own, EN is off in reset; there "
+        "is one processor.",
         PARTLY,
     ),
     Row(
@@ -164,7 +164,7 @@ ROWS = (
         "Limits of pressure upstream (1 psi) and downstream (10 psi).",
         ("core.supervision.limit_raw",),
     ),
-    Row("OP-R7.2(6)", "An occlusion stops in mid-stroke.", ("delivery.Delivery.switch_off",)),
+    Row("OP-R7.2(6)", "An occlusion stops in mid-stroke.", ("delivery.Delivery.stop",)),
     Row(
         "OP-R7.4(1)-(7)",
         "Tests at power-up, periodic and continuous; faults are logged and seen.",

@@ -82,7 +82,6 @@ def test_the_reservoir_has_to_hold_it():
     assert has(quiet(of, "prepare_withdraw volume_nl=29400001 disconnected=1"), code="reservoir", maximum=29_400_000)
 
 
-@pytest.mark.requirement("GIP-1.4.3")
 def test_all_sources_together_stay_within_the_motor():
     of = pump()
     of.order("prepare_limits max_rate_nl_per_day=100000000000 occlusion_pa=90000")
@@ -362,6 +361,7 @@ def test_a_line_that_is_refused_leaves_its_id_free():
     of.core.run_until(of.now + SECOND)
 
 
+@pytest.mark.requirement("GIP-1.4.3")
 def test_a_bolus_on_top_of_a_rate_beyond_the_motor():
     of = pump()
     of.order("prepare_limits max_rate_nl_per_day=100000000000 occlusion_pa=90000")

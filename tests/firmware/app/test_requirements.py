@@ -18,7 +18,7 @@ def steps_in(of: Pump, seconds: float) -> int:
     return of.steps - before
 
 
-@pytest.mark.requirement("GIP-1.1.7", "CS-REQ-56")
+@pytest.mark.requirement("GIP-1.1.7", "CS-REQ-56", "OP-R6.5(23)")
 def test_a_rate_that_is_prepared_changes_nothing_until_it_is_committed():
     of = pump()
     of.order(FAST)

@@ -1,0 +1,74 @@
+"""Is each row of docs/requirements.md alive? `make alive`, or `python -m tools.proof.alive [--sample N] [ID ...]`.
+
+For each requirement and each function that it names: the function is replaced by one that does nothing, and the tests
+that carry the requirement are run. One of them must fail; else the row proves nothing.
+
+Owns: the replacement, the report. Must not: change the tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+from tools.proof.runner import Job, Verdict, run
+from tools.traceability import pages, tags
+from tools.traceability.model import ROOT, Requirement, find, full
+
+
+def emptied(name: str) -> dict[str, str]:
+    """The edit that makes the named function do nothing."""
+    place = find(name)
+    lines = place.path.read_text(encoding="utf-8").splitlines(keepends=True)
+    body = place.node.body
+    end = place.node.end_lineno or place.node.lineno
+    indent = " " * body[0].col_offset
+    if body[0].lineno == place.node.lineno:
+        raise ValueError(f"{name} stands on one line")
+    lines[body[0].lineno - 1 : end] = [f"{indent}return None\n"]
+    return {place.path.relative_to(ROOT).as_posix(): "".join(lines)}
+
+
+def jobs(rows: list[Requirement], tagged: dict[str, list[str]]) -> Iterator[Job]:
+    """One for each function of each row that has tests. Rows with the same function and tests share one."""
+    for row in rows:
+        for name in row.where:
+            if tagged.get(row.id):
+                yield Job(f"{row.id} without {full(name)}", emptied(name), tuple(tagged[row.id]))
+
+
+def main() -> int:
+    """Returns the exit code: 1 when a row is dead."""
+    parser = argparse.ArgumentParser(description="Replace what meets a requirement by nothing: its tests must fail.")
+    parser.add_argument("ids", nargs="*", metavar="ID", help="only these requirements")
+    parser.add_argument("--sample", type=int, default=0, help="every so-many-th row, so that this many are tried")
+    parser.add_argument("--seed", type=int, default=0, help="which ones of a sample")
+    parser.add_argument("--workers", type=int, default=2)
+    asked = parser.parse_args()
+    rows = [row for row in pages.ROWS if not asked.ids or row.id in asked.ids]
+    todo = list(jobs(rows, tags.tags()))
+    if asked.sample:
+        step = max(1, len(todo) // asked.sample)
+        todo = todo[asked.seed % step :: step][: asked.sample]
+    dead: list[Verdict] = []
+    whole = Job("nothing replaced", {}, tuple(sorted({test for job in todo for test in job.tests})), 600)
+
+    def sound(verdict: Verdict) -> None:
+        if verdict.caught is not None:
+            raise SystemExit(f"Without any replacement {verdict.caught} fails: mend that first.\n{verdict.output}")
+
+    def done(verdict: Verdict) -> None:
+        if verdict.caught is None:
+            dead.append(verdict)
+        by = verdict.caught or f"DEAD: {verdict.ran} tests passed"
+        print(f"{verdict.job.name}: {by} ({verdict.seconds:.1f} s)", flush=True)
+
+    run([whole] if todo else [], 1, sound)
+    run(todo, asked.workers, done)
+    print(f"{len(todo)} functions replaced, {len(todo) - len(dead)} missed by a test, {len(dead)} dead")
+    return 1 if dead or not todo else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
