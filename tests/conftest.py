@@ -27,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-pytest_plugins = ["tests.image", "tests.cores.options"]
+pytest_plugins = ["tests.image", "tests.thorough", "tests.cores.options"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,25 +4,9 @@ Owns: the situations. Must not: be run on: a test works on a copy (`tests.chip.b
 same.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import pytest
 
 from tests.chip.pump import TOP_NL_PER_DAY, ChipPump
-
-
-def pytest_addoption(parser):
-    # Known only when this folder is named on the command line, as `make proof` does.
-    parser.getgroup("haipump").addoption("--thorough", action="store_true", help="all trials of a campaign, not a part")
-
-
-@pytest.fixture
-def part(request) -> Callable[[Sequence[Any], int], Sequence[Any]]:
-    """`part(trials, count)`: all of them with --thorough, else `count` of them, spread evenly."""
-    if request.config.getoption("--thorough", default=False):
-        return lambda trials, count: trials
-    return lambda trials, count: [trials[i * len(trials) // count] for i in range(count)]
 
 
 @pytest.fixture(scope="session")

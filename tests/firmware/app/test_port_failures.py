@@ -21,7 +21,7 @@ from tests.firmware.app.test_power_cuts import expect_sane
 
 RATE = "prepare_rate rate_nl_per_day=%d override=1"
 CLASSES = ("Clock", "Steps", "Motor", "Sensors", "Inputs", "Panel", "Console", "Flash", "Watchdog", "System")
-TRIALS = 60  # of each story and kind in every run; --thorough takes every call
+TRIALS = 30  # of each story and kind in every run
 FAILURES = (MemoryError, OSError)
 STEP_NL = STEP_FL / 1_000_000
 
@@ -138,15 +138,13 @@ def failing(monkeypatch) -> Failing:
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "for_good"])
 @pytest.mark.parametrize("story", STORIES)
-def test_every_call_of_a_port_can_fail(story, lasting, failing, request):
+def test_every_call_of_a_port_can_fail(story, lasting, failing, part):
     first, calls = begin(failing)
     story_of = STORIES[story]
     story_of(first)
     count = failing.calls - calls
     assert count > 500
-    thorough = request.config.getoption("--thorough", default=False)
-    # an odd step: stride and the loop's own rhythm must not fall together
-    for number in range(1, count, 1 if thorough else count // TRIALS | 1):
+    for number in part(range(1, count), TRIALS):
         one_trial(failing, story_of, number, lasting)
 
 
