@@ -34,7 +34,7 @@ from haipump_fw.delivery import (
 )
 from haipump_fw.forecast import Forecast
 from haipump_fw.panel import OperatorPanel
-from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES, TASKS
+from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES, TASKS, WHYS
 from haipump_fw.proto.session import Session
 from haipump_fw.selftest import digest_works, failures
 from haipump_fw.storage import Storage, window_of
@@ -161,9 +161,9 @@ class App:
         self.session = self._make_session(commands)
         from haipump_fw import recovery  # needed once
 
-        recovery.restore(self)
+        interrupted = recovery.restore(self)
         ports.system.forget(recovery)
-        self._power_on()
+        self._power_on(*interrupted)
 
     # --- power-on
 
@@ -178,7 +178,7 @@ class App:
         """A syringe of known size and volume is in the pump."""
         return self.syringe_known and self.values["syringe_nl"] > 0
 
-    def _power_on(self):
+    def _power_on(self, order, left_nl):
         self.ports.watchdog.start(WATCHDOG_MS)
         self.self_test()
         if self.storage.problem:
@@ -190,6 +190,8 @@ class App:
                 ("reset", self.reset_cause),
                 ("task", TASKS[self.reset_task]),
                 ("state", self.machine.state),
+                ("order", order),  # that a reset ended; nothing of it runs again by itself
+                ("left_nl", left_nl),
             ],
         )
         self.changed()
@@ -241,7 +243,9 @@ class App:
             self._motor_off()
         self.panel.refresh()
         self._guard()
-        self.storage.record("state", STATES.index(state), STATES.index(before), 0)
+        cause = "alarm" if event in ("alarm_stop", "fail") else why
+        cause = WHYS.index(cause) if cause in WHYS else 0
+        self.storage.record("state", STATES.index(state), STATES.index(before), cause)
         self.session.event("state", [("state", state), ("was", before), ("why", why)])
         self.session.drop_token()
         self.commit()
@@ -337,8 +341,7 @@ class App:
             elif order.source == WITHDRAW:
                 self.ledger.withdrawn_nl += stepped_nl
         volumes = planned_nl, commanded_nl, stepped_nl
-        self.finished.append(Finished(order, result, *volumes, confirmed_nl, elapsed_s))
-        del self.finished[:-FINISHED_MAX]
+        self.remember(order, result, *volumes, confirmed_nl, elapsed_s)
         self.storage.record("result", order.number, order.source, result, *volumes, stepped_nl - confirmed_nl)
         self.session.event(
             "done",
@@ -351,6 +354,11 @@ class App:
                 ("confirmed_nl", confirmed_nl),
             ],
         )
+
+    def remember(self, *facts):
+        """An ended order can be asked for, as long as it is among the last ones."""
+        self.finished.append(Finished(*facts))
+        del self.finished[:-FINISHED_MAX]
 
     def _finish(self):
         """Orders whose plan is complete, or has been left for another."""

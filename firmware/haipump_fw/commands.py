@@ -220,7 +220,9 @@ class Commands:
         order.top = top
         if not storage.journal.room():
             storage.write(app.window_us)
-        if not storage.record("intent", order.number, order.source, volume_nl, duration_s, flags, abs(order.rate)):
+        from_nl = 1 + app.ledger.stepped_nl(app.running_dose()[1])
+        values = order.number, order.source, volume_nl, duration_s, flags, abs(order.rate), from_nl
+        if not storage.record("intent", *values):
             raise Refused("storage", [("what", storage.problem or "journal")])
         if not storage.write(app.window_us):
             storage.record("result", order.number, order.source, _STOPPED, volume_nl, 0, 0, 0)  # it never began

@@ -8,6 +8,7 @@ from haipump_fw import ports as contract
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core.ledger import COMMIT_NL
 from haipump_fw.core.states import RUNNING, STATES
+from haipump_fw.delivery import DOSE, new_order
 from haipump_fw.proto.messages import RESULTS
 
 _RESET = RESULTS.index("reset")
@@ -15,7 +16,8 @@ _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST
 
 
 def restore(app):
-    """Totals from the journal; what ran when the power went has ended, and is not resumed."""
+    """Totals from the journal; what ran when the power went has ended, and is not resumed. Returns (number, nL left at
+    least) of the order with a volume, a bolus or the like, that ended so; (0, 0) for none."""
     storage = app.storage
     ledger = app.ledger
     commit = storage.known["commit"]
@@ -47,9 +49,15 @@ def restore(app):
     app.supply_mv = app.ports.sensors.supply_mv()
     app.supervision.pressure(app.ports.sensors.pressure_raw())
     app.commit()  # before the orders are closed: from here on the range is known, whatever happens
+    interrupted = 0, 0
     for intent in open_orders:
-        values = intent.values
-        storage.record("result", values["order"], values["source"], _RESET, values["volume_nl"], 0, 0, 0)
+        order = new_order(intent.values["order"], intent.values["source"])
+        planned_nl = intent.values["volume_nl"]
+        volumes = planned_nl, _most(intent, commit), 0
+        if planned_nl:
+            interrupted = order.number, planned_nl - volumes[1]
+        app.remember(order, _RESET, *volumes, 0, 0)
+        storage.record("result", order.number, order.source, _RESET, *volumes, 0)
     if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
         app.alarms.set("unexpected_reset", 0)
     if running:
@@ -57,6 +65,17 @@ def restore(app):
     for name in ("unexpected_reset", "power_lost"):
         app.alarms.unset(name)  # they tell of the past: latched until acknowledged
     storage.known = None  # 3 kB that nobody needs any more
+    return interrupted
+
+
+def _most(intent, commit):
+    """What an order has delivered at most: all that came since it began, and what nobody counted at the end."""
+    values = intent.values
+    planned_nl = values["volume_nl"]
+    if commit is None or values["source"] not in DOSE or not values["from_nl"]:
+        return planned_nl
+    most_nl = max(0, commit.values["stepped_nl"] + 1 - values["from_nl"]) + COMMIT_NL
+    return min(planned_nl, most_nl) if planned_nl else most_nl
 
 
 def _restore_alarms(app):

@@ -197,8 +197,8 @@ class Pump:
             return found
 
     def _order_in_journal(self, id: int) -> answers.OrderStatus | None:
-        """How an order ended that the pump itself has forgotten. A power loss ends it as `reset`, with 0 for the
-        volumes: nobody counted the last ones."""
+        """How an order ended that the pump itself has forgotten. A power loss ends it as `reset`: what it has commanded
+        is then what was delivered at most, and what it has stepped 0, for nobody counted the last ones."""
         for record in self.journal_backwards(LOOK_BACK_MAX):
             if record.fields.get("order") != id or record.name not in ("result", "intent"):
                 continue

@@ -158,8 +158,8 @@ class Order:
         together can have delivered since it began, and its own volume."""
         totals = self._pump.totals()
         most = totals.stepped_max_nl - (self._before_nl or 0)
-        if status.planned_nl:
-            most = min(most, status.planned_nl)
+        if status.commanded_nl:  # what the pump itself says that it was at most
+            most = min(most, status.commanded_nl)
         return self._seen_nl, max(self._seen_nl, most)
 
 

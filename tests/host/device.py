@@ -255,7 +255,7 @@ class FakeApp:
             lasts = planned * 86_400 // self.basal
         self.pump.orders[id] = FakeOrder(id, source, planned, self.pump.now_s, lasts)
         flags, rate_nl_per_day = 0, self.basal if source == "basal" else 0
-        self.pump.record("intent", id, SOURCES.index(source), planned, max(lasts, 0), flags, rate_nl_per_day)
+        self.pump.record("intent", id, SOURCES.index(source), planned, max(lasts, 0), flags, rate_nl_per_day, 1)
         self.state = state
 
     def act(self, verb: str, fields: dict, order_id: int):

@@ -129,13 +129,15 @@ TASKS = (
 
 # Journal records: (kind, name, struct format of the 36-byte payload's start, field names). Unused bytes are 0.
 # `source`, `task`, `state` and `was` are numbers: indices into SOURCES, TASKS and core.states.STATES; `alarm` is the
-# row in core.alarms.ALARMS.
+# row in core.alarms.ALARMS; `why` an index into WHYS. `from_nl`: what was stepped before the order, and 1; 0: not told.
+# A `result` of a restart says in `commanded_nl` what the order has delivered at most.
 SOURCES = ("none", "basal", "kvo", "programme", "bolus", "extended", "prime", "withdraw", "jog", "home", "takeup")
 RESULTS = ("running", "complete", "stopped", "replaced", "alarm", "reset")
+WHYS = ("other", "host", "button", "inputs", "alarm", "complete", "acknowledged")
 RECORDS = (
     (1, "boot", "<IBBB", "boot reset was task"),
     (2, "ids", "<I", "reserved"),
-    (3, "intent", "<IBQIIQ", "order source volume_nl duration_s flags rate_nl_per_day"),
+    (3, "intent", "<IBQIIQI", "order source volume_nl duration_s flags rate_nl_per_day from_nl"),
     (4, "result", "<IBBQQQi", "order source result planned_nl commanded_nl stepped_nl unseen_nl"),
     (
         5,

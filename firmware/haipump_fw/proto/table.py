@@ -74,7 +74,7 @@ MESSAGES = tuple([(verb, kind, request, _ANSWERS[verb]) for verb, kind, request 
 
 # (event, fields). `#n record` is not an event: the journal is read with `log`.
 EVENTS = (
-    ("boot", "boot=int reset=word task=word state=word"),
+    ("boot", "boot=int reset=word task=word state=word order=int left_nl=int"),
     ("state", "state=word was=word why=word"),
     ("done", "order=int source=word result=word planned_nl=int stepped_nl=int confirmed_nl=int"),
     ("alarm", "alarm=word priority=word phase=word"),

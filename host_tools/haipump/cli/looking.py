@@ -18,7 +18,7 @@ from haipump.client import Pump
 from haipump.protocol import help as texts
 from haipump.quantities import format_duration, format_volume
 from haipump.transport import find_ports, obstacles
-from haipump_fw.proto.messages import RESULTS, SOURCES
+from haipump_fw.proto.messages import RESULTS, SOURCES, WHYS
 
 PANEL = "Looking"
 LOOK_BACK_MAX = 12  # journal records in which the end of the last order is looked for
@@ -117,7 +117,9 @@ def show_status(cli: Cli, with_hints: bool) -> None:
                 "syringe_nl": syringe_nl,
             }
         )
-        ended = "" if why is None else ended_text(str(why["source"]), str(why["result"]))
+        ended = ""
+        if why is not None:
+            ended = ended_text(str(why["source"]), str(why["result"]), str(why["why"]), int(why["left_nl"]))
         cli.say(views.status_view(pump.port, now, standing, sensors, syringe_nl, total, ended))
         if with_hints:
             cli.say("[dim]Try: [/]" + "[dim], [/]".join(f"[bold]{hint}[/]" for hint in views.hints(now, syringe_nl)))
@@ -125,17 +127,34 @@ def show_status(cli: Cli, with_hints: bool) -> None:
 
 
 def why_stopped(pump: Pump) -> dict[str, int | str] | None:
-    """The order with which the delivery ended, as the journal has it; None when nothing near tells."""
+    """The order with which the delivery ended, as the journal has it, what of it was not delivered (at least), and what
+    ended it; None when nothing near tells. Of several that ended together, the one with something left."""
+    why, ended = "", None
     for record in pump.journal_backwards(LOOK_BACK_MAX):
-        if record.name == "result" and not record.restated:
-            facts = record.fields
-            return {"order": facts["order"], "source": SOURCES[facts["source"]], "result": RESULTS[facts["result"]]}
-    return None
+        facts = record.fields
+        if record.restated:
+            continue
+        if record.name == "state" and ended is None:
+            why = WHYS[facts["why"]] if facts["why"] < len(WHYS) else ""
+        if record.name == "result":
+            left_nl = max(0, facts["planned_nl"] - facts["commanded_nl"])
+            if ended is None or (left_nl and not ended["left_nl"]):
+                ended = {"order": facts["order"], "source": SOURCES[facts["source"]]}
+                ended |= {"result": RESULTS[facts["result"]], "left_nl": left_nl, "why": why}
+        elif ended is not None:
+            break  # the results of one moment stand in a row
+    return ended
 
 
-def ended_text(source: str, result: str) -> str:
+def ended_text(source: str, result: str, why: str = "", left_nl: int = 0) -> str:
     """How the last order ended, in a few words."""
-    return f"the {texts.SOURCES.get(source, source)} was {texts.RESULTS.get(result, result)}"
+    text = f"the {texts.SOURCES.get(source, source)} was {texts.RESULTS.get(result, result)}"
+    if result == "stopped" and why in texts.WHYS:
+        text += f", {texts.WHYS[why]}"
+    if left_nl:
+        least = "at least " if result == "reset" else ""
+        text += f"; {least}{format_volume(left_nl)} are left, and do not go on by themselves"
+    return text
 
 
 def totals(cli: Cli) -> None:

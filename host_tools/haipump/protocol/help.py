@@ -392,6 +392,17 @@ RESULTS: Mapping[str, str] = {
 }
 
 
+# What made the pump change its state, as its journal has it.
+WHYS: Mapping[str, str] = {
+    "host": "by a command",
+    "button": "by a button on the pump",
+    "inputs": "by a switch of the rig",
+    "alarm": "by an alarm",
+    "complete": "at its end",
+    "acknowledged": "after the alarm was acknowledged",
+}
+
+
 def state_sentence(state: str) -> str:
     """The pump's state as a sentence without its full stop; empty when it is not known."""
     return f"The pump is {STATES.get(state, state)}" if state else ""

@@ -292,6 +292,11 @@ def record_words(record: Record) -> str:
     return ", ".join(f"{name} {texts.quantity(name, value)}" for name, value in values.items())
 
 
+def _why(number: int) -> str:
+    name = source.word(source.WHYS, number)
+    return f", {texts.WHYS[name]}" if name in texts.WHYS else ""
+
+
 def _state(number: int) -> str:
     return source.word(source.STATES, number).replace("_", " ")
 
@@ -321,7 +326,8 @@ def _result_words(values: Mapping[str, int]) -> str:
     result = source.word(source.RESULTS, values["result"])
     text = f"order {values['order']}: {_order_source(values['source'])}, {texts.RESULTS.get(result, result)}"
     if result == "reset":
-        return text + ", its volume is not known"
+        most = values["commanded_nl"]
+        return text + (f": at most {format_volume(most)} stepped" if most else ", its volume is not known")
     return f"{text}: {format_volume(values['stepped_nl'])} stepped, {format_volume(values['commanded_nl'])} commanded"
 
 
@@ -354,7 +360,7 @@ _WORDS = {
         f"{format_volume(values['syringe_nl'])} syringe with {format_volume(values['reservoir_nl'])}, one microstep is "
         f"{q.format_femtolitres(values['step_fl'])}"
     ),
-    "state": lambda values: f"{_state(values['state'])}, was {_state(values['was'])}",
+    "state": lambda values: f"{_state(values['state'])}, was {_state(values['was'])}" + _why(values["why"]),
 }
 
 

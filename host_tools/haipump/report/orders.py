@@ -176,7 +176,7 @@ def _from_records(source: Source, axis: Axis, orders: dict[int, Order]) -> None:
             order.ended = axis.at(record.boot, record.uptime_s)
             order.result = word(RESULTS, values["result"])
             order.planned_nl = values["planned_nl"]
-            if order.result != "reset":  # a restart writes zeros: nobody counted
+            if order.result != "reset":  # a restart writes what it was at most: nobody counted
                 order.commanded_nl, order.stepped_nl = values["commanded_nl"], values["stepped_nl"]
 
 

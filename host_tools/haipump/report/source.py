@@ -23,7 +23,7 @@ from haipump_fw.proto import messages
 # The journal's numbers: places in the tables of the firmware, which these repeat (a test compares them).
 STATES = tuple(texts.STATES)
 ALARM_NAMES = ("none", *texts.ALARMS)
-SOURCES, RESULTS, TASKS = messages.SOURCES, messages.RESULTS, messages.TASKS
+SOURCES, RESULTS, TASKS, WHYS = messages.SOURCES, messages.RESULTS, messages.TASKS, messages.WHYS
 PHASES = ("clear", "active", "acknowledged", "latched")
 CAUSES = ("power", "watchdog", "request", "fault")
 RUNNING = ("infusing", "bolus", "kvo", "priming", "withdrawing", "moving")

@@ -36,7 +36,7 @@ Life = tuple[bytes, dict[int, bytes]]  # what the flash holds, and all records e
 
 def an_order(journal: Journal, boot: int, order: int) -> None:
     """A bolus as the app books it; every third one stays without result."""
-    put(journal, "intent", order, 4, 100_000, 60, 0, 0, boot=boot)
+    put(journal, "intent", order, 4, 100_000, 60, 0, 0, 0, boot=boot)
     put(journal, "carry", order, order * 7, 0, order, -order, 80, -order, order, boot=boot)
     put(journal, "commit", 3, 4, order, order * 3, 0, 0, 5000, 0, 0, boot=boot)
     if order % 3:

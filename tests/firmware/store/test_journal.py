@@ -77,7 +77,7 @@ def test_room_is_what_can_be_appended():
     new = opened(small_flash())
     put(new, "boot", 1, 0, 0, 0)
     put(new, "ids", 1)
-    put(new, "intent", 1, 4, 1, 1, 0, 0)
+    put(new, "intent", 1, 4, 1, 1, 0, 0, 0)
     for number in range(400):
         promised = new.room()
         assert promised == 0 or all(new.append("state", 1, number, 1, 2, 3) for _ in range(promised))
@@ -93,7 +93,7 @@ def test_what_restates_never_overruns_the_queue():
         new = opened(small_flash())
         put(new, "boot", 1, 0, 0, 0)
         put(new, "ids", 1)
-        put(new, "intent", 1, 4, 1, 1, 0, 0)
+        put(new, "intent", 1, 4, 1, 1, 0, 0, 0)
         for _ in range(before):
             put(new, "state", 1, 2, 3)
         while new.append("state", 1, 0, 1, 2, 3):
@@ -227,9 +227,9 @@ def test_recovers_the_latest_of_each_and_open_intents():
     put(new, "boot", 5, 1, 2, 3, boot=5, uptime_s=0)
     put(new, "ids", 4000, boot=5, uptime_s=1)
     put(new, "syringe", 30_000_000, 231_144_000, 21_700, 30_000_000, 5, 4, boot=5, uptime_s=2)
-    put(new, "intent", 11, 1, 0, 0, 0, 1_300_000, boot=5, uptime_s=3)
-    put(new, "intent", 12, 4, 100_000, 60, 0, 0, boot=5, uptime_s=4)
-    put(new, "intent", 10, 5, 100_000, 60, 0, 0, boot=5, uptime_s=5)
+    put(new, "intent", 11, 1, 0, 0, 0, 1_300_000, 0, boot=5, uptime_s=3)
+    put(new, "intent", 12, 4, 100_000, 60, 0, 0, 0, boot=5, uptime_s=4)
+    put(new, "intent", 10, 5, 100_000, 60, 0, 0, 0, boot=5, uptime_s=5)
     put(new, "carry", -7, 1 << 31, 3, 5, -9, 80, -2, 100_000, boot=5, uptime_s=6)
     put(new, "commit", *COMMIT, boot=5, uptime_s=7)
     put(new, "result", 12, 4, 1, 100_000, 100_000, 99_990, 0, boot=5, uptime_s=8)
@@ -262,7 +262,7 @@ def test_what_a_restart_needs_is_restated_for_years():
     put(new, "carry", 1, 2, 3, 4, 6, 7, 8, 9)
     put(new, "commit", *COMMIT)
     for order in range(1, journal.OPEN_MAX + 1):
-        put(new, "intent", order, 1, 0, 0, 0, order)
+        put(new, "intent", order, 1, 0, 0, 0, order, 0)
     for number in range(1500):
         put(new, "state", 1, 2, 3)
         if number % 50 == 0:
@@ -283,7 +283,7 @@ def test_no_latest_statement_is_older_than_promised():
     new = opened(small_flash())
     put(new, "boot", 5, 1, 2, 3)
     for order in range(1, journal.OPEN_MAX + 1):
-        put(new, "intent", order, 1, 0, 0, 0, order)
+        put(new, "intent", order, 1, 0, 0, 0, order, 0)
     for kind, values in (
         ("ids", (1,)),
         ("syringe", (1, 1, 1, 1, 1, 1)),
@@ -326,11 +326,11 @@ def test_a_damaged_last_statement_leaves_the_one_before():
 def test_no_more_intents_than_can_be_kept():
     new = opened(small_flash())
     for order in range(1, journal.OPEN_MAX + 1):
-        assert put(new, "intent", order, 4, 1, 1, 0, 0) == order
-    assert new.append("intent", 1, 0, 9, 4, 1, 1, 0, 0) == 0 and new.pending == 0
-    assert put(new, "intent", 3, 4, 2, 1, 0, 0)  # the same order again is no further one
+        assert put(new, "intent", order, 4, 1, 1, 0, 0, 0) == order
+    assert new.append("intent", 1, 0, 9, 4, 1, 1, 0, 0, 0) == 0 and new.pending == 0
+    assert put(new, "intent", 3, 4, 2, 1, 0, 0, 0)  # the same order again is no further one
     put(new, "result", 3, 4, 1, 1, 1, 1, 0)
-    assert put(new, "intent", 9, 4, 1, 1, 0, 0)
+    assert put(new, "intent", 9, 4, 1, 1, 0, 0, 0)
     assert [intent.values["order"] for intent in new.recover()["intents"]] == [1, 2, 4, 5, 6, 7, 8, 9]
 
 
@@ -498,7 +498,7 @@ def a_day(new: Journal, day: int) -> None:
         new.append("carry", day, number * 600, number, day, 0, 0, 0, 0, 0, 0)
         if number % 14 == 0:
             order = day * 100 + number
-            new.append("intent", day, 0, order, 4, 100_000, 60, 0, 0)
+            new.append("intent", day, 0, order, 4, 100_000, 60, 0, 0, 0)
             settle(new)
             new.append("state", day, 0, 1, 2, 3)
             new.append("result", day, 0, order, 4, 1, 1, 1, 1, 0)
