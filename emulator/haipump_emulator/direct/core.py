@@ -48,6 +48,7 @@ class DirectCore:
         self.listeners: list[Any] = []
         self.usb_connected = usb_connected
         self.host_reads = True
+        self.hang_at = -1  # the task at which the firmware hangs, once
         self.held = 0
         self.boots = 0
         self.app: App | None = None
@@ -204,6 +205,11 @@ class DirectCore:
         if self.now_us >= self._ports.watchdog.bites_us:
             self.now_us = max(before, self._ports.watchdog.bites_us)
             raise Reset(contract.RESET_WATCHDOG)
+
+    def hang(self) -> None:
+        """The firmware goes on no more: the watchdog, if it runs, resets it."""
+        self.hang_at = -1
+        self.charge(max(0, self._ports.watchdog.bites_us - self.now_us))
 
     def allocate(self, count: int) -> None:
         """The firmware's handling of text fills the chip's heap; when it is full the interpreter collects."""

@@ -357,6 +357,8 @@ class System:
 
     def note_task(self, number: int) -> None:
         self._task = number
+        if number == self._core.hang_at:
+            self._core.hang()
 
     def enter_service(self) -> None:
         raise Reset("service")

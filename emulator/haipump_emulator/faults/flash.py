@@ -120,6 +120,15 @@ class RamFlash:
         self._cut_at = self.operations + operations
         self._cut_mode = mode
 
+    @property
+    def cut_planned(self) -> bool:
+        """A cut of `cut_after` is still to come."""
+        return self._cut_at > self.operations
+
+    def spare(self) -> None:
+        """A cut that was planned will not come."""
+        self._cut_at = 0
+
     def power_on(self) -> None:
         """The power is back; a cut that was planned and did not come is forgotten."""
         self.dead = False

@@ -1,0 +1,248 @@
+"""The books of a life: what the host has ordered, as two bounds on what the motor may have been told by now.
+
+Owns: orders as flows over time, upper and lower bound, and the judgement of the edges at the motor against them. Must
+not: ask the pump anything: it knows what the host sent and was answered, when, and what the plant saw.
+
+The upper bound counts an order from the moment at which its line was sent, the lower one from its answer; what nobody
+answered counts above and not below. Whenever nothing can be running the books are closed: what was not delivered till
+then is never owed, so it can't hide what comes too much later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+DAY_US = 86_400_000_000
+LATE_US = 150_000  # an order begins, ends or pauses 20 to 90 ms after the pump took it; a pass may be in between
+SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
+ROTOR_FULL_STEPS = 2  # a rotor without current falls into a full step, with current back to where it stood
+
+BASAL, BOLUS = "basal", "bolus"
+Planned = Callable[[float], float]
+
+
+class Violation(Exception):
+    """An invariant does not hold. `kind` is its name."""
+
+    def __init__(self, kind: str, t_us: int, text: str) -> None:
+        super().__init__(f"{kind} at {t_us / 1e6:.6f} s: {text}")
+        self.kind, self.t_us, self.text = kind, t_us, text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Violation, (self.kind, self.t_us, self.text)
+
+
+def steady(nl_per_day: float, volume_nl: float = 0.0, after_nl_per_day: float = 0.0) -> Planned:
+    """A rate, perhaps up to a volume and then with another rate."""
+    rate, after = nl_per_day / DAY_US, after_nl_per_day / DAY_US
+    if not volume_nl:
+        return lambda us: rate * us
+    end_us = volume_nl / rate
+    return lambda us: rate * us if us < end_us else volume_nl + after * (us - end_us)
+
+
+def stairs(rates: list[tuple[float, float]], after_nl_per_day: float = 0.0) -> Planned:
+    """Rates (us, nL/day) one after the other, then another for ever."""
+
+    def planned(us: float) -> float:
+        total = 0.0
+        for span_us, rate in rates:
+            if us <= span_us:
+                return total + rate / DAY_US * us
+            total += rate / DAY_US * span_us
+            us -= span_us
+        return total + after_nl_per_day / DAY_US * us
+
+    return planned
+
+
+@dataclass
+class Flow:
+    """One order. `ends_us`: how long it takes, 0 for ever. `high` and `low` say whether it counts in that bound now."""
+
+    identity: int
+    kind: str  # BASAL, of which there is one, or BOLUS
+    planned: Planned
+    ends_us: float = 0.0
+    high: bool = True
+    low: bool = False
+    sure: bool = False  # the pump said yes
+    high_us: float = 0.0
+    low_us: float = 0.0
+
+    @property
+    def over(self) -> bool:
+        return 0 < self.ends_us <= self.low_us - LATE_US
+
+
+@dataclass
+class Books:
+    """`edge` is called for every edge at STEP, `check` as often as one likes. Volumes in nL, times in us."""
+
+    step_nl: float
+    slack_steps: float = SLACK_STEPS
+    edges: int = 0
+    dose: int = 0  # edges since the syringe was loaded, handling left out
+    reversals: int = 0
+    play: int = 0  # steps that the next order makes first, after a pull
+    handling: bool = False
+    enabled: bool = False
+    trusted: bool = True  # the CPU does what it should: the lower bound counts
+    flows: dict[int, Flow] = field(default_factory=dict)
+    most_nl: float = 0.0  # the largest excess over the upper bound without slack
+    _from: int = 0
+    _high: float = 0.0
+    _low: float = 0.0
+    _t_us: int = 0
+    _open: bool = False
+
+    # --- what the plant saw
+
+    def edge(self, t_us: int, direction: int) -> None:
+        self.edges += direction
+        if self.handling:
+            return
+        self.dose += direction
+        if direction < 0:
+            raise Violation("backwards", t_us, "a step back without an order that pulls")
+        if not self.flows:
+            raise Violation("motion", t_us, f"a step while nothing is ordered ({self.edges - self._from} since then)")
+        if not self.enabled:
+            raise Violation("motion", t_us, "a step while the motor is off")
+
+    def motor(self, t_us: int, on: bool) -> None:
+        """EN as the pump sets it. Off ends everything."""
+        self.check(t_us)
+        self.enabled = on
+        if on and not self.flows and not self.handling:
+            raise Violation("motor_on", t_us, "the motor gets current while nothing is ordered")
+        if not on:
+            self.close(t_us)
+
+    def close(self, t_us: int) -> None:
+        """Nothing runs any more: motor off, reset, power cut."""
+        self._accrue(t_us)
+        self.flows.clear()
+        self.handling = False
+        self.trusted = True
+        self._rebase()
+
+    def pulled(self, steps: int) -> None:
+        """The screw's play is open: so many steps go into it before anything moves."""
+        self.reversals += 1
+        self.play = steps
+
+    def _rebase(self) -> None:
+        if self.edges - self._from >= self.play:
+            self.play = 0
+        self._from, self._high, self._low = self.edges, 0.0, 0.0
+
+    # --- what the host did
+
+    def sent(self, t_us: int, flow: Flow) -> None:
+        """The line that begins a flow goes out."""
+        self._accrue(t_us)
+        if not self.flows:
+            self._rebase()
+        self.flows[flow.identity] = flow
+
+    def begun(self, t_us: int, identity: int) -> None:
+        """The pump said yes: a basal flow replaces the one before."""
+        self._accrue(t_us)
+        flow = self.flows.get(identity)
+        if flow is None:  # the motor is off again by now
+            return
+        flow.sure = flow.low = True
+        flow.low_us = -float(LATE_US)
+        for other in list(self.flows.values()):
+            if other is not flow and other.kind == flow.kind == BASAL:
+                self._end(other)
+
+    def refused(self, t_us: int, identity: int) -> None:
+        """The pump said no, or was found not to have taken it."""
+        self._accrue(t_us)
+        self.flows.pop(identity, None)
+
+    def holding(self, t_us: int) -> None:
+        """A line that may end or hold something goes out: nothing is sure to be delivered."""
+        self._accrue(t_us)
+        for flow in self.flows.values():
+            flow.low = False
+
+    def held(self, t_us: int) -> None:
+        """The pump said that it holds."""
+        self._accrue(t_us)
+        for flow in self.flows.values():
+            flow.high_us += LATE_US
+            flow.high = False
+
+    def going(self, t_us: int) -> None:
+        """A line that may resume goes out."""
+        self._accrue(t_us)
+        for flow in self.flows.values():
+            flow.high = True
+
+    def went(self, t_us: int) -> None:
+        """The pump said that it goes on: from the answer on all that is sure counts again."""
+        self._accrue(t_us)
+        for flow in self.flows.values():
+            flow.low, flow.low_us = flow.sure, flow.low_us - LATE_US
+
+    def ended(self, t_us: int, identity: int) -> None:
+        """One flow is over, by the pump's answer."""
+        self._accrue(t_us)
+        if identity in self.flows:
+            self._end(self.flows[identity])
+
+    def forget_low(self, t_us: int) -> None:
+        """Something has happened that may end or delay any flow: only the upper bound counts till the books close."""
+        self._accrue(t_us)
+        self.trusted = False
+
+    # --- judgement
+
+    def bounds(self) -> tuple[float, float]:
+        """(low, high) in nL since the books were closed, without slack."""
+        low = self._low + sum(max(0.0, flow.planned(max(0.0, flow.low_us))) for flow in self.flows.values())
+        return low, self._high + sum(flow.planned(flow.high_us) for flow in self.flows.values())
+
+    @property
+    def delivered_nl(self) -> float:
+        return (self.edges - self._from) * self.step_nl
+
+    def check(self, t_us: int) -> None:
+        """Raises Violation when more, or surely less, was delivered than ordered."""
+        self._accrue(t_us)
+        if self.handling or not self.flows:
+            return
+        low, high = self.bounds()
+        slack = self.slack_steps * self.step_nl
+        if not self.play:
+            self.most_nl = max(self.most_nl, self.delivered_nl - high)
+        if self.delivered_nl > high + slack + self.play * self.step_nl:
+            text = f"{self.delivered_nl:.1f} nL delivered, at most {high:.1f} nL ordered"
+            raise Violation("over_delivery", t_us, text)
+        if self.trusted and self.enabled and self.delivered_nl < low - slack:
+            text = f"{self.delivered_nl:.1f} nL delivered, {low:.1f} nL are due"
+            raise Violation("under_delivery", t_us, text)
+        for flow in list(self.flows.values()):
+            if flow.over and len(self.flows) > 1:
+                self._end(flow)
+
+    def _end(self, flow: Flow) -> None:
+        self._high += flow.planned(flow.high_us + (LATE_US if flow.high else 0))
+        self._low += max(0.0, flow.planned(max(0.0, flow.low_us)))
+        self.flows.pop(flow.identity, None)
+
+    def _accrue(self, t_us: int) -> None:
+        passed = t_us - self._t_us
+        if passed <= 0:
+            return
+        self._t_us = t_us
+        for flow in self.flows.values():
+            if flow.high:
+                flow.high_us += passed
+            if flow.low:
+                flow.low_us += passed

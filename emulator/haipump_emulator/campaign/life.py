@@ -1,0 +1,197 @@
+"""One life: a plan, a core, people, faults; judged all the time, and at the end the pump must recover.
+
+Owns: the order of these, and the record of what came out. Must not: draw anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+from dataclasses import dataclass, field
+from typing import Any
+
+from haipump_emulator.campaign.books import Books, Violation
+from haipump_emulator.campaign.client import Client
+from haipump_emulator.campaign.operator import Operator
+from haipump_emulator.campaign.plan import MINUTE_US, SECOND_US, Plan, Strike, draw
+from haipump_emulator.campaign.world import World
+from haipump_emulator.cores import Recipe
+from haipump_emulator.plant import Plant, PlantParams, for_syringe
+
+SLICE_US = MINUTE_US  # the books are checked at least this often
+QUIET_US = 5 * MINUTE_US  # after the last fault, before the pump must answer: what a fault began may take its time
+RECOVER_TRIES = 4
+PROOF_NL_PER_DAY = 24_000_000
+
+
+@dataclass
+class Life:
+    """What came out of a seed. `broken` is empty when every invariant held."""
+
+    seed: int
+    hours: float
+    kind: str
+    core: str
+    broken: str = ""
+    text: str = ""
+    at_us: int = 0
+    digest: str = ""
+    commands: int = 0
+    faults: int = 0
+    edges: int = 0
+    boots: int = 0
+    excess_nl: float = 0.0
+    seen: dict[str, int] = field(default_factory=dict)
+    strikes: list[str] = field(default_factory=list)
+
+    @property
+    def held(self) -> bool:
+        return not self.broken
+
+
+class Watcher:
+    """Hears what the plant and the board do, and has the books judge it."""
+
+    def __init__(self, world: World, books: Books) -> None:
+        self._world, self._books = world, books
+        self.operator: Operator | None = None
+        world.core.listeners.append(self)
+
+    def on_step(self, t_us: int, direction: int) -> None:
+        self._books.edge(t_us, direction)
+        app = getattr(self._world.core, "app", None)
+        if app is not None and app.machine.state not in MOVING:
+            raise Violation("motion", t_us, f"a step in state {app.machine.state}")
+
+    def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
+        if name == "enable":
+            self._books.motor(t_us, bool(fields["on"]))
+        elif name == "reset" or (name == "power" and not fields["on"]):
+            if name == "power":
+                self._world.core.emit()
+            self._books.close(t_us)
+            self._books.enabled = False
+            if self.operator is not None:
+                self.operator.reset()
+                self.operator.count(f"{name} {fields.get('cause', '')}".strip())
+
+
+MOVING = ("infusing", "bolus", "kvo", "paused", "priming", "withdrawing", "moving")
+
+
+def live(
+    seed: int, hours: float, core: str = "direct", recipe: Recipe | None = None, only: tuple[int, ...] | None = None
+) -> Life:
+    """Play the life of a seed and judge it. `only`: with just these of its faults."""
+    plan = draw(seed, hours, core, only)
+    life = Life(seed, hours, plan.kind, core, faults=len(plan.strikes), strikes=[s.text for s in plan.strikes])
+    world: World | None = None
+    try:
+        made = (recipe or Recipe("direct")).make(
+            Plant(_params(plan), seed), seed=seed, **({} if core == "chip" else {"ticks_start_us": plan.ticks_start_us})
+        )
+        world = World(made)
+        _play(plan, world, life)
+    except Violation as violation:
+        life.broken, life.text, life.at_us = violation.kind, violation.text, violation.t_us
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        life.broken, life.at_us = "exception", world.now_us if world else 0
+        life.text = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
+    if world is not None:
+        life.digest, life.boots = world.digest(), world.core.boots
+    return life
+
+
+def _params(plan: Plan) -> PlantParams:
+    base = PlantParams()
+    for name, value in plan.plant.items():
+        group, _, item = name.partition(".")
+        base = dataclasses.replace(base, **{group: dataclasses.replace(getattr(base, group), **{item: value})})
+    return for_syringe(plan.syringe_ml, base)
+
+
+def _play(plan: Plan, world: World, life: Life) -> None:
+    books = Books(plan.step_fl / 1e6)
+    watcher = Watcher(world, books)
+    operator = Operator(world, Client(world), books, plan, life.seen)
+    watcher.operator = operator
+    world.tick = lambda: books.check(world.now_us)
+    for strike in plan.strikes:
+        _arrange(strike, plan, world, books, operator)
+    try:
+        _begin(plan, world, operator)
+        while world.now_us < plan.calm_us:
+            _pass(world, min(operator.next_us(), plan.calm_us))
+            operator.turn()
+        _recover(plan, world, operator, books)
+    finally:
+        life.commands, life.edges, life.excess_nl = operator.commands, abs(books.edges), round(books.most_nl, 1)
+
+
+def _pass(world: World, until_us: int) -> None:
+    while world.now_us < until_us:
+        world.run_until(min(until_us, world.now_us + SLICE_US))
+
+
+def _begin(plan: Plan, world: World, operator: Operator) -> None:
+    _pass(world, world.now_us + SECOND_US)
+    operator.change_syringe()
+    if plan.telemetry_ms:
+        operator.ask(f"telemetry period_ms={plan.telemetry_ms}")
+    operator.rate()
+
+
+def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: Operator) -> None:
+    def begin() -> None:
+        operator.count(f"fault {strike.fault.name}")
+        books.forget_low(world.now_us)
+        strike.fault.apply(world.rig, world.now_us)
+
+    def end() -> None:
+        strike.fault.end(world.rig, world.now_us)
+
+    world.at(strike.at_us, begin)
+    if strike.fault.lasts:
+        world.at(strike.end_us, end)
+    else:
+        world.at(plan.calm_us, end)
+
+
+def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None:
+    """No more faults: the pump answers, gets well with what the manual says, delivers what is ordered, and stops."""
+    world.core.power(True)
+    _pass(world, world.now_us + QUIET_US)
+    operator.hurry = True
+    for attempt in range(RECOVER_TRIES):
+        if not operator.ask("hello").ok:
+            raise Violation("silent", world.now_us, "no answer after the last fault")
+        operator.stop()
+        if operator.act("ack").refused and attempt:
+            operator.act("selftest")
+        status = operator.ask("status")
+        if status.fields.get("state") == "fault":
+            operator.act("selftest")
+        operator.state = operator.ask("status").fields.get("state", "?")
+        operator.loaded = False
+        operator.change_syringe()
+        if operator.loaded and operator.basal_order(PROOF_NL_PER_DAY):
+            break
+        world.core.power(False)
+        _pass(world, world.now_us + SECOND_US)
+        world.core.power(True)
+        _pass(world, world.now_us + SECOND_US)
+    else:
+        raise Violation("stuck", world.now_us, f"it can't be brought to deliver again: {operator.ask('status').fields}")
+    _pass(world, max(plan.end_us, world.now_us + 5 * MINUTE_US))
+    low, _ = books.bounds()
+    if not books.flows or books.delivered_nl < low - 2 * books.step_nl:
+        raise Violation("stuck", world.now_us, f"{books.delivered_nl:.1f} nL delivered after the faults, {low:.1f} due")
+    reply = operator.ask("totals")
+    operator.judge_totals(reply)
+    operator.judge_limits(operator.ask("limits"))
+    operator.stop()
+    _pass(world, world.now_us + MINUTE_US)
+    if hasattr(world.core, "check"):
+        world.core.check()
+    operator.count("recovered")

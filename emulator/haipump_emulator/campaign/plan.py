@@ -1,0 +1,167 @@
+"""What a seed means: the pump's options, and which faults come when. Drawn before the life begins, from named streams.
+
+Owns: the draws. Must not: know how anything comes out. Adding a draw to one stream shifts none of the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from haipump_emulator.faults.catalogue import BREAKAGES, CATALOGUE, CUT_MODES, Fault, make
+from haipump_emulator.scenario.host import BORES_UM, step_fl
+from haipump_fw.proto.messages import TASKS
+
+HOUR_US = 3_600_000_000
+MINUTE_US = 60_000_000
+SECOND_US = 1_000_000
+CALM_SHARE = 0.12  # the end of a life without faults, in which the pump must recover
+FAULTS_PER_H = 1.25
+COMMANDS_PER_H = 1.6
+WRAP_US = 1 << 30  # of the chip's microsecond counter as the firmware sees it
+HARD_GROUPS = ("power", "line", "flash")  # a third of the lives: reboots, serial line, flash
+SYRINGES_ML = (5, 10, 20, 30)
+
+
+def stream(seed: int, name: str) -> random.Random:
+    return random.Random(f"haipump campaign {seed} {name}")
+
+
+@dataclass(frozen=True)
+class Strike:
+    """A fault from `at_us` to `end_us`."""
+
+    number: int
+    at_us: int
+    end_us: int
+    fault: Fault
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.number}: {self.fault.text} at {self.at_us / SECOND_US:.3f} s until {self.end_us / SECOND_US:.3f} s"
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of a life but what its people do."""
+
+    seed: int
+    hours: float
+    kind: str  # "mixed", or "hard": reboots, serial line and flash
+    syringe_ml: int
+    ticks_start_us: int
+    groups: tuple[str, ...]
+    strikes: tuple[Strike, ...]
+    calm_us: int  # from here on there are no faults
+    telemetry_ms: int
+    plant: dict[str, float]
+
+    @property
+    def step_fl(self) -> int:
+        return step_fl(BORES_UM[self.syringe_ml])
+
+    @property
+    def end_us(self) -> int:
+        return round(self.hours * HOUR_US)
+
+
+def draw(seed: int, hours: float, core: str = "direct", only: tuple[int, ...] | None = None) -> Plan:
+    """The plan of a seed; `only`: just these of its faults, by number."""
+    options = stream(seed, "options")
+    kind = "hard" if seed % 3 == 0 else "mixed"
+    known = sorted({row.group for row in CATALOGUE.values() if core in row.cores})
+    groups = [group for group in known if options.random() < 0.65] or [options.choice(known)]
+    if kind == "hard":
+        groups = [group for group in HARD_GROUPS if group in known]
+    calm_us = round(hours * HOUR_US * (1 - CALM_SHARE))
+    strikes = _strikes(stream(seed, "faults"), tuple(groups), calm_us, core)
+    return Plan(
+        seed=seed,
+        hours=hours,
+        kind=kind,
+        syringe_ml=options.choice(SYRINGES_ML),
+        ticks_start_us=0 if core == "chip" else _ticks_start(options, hours),
+        groups=tuple(groups),
+        strikes=tuple(strike for strike in strikes if only is None or strike.number in only),
+        calm_us=calm_us,
+        telemetry_ms=options.choice((0, 0, 0, 60_000, 600_000)),
+        plant=_plant(stream(seed, "plant")),
+    )
+
+
+def _ticks_start(options: random.Random, hours: float) -> int:
+    """The counter at power-on: shortly before its wrap, at half of it, or anywhere."""
+    lead_us = options.choice((1, 1_000, SECOND_US, 65 * SECOND_US, options.randrange(WRAP_US)))
+    return (options.choice((WRAP_US, WRAP_US // 2)) - lead_us) % WRAP_US
+
+
+def _plant(draw: random.Random) -> dict[str, float]:
+    """Parameters of the plant by `group.name`."""
+    return {
+        "line.compliance_nl_per_pa": draw.choice((0.3, 1.0, 1.5)),
+        "artery.mean_pa": draw.choice((0.0, 8_000.0, 13_000.0)),
+        "environment.drift_k_per_h": draw.choice((0.0, 0.0, -1.0, 1.0)),
+        "sensors.pressure_offset_pa": draw.choice((0.0, -1_000.0, 1_000.0)),
+        "screw.backlash_um": draw.choice((0.0, 50.0, 100.0)),
+    }
+
+
+# --- faults
+
+Make = Callable[[random.Random], dict[str, Any]]
+
+
+def _pick(words: tuple[str, ...]) -> Callable[[random.Random], str]:
+    return lambda draw: draw.choice(words)
+
+
+def _log(low: float, high: float) -> Callable[[random.Random], int]:
+    """Every order of magnitude as likely as the next."""
+    return lambda draw: round(low * (high / low) ** draw.random())
+
+
+_SEED = lambda draw: draw.getrandbits(31)  # noqa: E731 - a row of the table below
+_SENSOR = _pick(("pressure", "encoder", "supply", "temperature", "switches"))
+_ANALOGUE = _pick(("pressure", "encoder", "supply", "temperature"))
+# How the parameters of each fault are drawn, within what the pump has to bear.
+PARAMETERS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
+    "sensor_off": {"sensor": _SENSOR},
+    "sensor_stuck": {"sensor": _SENSOR},
+    "sensor_noise": {"sensor": _ANALOGUE, "times": _log(2, 200)},
+    "sensor_offset": {"sensor": _ANALOGUE, "counts": lambda draw: draw.choice((-1, 1)) * _log(50, 20_000)(draw)},
+    "occlusion": {"resistance": lambda draw: draw.choice((0, 0, _log(10, 100_000)(draw)))},
+    "leak": {"resistance": _log(10, 10_000)},
+    "siphon": {"cm": _log(5, 150)},
+    "power_cut": {"off_ms": _log(1, 600_000)},
+    "brownouts": {"count": _log(2, 30), "longest_ms": _log(10, 5_000), "seed": _SEED},
+    "supply_sag": {"mv": lambda draw: draw.randrange(0, 4_900)},
+    "flash_torn": {"operation": _log(1, 40), "mode": _pick(CUT_MODES)},
+    "flash_bad_block": {"sector": lambda draw: draw.randrange(64), "breakage": _pick(BREAKAGES)},
+    "line_noise": {"per_million": _log(20, 100_000), "seed": _SEED},
+    "button_stuck": {"button": _pick(("start", "stop", "silence"))},
+    "hang": {"task": _pick(TASKS[2:])},
+}
+
+
+def _strikes(draw: random.Random, groups: tuple[str, ...], until_us: int, core: str) -> list[Strike]:
+    """Faults in these groups until then; of each group at most one at a time."""
+    names = [name for name, row in CATALOGUE.items() if row.group in groups and core in row.cores]
+    busy_us = dict.fromkeys(groups, 0)
+    found: list[Strike] = []
+    t_us = 5.0 * MINUTE_US
+    while True:
+        t_us += draw.expovariate(FAULTS_PER_H / HOUR_US)
+        if t_us >= until_us:
+            return found
+        name = draw.choice(names)
+        fault = make(name, {key: pick(draw) for key, pick in PARAMETERS.get(name, {}).items()})
+        lasts_us = _log(SECOND_US, 40 * MINUTE_US)(draw)
+        at_us = max(round(t_us), busy_us[fault.group])
+        end_us = min(at_us + lasts_us, until_us)
+        if at_us < end_us:
+            busy_us[fault.group] = end_us
+            found.append(Strike(len(found), at_us, end_us, fault))

@@ -1,0 +1,47 @@
+"""What a campaign must have seen: a count of zero means that it no longer tests what it says.
+
+Owns: the list. Must not: count.
+"""
+
+from __future__ import annotations
+
+from haipump_emulator.faults.catalogue import CATALOGUE
+
+FROM_HOURS = 900.0  # a shorter campaign is not held to the list
+_ALWAYS = (
+    "recovered",
+    "no answer",
+    "commit in doubt",
+    "commit in doubt was done",
+    "totals judged",
+    "totals are a range",
+    "prime",
+    "withdraw",
+    "syringe changed",
+    "refused stale",
+    "refused token",
+    "refused alarm",
+    "reset watchdog",
+    "alarm power_lost latched",
+    "alarm unexpected_reset latched",
+    "alarm infusion_complete latched",
+    "alarm paused_too_long active",
+    "alarm driver_error latched",
+    "alarm pressure_sensor latched",
+    "alarm motor_stall latched",
+    "alarm occlusion latched",
+    "alarm syringe_released latched",
+    "alarm storage active",
+    "alarm self_test active",
+    *[f"state {state}" for state in ("infusing", "bolus", "kvo", "paused", "alarm", "fault", "refill", "self_test")],
+)
+
+
+def expected(core: str) -> list[str]:
+    """Names of events, each of which some life must have had."""
+    return [*_ALWAYS, *[f"fault {name}" for name, row in CATALOGUE.items() if core in row.cores]]
+
+
+def missing(seen: dict[str, int], hours: float, core: str) -> list[str]:
+    """What was never seen and should have been."""
+    return [name for name in expected(core) if not seen.get(name)] if hours >= FROM_HOURS else []
