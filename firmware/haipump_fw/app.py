@@ -63,6 +63,7 @@ TAKEN_PER_CHECK = const(1_000)
 TAKEN_PER_MODULE = const(12_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
+FLOOR_US = const(78_545)  # of 86,400: steps may come 10 % sooner than the highest rates of the orders say
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
 
@@ -279,7 +280,7 @@ class App:
         if self.delivery.move is None:
             self._missing_steps += self.unseen_steps()
         self.supervision.forget_shaft()
-        for name in ("motor_stall", "step_count", "steps_late"):
+        for name in ("motor_stall", "step_count", "steps_late", "over_infusion", "under_infusion", "reverse_delivery"):
             self.alarms.unset(name)  # with the motor off there is nothing to compare: latched until acknowledged
 
     def look_at_shaft(self):
@@ -299,8 +300,9 @@ class App:
         """Before the first step after a stop: references for shaft and odometer."""
         if not self.ports.motor.enabled():
             self.ports.motor.enable(True)
+            expected, odometer = self.delivery.expected, self.ports.steps.odometer()
             self.supervision.reference(
-                self.ports.sensors.encoder_raw(), self.delivery.expected, self.ports.steps.odometer()
+                self.ports.sensors.encoder_raw(), expected, odometer, self.clock.tick, self.delivery.handed
             )
 
     # --- orders
@@ -458,6 +460,9 @@ class App:
         """Ends and limits by volume are worked out again after every change, the time to empty when it is asked for."""
         delivery = self.delivery
         delivery.changed = False
+        self.supervision.pace(self.clock.tick, delivery.handed)
+        top = sum([order.top for order in delivery.planner.orders])
+        self.supervision.floor_us = FLOOR_US * self.values["step_fl"] // top if top else 0
         now_us = self.clock.now_us()
         end = delivery.next_end_us()
         wake = delivery.wake_us()
@@ -615,6 +620,8 @@ class App:
             self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
+        if self.supervision.pace(self.clock.tick, delivery.handed):
+            self.raise_alarm("over_infusion")
 
     def keep_moving(self):
         """Between two things that take their time."""
@@ -764,7 +771,7 @@ class App:
         if delivery.moving():
             delivery.account()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):
-                self.raise_alarm("motor_stall")
+                self._look_again()
             if supervision.odometer(self.ports.steps.odometer(), delivery.expected):
                 self._count_again()
             if high and state in RUNNING and delivery.direction > 0:
@@ -779,6 +786,10 @@ class App:
             if 0 < self._empty_steps - delivery.net_steps < steps:
                 steps = self._empty_steps - delivery.net_steps
             period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
+        elif state in ("stopped", "alarm", "fault"):
+            self._watch_rest()
+        else:
+            supervision.forget_shaft()  # hands are at the pump
         if self.alarms.standing and supervision.pressure_fell():
             self.alarms.unset("occlusion")
         if state == "paused" and self.clock.s - self._paused_at_s >= self.values["pause_max_s"]:
@@ -786,6 +797,39 @@ class App:
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
         self._check_tick = ticks_add(now, period)
+
+    def _look_again(self):
+        """The shaft is where it should not be: for how many readings?"""
+        for _ in range(COUNTS_MAX):
+            self.delivery.account()
+            name = self.supervision.shaft(self.ports.sensors.encoder_raw(), self.delivery.expected)
+            if not name:
+                return
+        self.raise_alarm(name)
+
+    def _watch_rest(self):
+        """With the motor off nothing may move."""
+        for _ in range(COUNTS_MAX):
+            name = self.supervision.rest(self.ports.sensors.encoder_raw(), self.ports.steps.odometer())
+            if not name:
+                return
+        self.raise_alarm(name)
+        self.alarms.unset(name)  # over, as far as can be known: latched until acknowledged
+        self.supervision.forget_shaft()
+        if name == "step_count":
+            self.fire("fail", name)
+
+    def _check_flow(self):
+        """Once a minute: what was ordered by now against what the shaft shows."""
+        delivery = self.delivery
+        now_us = self.now_us()
+        self.look_at_shaft()
+        planned_q = self.ledger.commanded_q + sum([order.planned_q(now_us) for order in delivery.planner.orders])
+        name = self.supervision.flow(planned_q // delivery.planner.step_q, delivery.expected - delivery.net_steps)
+        if name:
+            self.raise_alarm(name)
+        elif name is not None:
+            self.alarms.unset("under_infusion")
 
     def _count_again(self):
         """A host's bytes can take the interpreter milliseconds between the two counts, and a fast motor makes steps in
@@ -812,6 +856,8 @@ class App:
             self.fire("fail", "digest")
         self.supply_mv = self.ports.sensors.supply_mv()
         self.temperature_mc = self.ports.sensors.temperature_mc()
+        if self.machine.state in DELIVERING:
+            self._check_flow()
         self.delivery.account()
         if self.delivery.net_steps < self._low_steps:
             self.alarms.unset("reservoir_low")

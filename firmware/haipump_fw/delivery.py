@@ -55,6 +55,7 @@ class Delivery:
         self.slack = 0  # steps that the nut has to go forward before it pushes; up to the backlash
         self.takeup = 0  # backlash steps to go in this direction before a step counts
         self.expected = 0  # signed, all steps made incl. take-up: what odometer and encoder should show
+        self.handed = 0  # planner words in all, but those that were taken back
         self._takeup_words = 0
         self._words = 0  # planner words since `begin`
         self._booked_words = 0  # ... and of all words, those that `account` has seen made
@@ -321,6 +322,7 @@ class Delivery:
         """Take back all words; books are exact afterwards, the plan starts at t_us."""
         undone = self.steps.halt()
         planned = min(undone, self._words)
+        self.handed -= planned
         self._account(undone)
         self._set_takeup()
         self.planner.rebase(t_us, planned)
@@ -418,6 +420,7 @@ class Delivery:
             if not self.steps.put_all(self._row, count):
                 self.late = True
             self._words += count
+            self.handed += count
             self._last_tick = ticks_add(self._last_tick, planner.row_us)
             self._last_delay = self._row[count - 1]
         return count
@@ -456,6 +459,7 @@ class Delivery:
         delay = self.planner.next_delay()
         if delay >= 0:
             self._words += 1
+            self.handed += 1
             if self._words == 1 and self._takeup_words:
                 delay += self._takeup_us  # see _begin_anew
         return delay

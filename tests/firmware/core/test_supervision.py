@@ -1,13 +1,41 @@
 """What the sensors say against what was commanded: thresholds, wraps, and when nothing may be said."""
 
+import math
 import random
 
 import pytest
 
 from haipump_fw.core import options
-from haipump_fw.core.supervision import ODOMETER_SLACK, RAW_ALIVE_MAX, RAW_ALIVE_MIN, Supervision, limit_raw
+from haipump_fw.core.supervision import (
+    AHEAD_US,
+    ANCHOR_STEPS,
+    ANCHORS,
+    DRIFT_STEPS,
+    FLOW_NOISE_STEPS,
+    FROZEN_SAMPLES,
+    NEAR_800THS,
+    ODOMETER_SLACK,
+    RAW_ALIVE_MAX,
+    RAW_ALIVE_MIN,
+    Supervision,
+    limit_raw,
+)
 
 VALUES = options.defaults()
+TURN = int(VALUES["steps_per_turn"])
+NEAR = NEAR_800THS * TURN // 800
+TICKS = 1 << 30
+
+
+def angle(steps: int) -> int:
+    """What the encoder reads at so many steps; looking at it costs up to a step (12 bits to a turn)."""
+    return -(-steps * 65_536 // TURN) % 65_536
+
+
+def referred(expected: int = 0, odometer: int = 0, steps: int = 1_000) -> Supervision:
+    watch = Supervision(VALUES)
+    watch.reference(angle(steps), expected, odometer, 0, 0)
+    return watch
 
 
 def raw(pa: int) -> int:
@@ -54,7 +82,7 @@ def test_the_shaft_is_followed_over_turns_both_ways(steps_per_turn):
     watch = Supervision({**VALUES, "steps_per_turn": steps_per_turn})
     rng = random.Random(steps_per_turn)
     at = start = 60_000
-    watch.reference(at, 1_000, 0)
+    watch.reference(at, 1_000, 0, 0, 0)
     assert watch.missing(1_000) == 0
     for _ in range(500):
         at += rng.randrange(-32_000, 32_000) + rng.choice((0, 900))
@@ -70,11 +98,10 @@ def test_the_shaft_is_followed_over_turns_both_ways(steps_per_turn):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_stall_is_more_than_four_full_steps(sign):
-    watch = Supervision(VALUES)
-    watch.reference(0, 0, 0)
-    full = VALUES["steps_per_turn"] // 200
-    assert not watch.shaft(0, sign * 4 * full)
-    assert watch.shaft(0, sign * (4 * full + 1))
+    watch = referred()
+    full = TURN // 200
+    assert not watch.shaft(angle(1_000), sign * 4 * full)
+    assert watch.shaft(angle(1_000), sign * (4 * full + 1)) == "motor_stall"
     watch.forget_shaft()
     assert not watch.shaft(0, 10**6) and watch.missing(10**6) == 0, "with the motor off there is nothing to compare"
 
@@ -84,7 +111,7 @@ def test_a_stall_is_more_than_four_full_steps(sign):
 def test_the_odometer_may_be_three_edges_off_and_wraps(start, sign):
     watch = Supervision(VALUES)
     assert not watch.odometer(123, 0)
-    watch.reference(0, 50, start)
+    watch.reference(0, 50, start, 0, 0)
     for ahead in (0, 10**6):
         count = (start + sign * ahead) % (1 << 29)
         expected = 50 + sign * ahead
@@ -92,3 +119,159 @@ def test_the_odometer_may_be_three_edges_off_and_wraps(start, sign):
         assert not watch.odometer((count - ODOMETER_SLACK) % (1 << 29), expected)
         assert watch.odometer((count + ODOMETER_SLACK + 1) % (1 << 29), expected)
         assert watch.odometer((count - ODOMETER_SLACK - 1) % (1 << 29), expected)
+
+
+MORE, BACK = "over_infusion", "reverse_delivery"
+
+
+@pytest.mark.parametrize(("sign", "more", "back"), [(1, MORE, BACK), (-1, BACK, MORE)])
+def test_a_shaft_that_goes_further_or_the_other_way_is_seen_within_three_quarters_of_a_full_step(sign, more, back):
+    for gain, name, within in ((2, more, NEAR + 2), (-1, back, NEAR + 2), (0, "motor_stall", 4 * TURN // 200 + 2)):
+        watch = referred()
+        ordered = at = 0
+        for _ in range(40):  # a healthy way first
+            ordered += sign
+            at += sign
+            assert watch.shaft(angle(1_000 + at), ordered) is None
+        found, made = None, 0
+        while not found and made < 200:
+            made += 1
+            at += sign * gain
+            found = watch.shaft(angle(1_000 + at), ordered + sign * made)
+        assert (found, made <= within) == (name, True)
+
+
+def test_a_shaft_that_is_turned_while_it_should_stand_is_seen_either_way():
+    for way, name in ((1, MORE), (-1, BACK)):
+        watch = referred()
+        assert watch.shaft(angle(1_000 + way * (NEAR - 1)), 0) is None
+        assert watch.shaft(angle(1_000 + way * (NEAR + 2)), 0) == name
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_way_back_is_compared_with_where_it_turned(sign):
+    watch = referred()
+    for ordered in list(range(0, 900, 30)) + list(range(900, -600, -30)) + list(range(-600, 600, 30)):
+        assert watch.shaft(angle(1_000 + sign * ordered), sign * ordered) is None
+
+
+def test_a_slow_error_of_the_reading_is_followed_and_a_slip_that_grows_faster_is_seen():
+    for steps_per_error, found in ((DRIFT_STEPS + 2, False), (DRIFT_STEPS // 2, True)):
+        watch = referred()
+        verdicts = {watch.shaft(angle(1_000 + step + step // steps_per_error), step) for step in range(0, 1_600, 16)}
+        assert verdicts == ({None, MORE} if found else {None})
+
+
+def test_the_error_of_a_whole_turn_is_no_fault_at_any_distance_between_looks():
+    """Half a degree, once a turn: nine steps from its valley to its peak, and noise."""
+    rng = random.Random(4)
+    for look in (1, 7, 16, 64):
+        watch = referred()
+        for step in range(0, 3 * TURN, look):
+            off = 4.4 * math.sin(2 * math.pi * step / TURN) + max(-3, min(3, rng.gauss(0, 0.8)))
+            assert watch.shaft(round((1_000 + step + off) * 65_536 / TURN) % 65_536, step) is None
+
+
+def test_at_rest_nothing_may_move():
+    for way, name in ((1, MORE), (-1, BACK)):
+        watch = referred(odometer=77)
+        watch.forget_shaft()
+        assert watch.rest(angle(5), 80) is None, "where it came to rest"
+        assert watch.rest(angle(5 + way * (NEAR - 1)), 80) is None
+        assert watch.rest(angle(5 + way * (NEAR + 2)), 80) == name
+        assert watch.rest(angle(5), 79) == "step_count"
+        assert watch.rest(angle(5), 81) == "step_count"
+        watch.forget_shaft()
+        assert watch.rest(angle(5 + way * (NEAR + 2)), 79) is None, "a new reference"
+
+
+def test_a_pressure_that_never_changes_is_no_reading():
+    watch = Supervision(VALUES)
+    readings = [20_000] * (FROZEN_SAMPLES + 1)
+    for value in readings:
+        assert not watch.sensor_dead
+        watch.pressure(value)
+    assert watch.sensor_dead
+    watch.pressure(20_016)
+    assert not watch.sensor_dead
+
+
+def test_steps_handed_out_faster_than_ordered_are_seen_within_near():
+    watch = Supervision(VALUES)
+    watch.floor_us = 10_000_000
+    now = TICKS - 50_000_000  # over the wrap
+    watch.reference(0, 0, 0, now, 500)
+    handed = 500
+    for _ in range(200):  # as ordered, at the very limit
+        now += 10_000_000
+        handed += 1
+        assert not watch.pace(now % TICKS, handed)
+    extra = 1
+    while not watch.pace(now % TICKS, handed + extra) and extra < 40:
+        now += 1_000
+        extra += 1
+    assert extra == watch.near_steps + 1
+    assert watch.pace(now % TICKS, handed + extra), "it stays"
+
+
+def test_words_ahead_are_no_runaway_and_pauses_save_nothing_up():
+    watch = Supervision(VALUES)
+    watch.reference(0, 0, 0, 0, 0)
+    watch.floor_us = 500
+    room = watch.near_steps + AHEAD_US // 500
+    assert not watch.pace(0, room)
+    assert watch.pace(0, room + 1)
+    watch.reference(0, 0, 0, 0, 0)
+    assert not watch.pace(15_000_000, 0)
+    assert watch.pace(15_000_000, room + 1)
+    watch.reference(0, 0, 0, 0, 0)
+    assert not watch.pace(room * 500, room) and not watch.pace(room * 500 + 499, room + 1)
+
+
+def test_without_an_order_no_step_is_in_order():
+    watch = Supervision(VALUES)
+    watch.reference(0, 0, 0, 0, 7)
+    assert not watch.pace(10_000_000, 7 + watch.near_steps)
+    assert watch.pace(20_000_000, 7 + watch.near_steps + 1)
+
+
+def minutes(percent: int, per_minute: int, takeup: int = 0, count: int = 40) -> list[str | None]:
+    """Verdicts of `flow`, once a minute."""
+    watch = referred(steps=0)
+    found = []
+    for minute in range(count):
+        ordered = minute * per_minute
+        at = ordered * percent // 100 + takeup
+        for part in range(1, 9):  # less than half a turn at a time
+            watch._follow(angle(watch.confirmed_steps + (at - watch.confirmed_steps) * part // 8))
+        found.append(watch.flow(ordered, takeup))
+    return found
+
+
+@pytest.mark.parametrize("per_minute", [60, 5_000])
+@pytest.mark.parametrize("takeup", [0, 80])
+def test_flow_is_compared_over_a_quarter_of_an_hour(per_minute, takeup):
+    for percent, name in ((100, ""), (92, ""), (109, ""), (88, "under_infusion"), (113, "over_infusion")):
+        found = minutes(percent, per_minute, takeup)
+        assert set(found[:ANCHORS]) == {None} and set(found[ANCHORS:]) == {name}, percent
+
+
+def test_a_slow_flow_is_compared_over_so_many_steps_that_noise_is_none():
+    found = minutes(50, 1, count=200)
+    first = found.index("under_infusion")
+    assert (first - 1) // ANCHOR_STEPS >= ANCHORS - 1
+    assert set(minutes(95, 1, count=200)) == {None, ""}
+    assert FLOW_NOISE_STEPS * 10 < (ANCHORS - 1) * ANCHOR_STEPS * 10
+
+
+def test_flow_forgets_what_is_older_than_its_window():
+    watch = referred(steps=0)
+    lost = 0
+    found = []
+    for minute in range(60):
+        ordered = minute * 100
+        lost = 30 if minute == 20 else lost
+        lost = 30 * (minute - 18) if 20 <= minute < 30 else lost
+        watch._follow(angle(ordered - lost))
+        found.append(watch.flow(ordered, 0))
+    assert found[25:45].count("under_infusion") > 10 and set(found[50:]) == {""}
