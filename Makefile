@@ -48,7 +48,7 @@ equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 
 	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)
 
 proof: $(DEV_STAMP) ## every trial of the campaigns on the chip: step timing, stops, hangs, power cuts, memory
-	$(PYTEST_RUN) tests/chip tests/firmware/app/test_port_failures.py --thorough --require-image $(ARGS)
+	$(PYTEST_RUN) tests/chip tests/firmware/app/test_port_failures.py tests/firmware/exact/test_wraps.py --thorough --require-image $(ARGS)
 
 alive: $(DEV_STAMP) ## is each requirement alive: its function replaced by nothing, its tests must fail
 	$(BIN)/python -m tools.proof.alive --workers $(WORKERS) $(ARGS)
