@@ -112,7 +112,7 @@ MUTANTS = (
         "self.net_steps += self.direction * made",
         "the take-up of the screw's play counts as delivered volume",
         "H3",
-        ("exact/test_delivery.py", "app/test_orders.py"),
+        ("app/test_orders.py::test_home_refill_prime_and_connect",),
     ),
     Mutant(
         "backlash_not_taken_up",
@@ -207,7 +207,8 @@ MUTANTS = (
     Mutant(
         "started_without_a_syringe_held",
         "commands.py",
-        '        if not app.ports.inputs.read() & contract.IN_CAPTURED:\n            raise Refused("syringe", [("what", "not_captured")])\n',
+        "        if not app.ports.inputs.read() & contract.IN_CAPTURED:\n"
+        '            raise Refused("syringe", [("what", "not_captured")])\n',
         "",
         "a dose starts with the plunger free",
         "H5",
