@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof alive mutants board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -55,6 +55,9 @@ alive: $(DEV_STAMP) ## is each requirement alive: its function replaced by nothi
 
 mutants: $(DEV_STAMP) ## are the tests awake: the firmware broken in known ways, each of which a test must notice
 	$(BIN)/python -m tools.proof.mutants --workers $(WORKERS) $(ARGS)
+
+mutation: $(DEV_STAMP) ## how many small changes of core, proto and store do the tests notice; an hour, goes on where it was
+	$(BIN)/python -m tools.proof.mutation --page --workers $(WORKERS) $(ARGS)
 
 board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)

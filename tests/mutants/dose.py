@@ -202,7 +202,7 @@ MUTANTS = (
         'highest = max(0, reservoir_nl - app.values["reservoir_empty_nl"])',
         "two boluses are promised the same volume",
         "H9",
-        ("app/test_refusals.py::test_the_reservoir_has_to_hold_it",),
+        ("app/test_requirements.py::test_two_boluses_are_not_promised_the_same_volume",),
     ),
     Mutant(
         "started_without_a_syringe_held",

@@ -22,7 +22,7 @@ MUTANTS = (
         "",
         "007 is a number, and so is -0",
         "H20",
-        ("proto/test_frame.py::test_whole_numbers",),
+        ("proto/test_frame.py::test_a_number_is_what_writing_it_gives_back", "proto/test_frame.py"),
     ),
     Mutant(
         "range_off_by_one",
@@ -76,7 +76,7 @@ MUTANTS = (
         "        expired = self.app.now_s() - self._token_s > TOKEN_VALID_S\n",
         "one prepare can be committed twice: a bolus twice",
         "H8",
-        ("app/test_refusals.py::test_a_token_is_good_once_for_thirty_seconds",),
+        ("proto/test_session.py::test_prepare_and_commit", "proto/test_session.py"),
     ),
     Mutant(
         "token_for_ever",
@@ -157,7 +157,10 @@ MUTANTS = (
         "if False and now[0] not in _VARYING",
         "what starts is not what was read back",
         "H20",
-        ("app/test_refusals.py::test_a_world_that_changed_between_prepare_and_commit",),
+        (
+            "app/test_refusals.py::test_a_value_that_changed_by_itself_between_prepare_and_commit",
+            "app/test_refusals.py",
+        ),
     ),
     Mutant(
         "chain_without_the_record",

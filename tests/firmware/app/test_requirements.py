@@ -6,7 +6,7 @@ import pytest
 
 from haipump_fw import app as app_module
 from haipump_fw import selftest
-from tests.firmware.app.bench import HOUR, Pump, pump
+from tests.firmware.app.bench import HOUR, STEP_FL, Pump, pump
 
 FAST = "prepare_rate rate_nl_per_day=48000000 override=1"  # 2 mL/h: 2.4 steps/s
 SLOWER = "prepare_rate rate_nl_per_day=24000000"
@@ -106,3 +106,13 @@ def test_a_processor_that_gives_wrong_answers_is_found_within_two_minutes(monkey
     assert of.alarm("self_test") is not None
     assert steps_in(of, HOUR / 1_000_000 / 60) == 0
     assert of.no(FAST)["code"] == "state"
+
+
+@pytest.mark.requirement("OP-R6.8(3)/(9)/(10)", "R5")
+def test_two_boluses_are_not_promised_the_same_volume():
+    of = pump()
+    of.load(reservoir_nl=4_000_000)
+    of.order("prepare_bolus volume_nl=3000000 duration_s=3600 extended=1")
+    answer = of.no("prepare_bolus volume_nl=1000000 duration_s=600")
+    assert answer["code"] == "reservoir" and 490_000 <= answer["maximum"] <= 500_000 + STEP_FL // 1_000_000
+    of.order(f"prepare_bolus volume_nl={answer['maximum']} duration_s=600")
