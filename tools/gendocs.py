@@ -109,6 +109,13 @@ def protocol() -> str:
         "In locked mode a *prepare* or *act* line ends, before its CRC, with ` mac=` and "
         f"{messages.MAC_DIGITS} hexadecimal digits: the first {messages.MAC_DIGITS // 2} bytes of HMAC-SHA256 over the "
         "nonce that `hello` sent, a bar, and the line from `@` to before ` mac=`.",
+        "The operator's key is HMAC-SHA256 of the word `operate` with the key. It is good for all of these but "
+        + ", ".join(f"`{verb}`" for verb in messages.CONFIGURE)
+        + ", and a `commit` of what these prepared.",
+        f"A session ends {messages.SESSION_S} s after its last line with a right code; the next `hello` then tells "
+        "another nonce. `hello challenge=...` is answered with a `proof`: as many digits of HMAC-SHA256 with the "
+        "operator's key over the nonce, `|proof|` and the challenge. So a host knows that it is the pump with its key "
+        "before it signs anything.",
         "## Kinds of messages",
         table(("kind", "rule"), KINDS.values()),
         "## Messages",

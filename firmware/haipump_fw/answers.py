@@ -37,6 +37,8 @@ class Answers:
             ("heap_free", system.heap_free()),
             ("reset", self.app.reset_cause),
             ("task", TASKS[self.app.reset_task]),
+            ("forged", self.app.session.forged),
+            ("wrong", self.app.session.wrong),
         ]
 
     def read_status(self, fields):

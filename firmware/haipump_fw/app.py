@@ -6,8 +6,6 @@ both. Must not: import hardware names, parse lines (`proto`), carry them out (`c
 One pass of the loop is `step()`; it never waits. `run()` is what the board calls.
 """
 
-import binascii
-
 from haipump_fw import ports as contract
 from haipump_fw.commands import Commands
 from haipump_fw.const import const
@@ -45,6 +43,7 @@ TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about 
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
+REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
 HEAR_MAX = const(2)  # reads of HEAR_BYTES in one pass
@@ -143,6 +142,7 @@ class App:
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
         self._slow_at_s = 0
+        self._forged = self._forged_at_s = 0  # refused codes that are in the journal, and when there may be more
         self._taken = 0  # bytes of memory since the last collection, about
         self._paused_at_s = 0
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
@@ -170,10 +170,9 @@ class App:
 
     def _make_session(self, commands):
         system = self.ports.system
-        nonce = "%x" % self.storage.boot + binascii.hexlify(system.random(8)).decode()
         locked = bool(self.values["locked"]) and not self.recovering
         key = self.storage.settings.key
-        return Session(commands, system.device_id(), self.storage.boot, self.storage.next_id, nonce, key, locked)
+        return Session(commands, system.device_id(), self.storage.boot, self.storage.next_id, key, locked)
 
     def syringe_loaded(self):
         """A syringe of known size and volume is in the pump."""
@@ -854,6 +853,10 @@ class App:
         if not digest_works():
             self.raise_alarm("self_test")
             self.fire("fail", "digest")
+        if self.session.forged != self._forged and self.clock.s >= self._forged_at_s:
+            self._forged = self.session.forged
+            self._forged_at_s = self.clock.s + REFUSED_EVERY_S
+            self.storage.record("refused", self._forged, self.session.wrong)
         self.supply_mv = self.ports.sensors.supply_mv()
         self.temperature_mc = self.ports.sensors.temperature_mc()
         if self.machine.state in DELIVERING:

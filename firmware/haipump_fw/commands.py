@@ -8,6 +8,8 @@ A prepare returns its normalised values and a plan: (verb, fields, blob, pairs).
 refuses when the world has changed so that other values would come out.
 """
 
+import binascii
+
 from haipump_fw import ports as contract
 from haipump_fw.answers import Answers
 from haipump_fw.const import const
@@ -69,6 +71,10 @@ class Commands:
         app = self.app
         if not app.storage.reserve(number, app.window_us):
             raise Refused("storage", [("what", app.storage.problem or "journal")])
+
+    def nonce(self):
+        app = self.app
+        return "%x" % app.storage.boot + binascii.hexlify(app.ports.system.random(8)).decode()
 
     def answer(self, verb, fields):
         return getattr(self.answers, "read_" + verb)(fields)

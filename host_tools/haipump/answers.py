@@ -28,6 +28,8 @@ class Info:
     heap_free: int
     reset: str
     task: str
+    forged: int
+    wrong: int
 
 
 @dataclass(frozen=True)

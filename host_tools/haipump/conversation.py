@@ -12,12 +12,16 @@ Why nothing happens twice:
   the caller's `find_out` asks the pump what became of it, or it is `OutcomeUnknown`.
 That a line keeps its bytes in order is taken for granted (USB, ptys and TCP do): when a greeting is answered, what was
 sent before it has been handled or is lost.
+A locked pump has to prove that it has the key before it gets anything that is signed, and each of its sessions has a
+nonce of its own: after three minutes without orders it answers `mac`, and the line is signed anew after a greeting.
 Reads and prepares change nothing and may be repeated freely. The ids of reads are only echoed by the pump; they come
 from a range of their own, so that no late answer to one is taken for the answer to another.
 """
 
 from __future__ import annotations
 
+import hmac
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,6 +38,7 @@ from haipump.errors import (
     PortError,
     Refused,
     UsageError,
+    WrongKey,
 )
 from haipump.protocol import help as texts
 from haipump.protocol.codec import (
@@ -42,11 +47,13 @@ from haipump.protocol.codec import (
     LineError,
     LineSplitter,
     encode_request,
+    mac_of,
+    operator_key,
     parse_line,
     typed_answer,
     typed_error,
 )
-from haipump.protocol.schema import ACT, MESSAGES, READ, Value
+from haipump.protocol.schema import ACT, MESSAGES, READ, STOP, Value
 from haipump.transport.base import Disconnected, Transport
 from haipump_fw.proto.messages import ID_MAX, PROTOCOL_VERSION
 
@@ -66,6 +73,7 @@ RECONNECT_FIRST_S, RECONNECT_LONGEST_S = 0.05, 2.0
 PATIENCE_S = 20.0  # how long a lost port is waited for
 SILENT_S = 3.0  # after this the user is told that we are waiting
 HEARD_MAX = 200
+CHALLENGE_BYTES = 8
 EVENTS_MAX = 1_000
 _READ_ID_FIRST = 900_000_000
 
@@ -87,6 +95,7 @@ class Greeting:
     next_id: int
     locked: bool
     nonce: str
+    proof: str = ""  # code over our challenge
 
 
 class _Restarted(Exception):
@@ -132,6 +141,7 @@ class Conversation:
         self.on_state: Callable[[str], None] | None = None  # called with every state that is heard
         self.stopping = False  # a stop is the first thing that a new connection sends
         self.stop_answer = ""  # the state in the answer to it
+        self._challenge = secrets.token_hex(CHALLENGE_BYTES)
         self._depth = 0  # of calls that are talking
         self._splitter = LineSplitter()
         self._behind: list[bytes] = []  # lines that came in one piece with an answer, after it
@@ -622,7 +632,9 @@ class Conversation:
 
     def _encode(self, verb: str, fields: Request, id: int) -> bytes:
         greeting = self.greeting
-        key = self.key if greeting.locked else None
+        key = self.key if greeting.locked and MESSAGES[verb].kind not in (READ, STOP) else None
+        if key is not None and not self._proven(key, greeting):
+            raise WrongKey
         return encode_request(verb, fields, id=id, key=key, nonce=greeting.nonce)
 
     def _greet(self) -> Greeting:
@@ -639,7 +651,8 @@ class Conversation:
                 self.transport.write(STOP_LINE * STOPS_AT_ONCE)
             id = self._new_id("hello")
             asked.add(id)
-            self.transport.write(encode_request("hello", id=id))
+            challenge = None if self.key is None else self._challenge
+            self.transport.write(encode_request("hello", {"challenge": challenge}, id=id))
             try:
                 answer = self._await("hello", *asked)
                 busy = self._busy and (answer is None or not answer.ok)
@@ -681,6 +694,7 @@ class Conversation:
             int(fields["next_id"]),
             bool(fields["locked"]),
             str(fields["nonce"]),
+            str(fields.get("proof", "")),
         )
         if self._greeting is not None and greeting.device != self._greeting.device:
             raise LinkLost(
@@ -693,6 +707,12 @@ class Conversation:
         self._next_id = max(self._next_id, greeting.next_id)
         self._restarted = False
         return greeting
+
+    def _proven(self, key: bytes, greeting: Greeting) -> bool:
+        """Whether the pump has our key, be it the one that configures or the operator's."""
+        signed = f"proof|{self._challenge}"
+        codes = [mac_of(each, greeting.nonce, signed) for each in (key, operator_key(key))]
+        return any(hmac.compare_digest(greeting.proof, code) for code in codes)
 
     def greet_again(self) -> None:
         """Ask again who is there: lock state, nonce and next id may have changed. Raises CommunicationError."""

@@ -25,7 +25,7 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
       BrokenJournal            records are damaged, changed or missing; has the verdict        exit 1
-      BrokenJournal            records are changed, damaged or missing; has the first one              exit 5
+      WrongKey                 the pump does not have our key; nothing was sent                exit 1
 """
 
 from __future__ import annotations
@@ -333,6 +333,19 @@ class OrderInterrupted(PumpFault):
             "stepped_nl": self.stepped_nl,
             "stepped_max_nl": self.stepped_max_nl,
         }
+
+
+class WrongKey(HaipumpError):
+    """A locked pump did not prove that it has our key: it was locked with another one, or it is another pump."""
+
+    kind = "wrong_key"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the pump does not prove that it has this key: it was locked with another one, or is another pump",
+            "Nothing was sent to it",
+            "name this pump's key file with --key-file; `haipump stop` needs no key",
+        )
 
 
 class BrokenJournal(HaipumpError):

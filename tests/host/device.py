@@ -51,6 +51,10 @@ class FakeApp:
     def state_name(self) -> str:
         return self.state
 
+    def nonce(self) -> str:
+        self.pump.sessions += 1
+        return f"{self.pump.boots:08x}{self.pump.sessions:08x}"
+
     def reserve(self, id: int) -> None:
         if id > self.pump.reserved:
             self.pump.reserved = id + RESERVE
@@ -331,6 +335,8 @@ class FakePump:
         data = (data + struct.pack(form, *values)).ljust(60, b"\0")
         self.journal.append(data + struct.pack("<I", crc32(data)))
 
+    sessions = 0
+
     def restart(self) -> None:
         """Power off and on."""
         for order in self.orders.values():
@@ -340,10 +346,18 @@ class FakePump:
         self.record("boot", self.boots, 0, 0, 0)
         self.booted_s = self.now_s
         self.app = FakeApp(self)
-        self.session = Session(
-            self.app, self.device, self.boots, self.reserved + 1, f"{self.boots:016x}", self.key, self.locked
+        self.session = Session(self.app, self.device, self.boots, self.reserved + 1, self.key, self.locked)
+        self.session.event(
+            "boot",
+            [
+                ("boot", self.boots),
+                ("reset", "power"),
+                ("task", "none"),
+                ("state", "stopped"),
+                ("order", 0),
+                ("left_nl", 0),
+            ],
         )
-        self.session.event("boot", [("boot", self.boots), ("reset", "power"), ("task", "none"), ("state", "stopped")])
 
     def take(self, data: bytes) -> None:
         for at in range(0, len(data), 64):

@@ -516,6 +516,10 @@ def test_a_key_is_made_kept_and_used(line, pump, tmp_path) -> None:
     assert "can't be made" in " ".join(run(f"lock --new-key {path} -y --key-file {path}", code=2).split())
     run(f"pause --key-file {path}")
     run("stop")  # needs no key
+    operator = tmp_path / "key.operator"
+    assert operator.stat().st_mode & 0o077 == 0
+    run(f"pause --key-file {operator}")
+    assert "operator's key is not enough" in " ".join(run(f"--key-file {operator} unlock", code=1).split())
     run(f"--key-file {path} unlock")
     assert not pump.locked
     assert "can't be read" in " ".join(run("pause --key-file /nowhere/key", code=2).split())

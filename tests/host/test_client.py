@@ -20,8 +20,9 @@ from haipump.errors import (
     StopNotConfirmed,
     UsageError,
     WrongAnswer,
+    WrongKey,
 )
-from haipump.protocol.codec import with_crc
+from haipump.protocol.codec import operator_key, with_crc
 from haipump_fw.proto.frame import Refused as DeviceRefused
 from tests.host.device import FakePump, Line, once
 
@@ -278,13 +279,34 @@ def test_a_locked_pump_wants_the_key(line, pump) -> None:
         assert stranger.status().state == "paused"
         stranger.stop()  # always
     with haipump.connect(line, key="cd" * 32) as wrong:
-        with pytest.raises(Refused) as caught:
+        sent = len(line.sent)
+        with pytest.raises(WrongKey):
             wrong.pause()
-        assert caught.value.code == "mac"
+        assert len(line.sent) == sent, "nothing signed leaves for a pump that did not prove our key"
+        wrong.stop()
+    operator = operator_key(bytes.fromhex("ab" * 32))
+    with haipump.connect(line, key=operator) as nurse:
+        nurse.pause()
+        with pytest.raises(Refused) as caught:
+            nurse.unlock()
+        assert caught.value.code == "role" and "configure key" in caught.value.next_step
     with haipump.connect(line, key="ab" * 32) as owner:
         owner.unlock()
     with haipump.connect(line) as anyone:
         anyone.pause()
+
+
+@pytest.mark.requirement("OP-EC24")
+def test_an_order_after_a_long_silence_is_signed_anew(line, pump) -> None:
+    pump.key, pump.locked = bytes(32), True
+    pump.restart()
+    with haipump.connect(line, key=bytes(32)) as client:
+        client.pause()
+        nonce = client.conversation.greeting.nonce
+        pump.now_s += 1_000
+        client.resume()
+        assert client.conversation.greeting.nonce != nonce
+    assert pump.orders_executed() == ["pause", "resume"] and pump.session.forged == 0
 
 
 def test_a_locked_pump_that_restarted_has_a_new_nonce(line, pump) -> None:

@@ -1,6 +1,6 @@
-"""HMAC-SHA256 on hashlib, for locked mode (MicroPython has no hmac module).
+"""Codes from the key, for locked mode: HMAC-SHA256 on hashlib (MicroPython has no hmac module), and who signed.
 
-Owns: the code and its comparison. Must not: hold a key.
+Owns: the codes, the operator's key, the comparison. Must not: hold a key. Loaded only by a pump that has one.
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import hashlib
 from haipump_fw.const import const
 from haipump_fw.proto.messages import MAC_DIGITS
 
+OPERATING, CONFIGURING = const(1), const(2)
 _BLOCK = const(64)  # bytes of a SHA-256 block
 
 
@@ -37,3 +38,20 @@ def same(one, other):
     for at in range(len(one)):
         differing |= one[at] ^ other[at]
     return differing == 0
+
+
+def operator_key(key):
+    """The key with which everything goes but configuring; no way leads back to `key`."""
+    return hmac_sha256(key, b"operate")
+
+
+def role_of(key, nonce, code, signed):
+    """CONFIGURING or OPERATING: by whose key the line was signed; 0: by nobody's. Always the same work."""
+    operating = same(code, mac(operator_key(key), nonce, signed))
+    configuring = same(code, mac(key, nonce, signed))
+    return CONFIGURING if configuring else OPERATING if operating else 0
+
+
+def proof(key, nonce, challenge):
+    """What proves to a host with either key that the pump has it too (text)."""
+    return mac(operator_key(key), nonce, b"proof|" + challenge.encode()).decode()

@@ -47,7 +47,7 @@ def _options(*groups):
 # (verb, kind, request fields)
 REQUESTS = (
     # who are you
-    ("hello", READ, ""),
+    ("hello", READ, "challenge=hex:32?"),
     ("info", READ, ""),
     # what is going on
     ("status", READ, ""),
@@ -108,6 +108,11 @@ REQUESTS = (
 # In locked mode a PREPARE or ACT line ends (before the CRC) with ` mac=` and 16 hex digits: the first 8 bytes of
 # HMAC-SHA256(key, nonce as sent by hello + "|" + the line from `@` to before ` mac=`). The id is the counter.
 MAC_DIGITS = const(16)
+# There are two keys: this one, and the operator's, which is HMAC-SHA256(key, "operate"). With the operator's everything
+# goes but what is listed here. A session ends SESSION_S after its last line with a right code, and its nonce with it.
+# `hello challenge=` proves the pump: `proof` is made like `mac`, with the operator's key, of "proof|" + challenge.
+CONFIGURE = ("prepare_limits", "prepare_calibration", "prepare_settings", "service", "set_key", "lock", "unlock")
+SESSION_S = const(180)
 
 # What the firmware is busy with: its number survives a reset by the watchdog and tells where it hung.
 TASKS = (
@@ -155,4 +160,5 @@ RECORDS = (
         "<qIIIiHiI",
         "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl life_unsure_nl",
     ),
+    (13, "refused", "<II", "forged wrong"),  # counts since this boot; at most one in REFUSED_EVERY_S
 )

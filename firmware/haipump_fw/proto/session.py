@@ -13,21 +13,25 @@ Decisions (the table is `messages`):
   stop, and every successful one-step order but `silence`: what was read back must still be so when it is committed.
   What changes without a line (an alarm, a button) is for the app to see: `drop_token()`.
 * In locked mode the code of a line is checked before its id, so that nobody without the key is told a former answer.
+* Only lines with a right code keep a session of locked mode alive, and only `hello` opens the next one, with another
+  nonce. While one lives, `hello` tells its nonce: nobody can end the session of another.
 """
 
 import binascii
 import hashlib
 
 from haipump_fw.const import const
-from haipump_fw.proto import auth, frame
+from haipump_fw.proto import frame
 from haipump_fw.proto.frame import Refused
 from haipump_fw.proto.messages import (
     ACT,
+    CONFIGURE,
     ID_MAX,
     LINE_MAX,
     PART_BYTES_MAX,
     PROTOCOL_VERSION,
     READ,
+    SESSION_S,
     TOKEN_VALID_S,
 )
 from haipump_fw.proto.output import OUTPUT_MAX, Output
@@ -56,19 +60,25 @@ class Session:
       stop() -> pairs                                at once, and harmless when nothing moves
       stop_now()                                     motor off, now
       reserve(id)                                    before anything with that id is done; raises when it can't be noted
-    `device_id` and `nonce` are hex text, `next_id` the lowest id not yet used, `key` 32 bytes or None.
-    The app may set `key` and `locked` at any time; `refused_macs` and `lost_lines` only count up.
+      nonce()                                        hex text that nobody can foretell, another one each time
+    `device_id` is hex text, `next_id` the lowest id not yet used, `key` 32 bytes or None.
+    The app may set `key` and `locked` at any time; `forged`, `wrong` and `lost_lines` only count up.
     """
 
-    def __init__(self, app, device_id, boot, next_id, nonce, key=None, locked=False):
+    def __init__(self, app, device_id, boot, next_id, key=None, locked=False):
         self.app = app
         self.device_id = device_id
         self.boot = boot
         self.last_id = next_id - 1
-        self.nonce = nonce
+        self.nonce = app.nonce()
         self.key = key
         self.locked = locked
-        self.refused_macs = 0  # in locked mode: no code, a wrong one, or an old id
+        if key is not None:
+            _auth()  # it takes time to load
+        self._signed_s = app.now_s()  # when the last line with a right code came, or the session was opened
+        self._token_configures = False
+        self.forged = 0  # in locked mode: no code, a wrong one, an old id, or not for this key
+        self.wrong = 0  # lines not executed for their form, their id or their code
         self.lost_lines = 0  # lines not executed whose answer had no room
         self._line = bytearray(LINE_MAX)
         self._line_view = memoryview(self._line)
@@ -166,6 +176,7 @@ class Session:
 
     def _turn_away(self, line, code):
         """A line that will not be looked at is answered later, if there is room for that now: a stop may come next."""
+        self.wrong += code == "too_long"
         if len(self._turned) >= TURNED_MAX or self._output.free() < _SPARE_ROOM:
             self.lost_lines += 1
         else:
@@ -265,6 +276,7 @@ class Session:
             fields = _checked(request.fields())
             self.app.reserve(identity)
         except Refused as refused:
+            self.wrong += 1
             return self._error(identity, refused)
         self.last_id = identity
         try:
@@ -285,6 +297,12 @@ class Session:
         pairs = self.app.answer(verb, fields)
         if verb != "hello":
             return pairs
+        if self.locked and self._session_over():
+            self.nonce = self.app.nonce()
+            self._signed_s = self.app.now_s()
+        proof = []
+        if self.key is not None and "challenge" in fields:
+            proof = [("proof", _auth().proof(self.key, self.nonce, fields["challenge"]))]
         return (
             [("protocol", PROTOCOL_VERSION)]
             + list(pairs)
@@ -295,15 +313,32 @@ class Session:
                 ("locked", 1 if self.locked else 0),
                 ("nonce", self.nonce),
             ]
+            + proof
         )
 
+    def _session_over(self):
+        return self.app.now_s() - self._signed_s > SESSION_S
+
     def _check_mac(self, request):
+        """Who is it, and may he? Raises Refused (locked, mac, role)."""
+        auth = _auth()
         if request.mac is None:
-            self.refused_macs += 1
-            raise Refused("locked")
-        if self.key is None or not auth.same(request.mac, auth.mac(self.key, self.nonce, request.signed)):
-            self.refused_macs += 1
-            raise Refused("mac")
+            self._forgery("locked")
+        role = 0 if self.key is None else auth.role_of(self.key, self.nonce, request.mac, request.signed)
+        if not role:
+            self._forgery("mac")
+        if self._session_over():
+            if request.id <= self.last_id:
+                self._forgery("mac")
+            raise Refused("mac", [("what", "session_over")])  # the host says hello, and signs anew
+        self._signed_s = self.app.now_s()
+        configures = request.verb in CONFIGURE or (request.verb == "commit" and self._token_configures)
+        if configures and role != auth.CONFIGURING:
+            self._forgery("role")
+
+    def _forgery(self, code):
+        self.forged += 1
+        raise Refused(code)
 
     def _former(self, request):
         """The answer that this very line got before; None when its id is new. Raises Refused (stale, reused, range)."""
@@ -320,7 +355,7 @@ class Session:
                     return self._answers[slot]
                 code = "reused"
         if self.locked:
-            self.refused_macs += 1
+            self.forged += 1
         raise Refused(code, [("next_id", next_id)])
 
     # --- what changes something
@@ -345,6 +380,7 @@ class Session:
         pairs, plan = self.app.prepare(verb, fields, blob)
         text = frame.pairs_text(pairs)[1:]
         self._plan = plan
+        self._token_configures = verb in CONFIGURE
         self._token_s = self.app.now_s()
         # Tokens of two prepares differ like any two CRC-32 of different texts; the id makes the texts differ.
         self.token = frame.checksum(("%s|%d|%s" % (self.nonce, identity, text)).encode()).decode()
@@ -398,6 +434,13 @@ class Session:
 
     def _refuse_part(self, what):
         raise Refused("part", [("what", what), ("have", self._parts_have), ("size", self._parts_size)])
+
+
+def _auth():
+    """Half a kilobyte that a pump without a key never needs."""
+    from haipump_fw.proto import auth
+
+    return auth
 
 
 def _has_stop(data):

@@ -18,8 +18,9 @@ def _names(*groups):
 
 
 _ANSWERS = {
-    "hello": "protocol=int firmware=word device=hex boot=int next_id=int locked=int nonce=hex",
-    "info": "firmware=word protocol=int interpreter=word app_hash=hex board=word heap_free=int reset=word task=word",
+    "hello": "protocol=int firmware=word device=hex boot=int next_id=int locked=int nonce=hex proof=hex?",
+    "info": "firmware=word protocol=int interpreter=word app_hash=hex board=word heap_free=int reset=word task=word"
+    " forged=int wrong=int",
     "status": "state=word order=int basal_nl_per_day=int flow_nl_per_day=int bolus_left_nl=int extended_left_nl=int"
     " delivered_nl=int reservoir_nl=int empty_in_s=int alarm=word",
     "sensors": "pressure_pa=int encoder_steps=int supply_mv=int temperature_mc=int front=int back=int captured=int"
@@ -111,6 +112,7 @@ ERRORS = (
     ("programme", "the programme is wrong"),
     ("storage", "it could not be stored"),
     ("locked", "the pump is locked: the message needs a code from the key"),
-    ("mac", "the code does not fit: forged or replayed"),
+    ("mac", "the code does not fit: forged, replayed, or of a session that is over"),
+    ("role", "the operator's key is not enough for this"),
     ("key", "a key can be set only with the service jumper closed at power-up"),
 )

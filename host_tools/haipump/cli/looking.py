@@ -76,6 +76,10 @@ def info(cli: Cli) -> None:
         words = {"locked": "Locked", "reset": "Last reset", "task": "Busy then with"}
         words |= {"heap_free": "Free memory before the next collection"}
         words |= {"firmware": "Firmware", "interpreter": "Interpreter"}
+        words |= {
+            "forged": "Lines refused for their code (forged, replayed)",
+            "wrong": "Lines refused for form, id or code",
+        }
         cli.say(views.facts_view(f"Pump at {pump.port}", shown, words))
         read = asdict(sensors)
         switches = ("front", "back", "captured", "diag", "service", "enabled", "uncertain")

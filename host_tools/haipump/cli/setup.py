@@ -25,6 +25,7 @@ from haipump.cli.frame import Cli, command
 from haipump.client import SETTING_NAMES, Pump
 from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError
 from haipump.protocol import help as texts
+from haipump.protocol.codec import operator_key
 
 ALARM_PANEL, PANEL = "Alarms", "Setting up"
 _READERS: Mapping[str, Callable[[str], int]] = {
@@ -254,13 +255,20 @@ def lock(
     with cli.pump() as pump:
         if new_key is not None:
             key = secrets.token_hex(32)
-            with _key_file(new_key, key):
+            with _key_file(new_key, key), _key_file(_operator_file(new_key), operator_key(bytes.fromhex(key)).hex()):
                 pump.set_key(key)
             cli.say(f"The key is in {new_key}. Keep it: without it, only the service jumper opens the pump.")
+            cli.say(
+                f"{_operator_file(new_key)} is for who may order, but change no limit, setting, calibration or key."
+            )
         cli.confirm("Lock the pump?")
         pump.lock()
         cli.result({"locked": True, "key_file": str(new_key) if new_key else None})
         cli.say("The pump is locked. `stop` works without the key all the same.")
+
+
+def _operator_file(path: Path) -> Path:
+    return path.with_name(path.name + ".operator")
 
 
 @contextmanager

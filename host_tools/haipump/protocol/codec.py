@@ -88,6 +88,11 @@ def mac_of(key: bytes, nonce: str, body: str) -> str:
     return digest[:MAC_DIGITS]
 
 
+def operator_key(key: bytes) -> bytes:
+    """The key of who may order but not configure, made from the one that may do both."""
+    return hmac.new(key, b"operate", hashlib.sha256).digest()
+
+
 def encode_request(
     verb: str,
     fields: Mapping[str, Value | None] | None = None,

@@ -84,8 +84,8 @@ VERBS: Mapping[str, Verb] = {
 
 FIELDS: Mapping[str, str] = {
     "accel_steps_per_s2": "acceleration of fast moves",
-    "alarm": "name of an alarm; none when there is none",
     "age_s": "how long the alarm has stood",
+    "alarm": "name of an alarm; none when there is none",
     "app_hash": "SHA-256 over the application's files",
     "at_end": "what follows when the volume is delivered or the programme is over: stop or kvo",
     "back": "1: the back end switch is closed (home)",
@@ -99,6 +99,7 @@ FIELDS: Mapping[str, str] = {
     "bore_um": "inner diameter of the syringe",
     "button": "which button was pressed",
     "captured": "1: the plunger is held",
+    "challenge": "digits that the pump has to prove its key with",
     "changed": "how many settings changed",
     "commanded_nl": "what was asked of the motor",
     "confirmed_nl": "what the shaft encoder saw",
@@ -120,6 +121,7 @@ FIELDS: Mapping[str, str] = {
     "firmware": "version of the firmware",
     "first": "oldest record that is kept",
     "flow_nl_per_day": "flow of all sources together, now",
+    "forged": "lines refused for their code in locked mode, since the start",
     "from_nl_per_day": "rate from which the change starts",
     "front": "1: the front end switch is closed (syringe empty)",
     "hash": "checksum of what was read back",
@@ -163,6 +165,7 @@ FIELDS: Mapping[str, str] = {
     "prime_nl_per_day": "rate of priming",
     "primed_nl": "pushed while priming; not dose",
     "priority": "low, medium or high",
+    "proof": "code over the challenge, made with the operator's key; only of a pump that has a key",
     "protocol": "version of the protocol",
     "ramp_s": "time in which the rate changes evenly",
     "rate_min_nl_per_day": "lowest rate that can be reached",
@@ -172,7 +175,6 @@ FIELDS: Mapping[str, str] = {
     "reservoir_low_nl": "volume at which the pump warns; 0: never",
     "reservoir_nl": "volume in the syringe",
     "reset": "cause of the last reset",
-    "task": "what the firmware was busy with when an unexpected reset came",
     "result": "how it ended, or running",
     "seconds": "how long",
     "seq": "number of the record",
@@ -194,6 +196,7 @@ FIELDS: Mapping[str, str] = {
     "supply_mv": "supply voltage",
     "syringe_max_nl_per_day": "highest rate of this syringe; 0: the motor decides",
     "syringe_nl": "nominal size of the syringe; 0: none loaded",
+    "task": "what the firmware was busy with when an unexpected reset came",
     "temperature_mc": "temperature of the board",
     "token": "ticket for the commit",
     "travel_steps": "length of the way in microsteps; 0: the end switches decide",
@@ -209,6 +212,7 @@ FIELDS: Mapping[str, str] = {
     "why": "what caused the change",
     "withdraw_nl_per_day": "rate of withdrawing",
     "withdrawn_nl": "pulled back for refilling; not dose",
+    "wrong": "lines refused for their form, id or code, since the start",
 }
 
 # Error code: what to do next. Its meaning is in the message table.
@@ -235,6 +239,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "storage": "do not use the pump: its flash fails. `haipump log` saves the journal",
     "locked": "give the key with --key-file, or unlock the pump; `haipump stop` needs no key",
     "mac": "check that the key file belongs to this pump",
+    "role": "use the configure key: this one is the operator's",
     "key": "switch off, close the service jumper, switch on, and try again",
 }
 

@@ -92,18 +92,73 @@ def test_replays_are_refused_and_counted():
     of = locked()
     line = signed(of, "refill phase=begin")
     assert "state=refill" in of.answer(line)
-    before = of.app.session.refused_macs
+    before = of.app.session.forged
     assert "state=refill" in of.answer(line)  # the very same line: its answer again, from memory
     for _ in range(9):
         say(of, "silence")
     assert "code=stale" in of.answer(line)
-    assert of.app.session.refused_macs == before + 1
+    assert of.app.session.forged == before + 1
     say(of, "refill phase=end")
     of.power_cycle()  # another nonce: what was recorded before is worth nothing
-    old = of.app.session.refused_macs
+    old = of.app.session.forged
     assert "code=mac" in of.answer(line)
-    assert of.app.session.refused_macs == old + 1
+    assert of.app.session.forged == old + 1
     assert of.state() == "stopped"
+
+
+OPERATOR = hmac.new(KEY, b"operate", hashlib.sha256).digest()
+
+
+def test_the_operators_key_orders_and_does_not_configure():
+    of = locked()
+    token = say(of, "prepare_rate rate_nl_per_day=1300000", key=OPERATOR)["token"]
+    assert say(of, "commit token=" + token, key=OPERATOR)["state"] == "infusing"
+    for text in ("prepare_limits max_bolus_nl=1000", "unlock", "prepare_settings kvo_nl_per_day=1000"):
+        assert refusal(say, of, text, key=OPERATOR)["code"] == "role"
+        of.next_id -= 1  # its id was not used up
+    assert of.ask("limits")["max_bolus_nl"] == 5_000_000
+    assert say(of, "prepare_limits max_bolus_nl=1000")["max_bolus_nl"] == 1_000
+
+
+def test_a_session_without_orders_ends_and_the_delivery_goes_on():
+    of = locked()
+    say(of, "commit token=" + say(of, "prepare_rate rate_nl_per_day=1300000")["token"])
+    nonce = of.answer(b"hello\n").split("nonce=")[1].split()[0]
+    of.run(181)
+    assert refusal(say, of, "pause", nonce=nonce) | {"code": "mac", "what": "session_over"}
+    of.next_id -= 1
+    assert of.state() == "infusing"
+    assert say(of, "pause")["state"] == "paused"
+    assert of.answer(b"hello\n").split("nonce=")[1].split()[0] != nonce
+
+
+def test_forgeries_are_counted_shown_and_journalled_in_bursts():
+    """An hour of forgeries, ten a second: six records or seven, not 36,000; nothing else happens."""
+    of = locked()
+    line = frame(of.next_id, "pause mac=0123456789abcdef")
+    records = len(of.journal())
+    for minute in range(60):
+        for _ in range(600):
+            of.core.send(line)
+            of.core.run_until(of.now + SECOND // 10)
+            of.core.output.clear()
+        assert of.app.session.forged == 600 * (minute + 1)
+    of._rest = ""
+    info = of.ask("info")
+    assert info["forged"] == info["wrong"] == 36_000
+    told = of.journal_of("refused")
+    assert 6 <= len(told) <= 7 and told[-1]["forged"] > 30_000
+    assert len(of.journal()) - records < 20
+    assert of.state() == "stopped"
+
+
+def test_a_forgery_is_in_the_journal_within_two_minutes():
+    of = locked()
+    of.answer(frame(of.next_id, "pause mac=0123456789abcdef"))
+    of.run(120)
+    assert [record["forged"] for record in of.journal_of("refused")] == [1]
+    of.run(3600)
+    assert len(of.journal_of("refused")) == 1
 
 
 def test_lock_and_key_survive_a_restart_and_change_nothing_else():

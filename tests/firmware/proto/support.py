@@ -96,6 +96,7 @@ _WIDEST: dict[str, Any] = {
     "app_hash": "0" * 64,
     "device": DEVICE,
     "nonce": NONCE,
+    "proof": "0" * 16,
     "token": "89abcdef",
     "hash": "89abcdef",
 }
@@ -168,6 +169,8 @@ class FakeApp:
         self.reserved: list[int] = []
         self.stops = 0
         self.stop_nows = 0
+        self.nonces = [NONCE]  # that it will give out; after the last one numbers
+        self.nonces_given = 0
         self.refuse: dict[str, Refused] = {}
 
     def _maybe(self, verb: str) -> None:
@@ -176,6 +179,10 @@ class FakeApp:
 
     def now_s(self) -> int:
         return self.seconds
+
+    def nonce(self) -> str:
+        self.nonces_given += 1
+        return self.nonces.pop(0) if self.nonces else f"{self.nonces_given:032x}"
 
     def state_name(self) -> str:
         return self.state
@@ -223,7 +230,8 @@ class Talk:
 
     def __init__(self, next_id: int = 1, key: bytes | None = None, locked: bool = False, nonce: str = NONCE) -> None:
         self.app = FakeApp()
-        self.session = Session(self.app, DEVICE, 7, next_id, nonce, key, locked)
+        self.app.nonces = [nonce]
+        self.session = Session(self.app, DEVICE, 7, next_id, key, locked)
         self.next_id = next_id
 
     def send(self, data: bytes) -> None:

@@ -47,3 +47,44 @@ def test_same():
     assert not auth.same(b"1123", b"0123")
     assert not auth.same(b"0123", b"01234")
     assert auth.same(b"", b"")
+
+
+def test_the_operators_key_is_made_from_the_key_and_not_back():
+    key = bytes(range(32))
+    assert auth.operator_key(key) == hmac.new(key, b"operate", hashlib.sha256).digest()
+    assert auth.operator_key(auth.operator_key(key)) not in (key, auth.operator_key(key))
+
+
+def test_by_whose_key_a_line_was_signed():
+    key = bytes(range(32))
+    for signer, role in ((key, auth.CONFIGURING), (auth.operator_key(key), auth.OPERATING), (bytes(32), 0)):
+        assert auth.role_of(key, "0a", auth.mac(signer, "0a", b"@7 pause"), b"@7 pause") == role
+
+
+class Counting(bytes):
+    """Bytes that count how often one of them was looked at."""
+
+    looks = 0
+
+    def __getitem__(self, at):
+        Counting.looks += 1
+        return super().__getitem__(at)
+
+
+@pytest.mark.parametrize("other", [b"0123456789abcdef", b"x123456789abcdef", b"0123456789abcdex"])
+def test_comparing_looks_at_every_byte_wherever_they_differ(other: bytes):
+    Counting.looks = 0
+    auth.same(Counting(b"0123456789abcdef"), other)
+    assert Counting.looks == 16
+
+
+@pytest.mark.parametrize("role", [0, auth.OPERATING, auth.CONFIGURING])
+def test_the_work_does_not_tell_who_signed(role: int, monkeypatch: pytest.MonkeyPatch):
+    key = bytes(range(32))
+    signer = {0: bytes(32), auth.OPERATING: auth.operator_key(key), auth.CONFIGURING: key}[role]
+    code = auth.mac(signer, "0a", b"@7 pause")
+    calls = []
+    plain = auth.hmac_sha256
+    monkeypatch.setattr(auth, "hmac_sha256", lambda key, data: calls.append(len(data)) or plain(key, data))
+    assert auth.role_of(key, "0a", code, b"@7 pause") == role
+    assert calls == [7, 11, 11]

@@ -62,7 +62,8 @@ def test_hello_tells_what_the_session_knows_around_what_the_app_knows():
         "locked": "0",
         "nonce": NONCE,
     }
-    assert [name for name, _ in answer.pairs] == [text.split("=")[0] for text in TABLE["hello"][3].split()]
+    names = [text.split("=")[0] for text in TABLE["hello"][3].split()]
+    assert [*(name for name, _ in answer.pairs), "proof"] == names, "the proof is for a pump with a key"
     talk.session.locked = True
     assert talk.ask(b"hello\n").fields["locked"] == "1"
 
@@ -419,12 +420,12 @@ def test_locked_mode_wants_the_code():
         (signed("@1 pause").replace(b"pause", b"resume"), "crc"),
     ]:
         assert talk.ask(line).code == code
-    assert (talk.app.executed, talk.session.refused_macs) == ([], 4)
+    assert (talk.app.executed, talk.session.forged) == ([], 4)
     assert talk.ask(signed("@1 pause")).ok
     assert talk.app.executed == [("pause", {}, 1)]
     opened = talk.ask(signed(f"@2 {RATE}"))
     assert talk.ask(signed(f"@3 commit token={opened.fields['token']}")).ok
-    assert talk.session.refused_macs == 4
+    assert talk.session.forged == 4
 
 
 @pytest.mark.requirement("A9")
@@ -437,11 +438,126 @@ def test_locked_mode_replayed_lines():
     for number in range(2, ANSWERS_MAX + 2):
         assert talk.ask(signed(f"@{number} pause")).ok
     assert talk.ask(captured).code == "stale"
-    assert talk.session.refused_macs == 2
+    assert talk.session.forged == 2
     assert len(talk.app.executed) == ANSWERS_MAX + 1
     rebooted = Talk(next_id=1, key=KEY, locked=True, nonce="ab" * 16)  # even if the ids were lost
     assert rebooted.ask(captured).code == "mac"
-    assert (rebooted.app.executed, rebooted.session.refused_macs) == ([], 1)
+    assert (rebooted.app.executed, rebooted.session.forged) == ([], 1)
+
+
+OPERATOR = hmac.new(KEY, b"operate", hashlib.sha256).digest()
+
+# Every message that changes something, and who may send it to a locked pump; a new one has to be added here.
+WHO = {
+    "operator": "prepare_rate prepare_bolus prepare_programme prepare_kvo prepare_prime prepare_withdraw prepare_jog"
+    " prepare_home prepare_syringe commit part_begin part pause resume cancel_bolus refill silence ack selftest",
+    "configurer": "prepare_limits prepare_calibration prepare_settings service set_key lock unlock",
+}
+
+
+@pytest.mark.requirement("CS-REQ-82", "GIP-6.3.x")
+def test_who_may_do_what():
+    changing = {verb for verb in VERBS if TABLE[verb][1] in (PREPARE, ACT)}
+    assert changing == set(" ".join(WHO.values()).split())
+    for who, verbs in WHO.items():
+        for verb in verbs.split():
+            text, _ = sample(verb, largest=False, optional=False)
+            for key, may in ((OPERATOR, who == "operator"), (KEY, True)):
+                talk = Talk(key=KEY, locked=True)
+                code = talk.ask(signed(f"@1 {text}", key=key)).code
+                assert (code == "role") == (not may), (verb, code)
+                assert code in (None, "role") or (may and code in ("token", "part")), (verb, code)
+                assert talk.session.forged == (not may) and (may or not talk.app.executed)
+
+
+def test_what_was_prepared_with_the_configure_key_is_not_committed_with_the_operators():
+    talk = Talk(key=KEY, locked=True)
+    opened = talk.ask(signed("@1 prepare_limits max_bolus_nl=5"))
+    commit = f"@2 commit token={opened.fields['token']}"
+    assert talk.ask(signed(commit, key=OPERATOR)).code == "role"
+    assert [verb for verb, _, _ in talk.app.executed] == ["prepare_limits"]
+    assert talk.ask(signed(commit)).ok
+    opened = talk.ask(signed(f"@3 {RATE}", key=KEY))
+    assert talk.ask(signed(f"@4 commit token={opened.fields['token']}", key=OPERATOR)).ok
+
+
+@pytest.mark.requirement("OP-EC24")
+def test_a_session_ends_three_minutes_after_its_last_order():
+    talk = Talk(key=KEY, locked=True)
+    for number in range(1, 4):
+        talk.app.seconds += 180
+        assert talk.ask(signed(f"@{number} pause")).ok
+    talk.app.seconds += 180
+    for _ in range(5):
+        talk.ask(b"status\n")  # reading keeps nothing open
+    assert talk.ask(b"hello\n").fields["nonce"] == NONCE
+    talk.app.seconds += 1
+    late = talk.ask(signed("@4 pause"))
+    assert (late.code, late.fields["what"]) == ("mac", "session_over") and talk.session.forged == 0
+    nonce = talk.ask(b"hello\n").fields["nonce"]
+    assert nonce != NONCE
+    assert talk.ask(signed("@4 pause")).code == "mac", "the old session's line is worth nothing in the new one"
+    assert talk.ask(signed("@4 pause", nonce=nonce)).ok
+    assert len(talk.app.executed) == 4 and talk.session.forged == 1
+
+
+def test_a_replay_after_the_end_of_its_session_is_counted():
+    talk = Talk(key=KEY, locked=True)
+    captured = signed("@1 pause")
+    assert talk.ask(captured).ok
+    talk.app.seconds += 181
+    assert talk.ask(captured).code == "mac" and talk.session.forged == 1
+    talk.ask(b"hello\n")
+    assert talk.ask(captured).code == "mac" and talk.session.forged == 2
+    assert len(talk.app.executed) == 1
+
+
+def test_nobody_can_end_the_session_of_another_by_greeting():
+    talk = Talk(key=KEY, locked=True)
+    for _ in range(300):
+        talk.app.seconds += 1
+        assert talk.ask(b"hello\n").fields["nonce"] == (NONCE if talk.app.seconds <= 1180 else f"{2:032x}")
+    assert talk.app.nonces_given == 2
+
+
+def test_lines_out_of_order_are_refused_and_counted():
+    talk = Talk(key=KEY, locked=True)
+    lines = [signed(f"@{number} {verb}") for number, verb in enumerate(("pause", "resume", "pause"), 1)]
+    assert talk.ask(lines[2]).ok
+    assert talk.ask(lines[0]).code == talk.ask(lines[1]).code == "stale"
+    assert [verb for verb, _, _ in talk.app.executed] == ["pause"] and talk.session.forged == 2
+
+
+def test_every_flipped_bit_of_a_signed_line_is_a_forgery():
+    """With a checksum that fits: the code alone has to find it."""
+    body = signed("@1 prepare_rate rate_nl_per_day=1300000").rpartition(b" *")[0]
+    for at in range(len(body)):
+        for bit in range(8):
+            talk = Talk(key=KEY, locked=True)
+            talk.send(seal(body[:at] + bytes([body[at] ^ 1 << bit]) + body[at + 1 :]))
+            talk.run()
+            assert talk.app.executed == [], (at, bit)
+
+
+@pytest.mark.requirement("A10")
+def test_the_pump_proves_that_it_has_the_key():
+    talk = Talk(key=KEY, locked=True)
+    proof = talk.ask(b"hello challenge=00ff17\n").fields["proof"]
+    code = hmac.new(OPERATOR, f"{NONCE}|proof|00ff17".encode(), hashlib.sha256).hexdigest()[:16]
+    assert proof == code
+    assert talk.ask(b"hello challenge=00ff18\n").fields["proof"] != proof
+    assert "proof" not in Talk().ask(b"hello challenge=00ff17\n").fields
+    assert "proof" not in talk.ask(b"hello\n").fields
+
+
+def test_what_was_not_executed_for_its_form_is_counted():
+    talk = Talk()
+    for line in (b"nonsense\n", b"@1 pause *00000000\n", seal("@1 pause x=1"), b"x" * 300 + b"\n", seal("@0 pause")):
+        talk.ask(line)
+    assert (talk.session.wrong, talk.session.forged) == (5, 0)
+    talk.ask(b"status\n")
+    talk.ask(b"stop\n")
+    assert talk.order("pause", 1).ok and talk.session.wrong == 5
 
 
 def test_locked_mode_tells_former_answers_only_to_who_has_the_key():
@@ -456,7 +572,7 @@ def test_locked_mode_leaves_reading_and_stopping_open():
     assert talk.ask(b"status\n").ok
     assert talk.ask(seal("@1 status")).ok
     assert talk.ask(b"stop\n").ok
-    assert talk.app.stops == 1 and talk.session.refused_macs == 0
+    assert talk.app.stops == 1 and talk.session.forged == 0
 
 
 def test_locked_without_a_key_lets_nothing_through():
