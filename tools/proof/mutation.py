@@ -1,8 +1,9 @@
 """How many small changes of `core`, `proto` and `store` do the tests notice? `make mutation`, or
 `python -m tools.proof.mutation [--sample N] [FILE ...]`.
 
-A first run of the tests notes which of them reach which line, and how long they take (build/mutation). Each change is
-then tried with the quickest tests that reach its line. Verdicts are kept in build/mutation/verdicts.jsonl: a run that
+A first run of the tests of these three notes which of them reach which line (build/mutation). Each change is then tried
+with the tests that reach its line, those first that reach little else; with --deep what survives is tried with whole
+lives of the pump. Verdicts are kept in build/mutation/verdicts.jsonl: a run that
 was interrupted goes on, and what has not changed is not tried again. At the end docs/mutation.md is written: the score,
 and each survivor with its explanation.
 
@@ -21,6 +22,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import coverage
 
@@ -32,11 +34,14 @@ from tools.traceability.model import ROOT
 FIRMWARE = ROOT / "firmware" / "haipump_fw"
 WORK = ROOT / "build" / "mutation"
 PAGE = ROOT / "docs" / "mutation.md"
-SUITES = tuple(f"tests/firmware/{name}" for name in ("core", "proto", "store", "exact", "app"))
+SUITES = ("tests/firmware/core", "tests/firmware/proto", "tests/firmware/store")
+# For what these let pass, with --deep: whole lives of the pump.
+DEEP = ("tests/firmware/exact", "tests/firmware/app")
 # Data, not code: see `operators`; and what runs on the desktop only.
 LEFT_OUT = ("core/ignored.py", "proto/table.py", "core/states.py", "core/options.py", "proto/messages.py")
 TESTS_MAX = 40
-LIMIT_S = 90.0  # of wall clock, for the tests of one change
+LIMIT_S = 90.0  # of wall clock, for the tests of one change ...
+DEEP_LIMIT_S = 900.0  # ... and for all of DEEP
 BAR = 85
 
 
@@ -58,7 +63,7 @@ def measure(workers: int) -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     words = ["-m", "pytest", "-q", "-n", str(workers), "-p", "no:cacheprovider", "--core", "direct", *SUITES]
     words += [f"--cov=haipump_fw.{part}" for part in ("core", "proto", "store")]
-    words += ["--cov-context=test", "--cov-report=", f"--junitxml={WORK / 'tests.xml'}", "-o", "junit_family=xunit1"]
+    words += ["--cov-context=test", "--cov-report="]
     done = subprocess.run(
         [sys.executable, *words], cwd=ROOT, env={**os.environ, "COVERAGE_FILE": str(WORK / "coverage")}
     )
@@ -83,10 +88,10 @@ class Reach:
         )
 
     def tests(self, file: str, line: int) -> list[str]:
-        """Pure tests before those of the whole pump, and those first that reach little else."""
+        """Those first that reach little else."""
         ours = next(lines for path, lines in self._lines.items() if path.endswith(f"haipump_fw/{file}"))
         found = set(ours.get(line, ()))
-        return sorted(found, key=lambda test: ("/app/" in test or "/exact/" in test, self._counts[test]))[:TESTS_MAX]
+        return sorted(found, key=lambda test: self._counts[test])[:TESTS_MAX]
 
 
 # --- verdicts ---
@@ -98,20 +103,21 @@ def key(change: Change) -> str:
     return f"{digest} {change.name}"
 
 
-def known() -> dict[str, dict[str, str | None]]:
+def known() -> dict[str, dict[str, Any]]:
     """The verdicts so far."""
     path = WORK / "verdicts.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return {entry["key"]: entry for entry in map(json.loads, lines)}
 
 
-def attempt(todo: list[Change], reach: Reach, workers: int) -> None:
+def attempt(todo: list[Change], workers: int, deep: bool = False) -> None:
     """Try changes; each verdict is kept at once."""
+    reach = Reach()
     by_name = {change.name: change for change in todo}
     with (WORK / "verdicts.jsonl").open("a", encoding="utf-8") as kept:
 
         def keep(name: str, caught: str | None, seconds: float) -> None:
-            kept.write(json.dumps({"key": key(by_name[name]), "caught": caught}) + "\n")
+            kept.write(json.dumps({"key": key(by_name[name]), "caught": caught, "deep": deep}) + "\n")
             kept.flush()
             print(
                 f"{'caught  ' if caught else 'SURVIVED'} {name} ({caught or 'by nobody'}, {seconds:.1f} s)", flush=True
@@ -122,10 +128,10 @@ def attempt(todo: list[Change], reach: Reach, workers: int) -> None:
 
         def jobs() -> Iterator[Job]:
             for change in todo:
-                tests = reach.tests(change.file, change.line)
+                tests = DEEP if deep else tuple(reach.tests(change.file, change.line))
                 if tests:
                     path = f"firmware/haipump_fw/{change.file}"
-                    yield Job(change.name, {path: change.text()}, tuple(tests), LIMIT_S)
+                    yield Job(change.name, {path: change.text()}, tests, DEEP_LIMIT_S if deep else LIMIT_S)
                 else:
                     keep(change.name, None, 0)
 
@@ -178,6 +184,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=0, help="only so many, drawn by the seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--deep", action="store_true", help="what survives is tried with whole lives of the pump")
     parser.add_argument("--again", action="store_true", help="measure anew which test reaches which line")
     parser.add_argument("--page", action="store_true", help="write docs/mutation.md")
     asked = parser.parse_args()
@@ -190,8 +197,13 @@ def main() -> int:
     had = known()
     todo = [change for change in every if key(change) not in had]
     print(f"{len(every)} changes, {len(todo)} to be tried", flush=True)
-    attempt(todo, Reach(), asked.workers)
+    attempt(todo, asked.workers)
     had = known()
+    if asked.deep:
+        again = [change for change in every if not had[key(change)]["caught"] and not had[key(change)]["deep"]]
+        print(f"{len(again)} survivors are tried with whole lives of the pump", flush=True)
+        attempt(again, asked.workers, deep=True)
+        had = known()
     tried = [(change, had[key(change)]["caught"]) for change in every if key(change) in had]
     share = 100 * sum(1 for _, by in tried if by) / max(1, len(tried))
     if asked.page:
