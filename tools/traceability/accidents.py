@@ -124,8 +124,10 @@ ROWS = (
     ),
     Row(
         "A22",
-        "A set put together the wrong way round (Ivenix): reverse flow is found by the sign of the pressure.",
-        open=True,
+        "A set put together the wrong way round (Ivenix, 2025): reverse flow is found.",
+        ("core.supervision.Supervision.shaft",),
+        "A syringe has one end; what can be the wrong way round is the motor, and its shaft tells.",
+        PARTLY,
     ),
     Row(
         "A23",

@@ -121,7 +121,12 @@ ROWS = (
         "By the motor's speeds, the period of a step and 100 days.",
         PARTLY,
     ),
-    Row("OP-R6.4(2)-(7)", "Over- and under-infusion have times of their own for each mode; free flow none.", open=True),
+    Row(
+        "OP-R6.4(2)-(7)",
+        "Over- and under-infusion have times of their own for each mode; free flow none.",
+        ("core.supervision.Supervision.flow", "core.supervision.Supervision.pace"),
+        "One rule for all modes: 15 minutes, longer where there are too few steps to judge by.",
+    ),
     Row("OP-R6.4.1", "Priority and what the pump does are in a table, for each alarm.", ("app.App.raise_alarm",)),
     Row("OP-R6.4.4(2)", "A silence that came over the link ends with the link.", open=True),
     Row(

@@ -29,6 +29,7 @@ def cut(of: Pump) -> None:
     of.next_id = of.ask("hello")["next_id"]
 
 
+@pytest.mark.requirement("REQ-X-03", "A13")
 @pytest.mark.parametrize("after_s", [0.05, 3, 100, 599, 601, 1190])
 @pytest.mark.parametrize("basal", [False, True])
 def test_the_rest_of_a_bolus_that_a_power_loss_ended(basal, after_s):
@@ -103,6 +104,7 @@ def whys(of: Pump) -> list[tuple[str, str]]:
     return [(STATES[record["state"]], WHYS[record["why"]]) for record in of.journal_of("state")]
 
 
+@pytest.mark.requirement("GIP-4.1.1-4")
 def test_the_journal_says_what_changed_the_state():
     of = pump()
     start = len(whys(of))

@@ -124,6 +124,7 @@ def test_the_odometer_may_be_three_edges_off_and_wraps(start, sign):
 MORE, BACK = "over_infusion", "reverse_delivery"
 
 
+@pytest.mark.requirement("GIP-1.8.1", "A22", "GIP-1.2.2")
 @pytest.mark.parametrize(("sign", "more", "back"), [(1, MORE, BACK), (-1, BACK, MORE)])
 def test_a_shaft_that_goes_further_or_the_other_way_is_seen_within_three_quarters_of_a_full_step(sign, more, back):
     for gain, name, within in ((2, more, NEAR + 2), (-1, back, NEAR + 2), (0, "motor_stall", 4 * TURN // 200 + 2)):
@@ -141,6 +142,7 @@ def test_a_shaft_that_goes_further_or_the_other_way_is_seen_within_three_quarter
         assert (found, made <= within) == (name, True)
 
 
+@pytest.mark.requirement("GIP-1.8.1")
 def test_a_shaft_that_is_turned_while_it_should_stand_is_seen_either_way():
     for way, name in ((1, MORE), (-1, BACK)):
         watch = referred()
@@ -172,6 +174,7 @@ def test_the_error_of_a_whole_turn_is_no_fault_at_any_distance_between_looks():
             assert watch.shaft(round((1_000 + step + off) * 65_536 / TURN) % 65_536, step) is None
 
 
+@pytest.mark.requirement("GIP-1.2.2", "GIP-1.8.1", "OP-R6.4(2)-(7)")
 def test_at_rest_nothing_may_move():
     for way, name in ((1, MORE), (-1, BACK)):
         watch = referred(odometer=77)
@@ -196,6 +199,7 @@ def test_a_pressure_that_never_changes_is_no_reading():
     assert not watch.sensor_dead
 
 
+@pytest.mark.requirement("GIP-1.2.2", "OP-R6.4(2)-(7)")
 def test_steps_handed_out_faster_than_ordered_are_seen_within_near():
     watch = Supervision(VALUES)
     watch.floor_us = 10_000_000
@@ -248,6 +252,7 @@ def minutes(percent: int, per_minute: int, takeup: int = 0, count: int = 40) -> 
     return found
 
 
+@pytest.mark.requirement("GIP-1.2.2", "GIP-1.2.3", "OP-R6.4(2)-(7)", "CS-REQ-16/19")
 @pytest.mark.parametrize("per_minute", [60, 5_000])
 @pytest.mark.parametrize("takeup", [0, 80])
 def test_flow_is_compared_over_a_quarter_of_an_hour(per_minute, takeup):
