@@ -43,6 +43,7 @@ TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about 
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
+REFILL_MAX_S = const(3_600)  # nobody does anything for so long: the refill is over
 REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
@@ -144,7 +145,7 @@ class App:
         self._slow_at_s = 0
         self._forged = self._forged_at_s = 0  # refused codes that are in the journal, and when there may be more
         self._taken = 0  # bytes of memory since the last collection, about
-        self._paused_at_s = 0
+        self._since_s = 0  # when the state changed
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self._calm_tick = self.clock.tick
         self._calm = False  # nothing is due until then
@@ -235,8 +236,7 @@ class App:
         state = self.machine.state
         if before is None or before == state:
             return
-        if state == "paused":
-            self._paused_at_s = self.clock.s
+        self._since_s = self.clock.s
         if before == "paused":
             self.alarms.unset("paused_too_long")
         if state not in RUNNING and state != "paused":
@@ -791,7 +791,7 @@ class App:
             supervision.forget_shaft()  # hands are at the pump
         if self.alarms.standing and supervision.pressure_fell():
             self.alarms.unset("occlusion")
-        if state == "paused" and self.clock.s - self._paused_at_s >= self.values["pause_max_s"]:
+        if state == "paused" and self.clock.s - self._since_s >= self.values["pause_max_s"]:
             self.raise_alarm("paused_too_long")
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
@@ -853,6 +853,10 @@ class App:
         if not digest_works():
             self.raise_alarm("self_test")
             self.fire("fail", "digest")
+        self.session.tidy()
+        if self.machine.state == "refill" and self.clock.s - self._since_s >= REFILL_MAX_S:
+            self.refill_begun = False
+            self.fire("end_refill", "timeout")
         if self.session.forged != self._forged and self.clock.s >= self._forged_at_s:
             self._forged = self.session.forged
             self._forged_at_s = self.clock.s + REFUSED_EVERY_S

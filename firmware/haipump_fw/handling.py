@@ -5,10 +5,21 @@ Owns: prime, withdraw, jog, home, refill, self test and service. Loaded when one
 """
 
 from haipump_fw import ports as contract
+from haipump_fw.const import const
 from haipump_fw.core import profiles
 from haipump_fw.core.units import US_PER_S, div_up
 from haipump_fw.delivery import HOME, JOG, PRIME, WITHDRAW, new_order
 from haipump_fw.proto.frame import Refused
+
+HANDLING_MAX_S = const(43_200)  # no motion beside therapy lasts longer
+
+
+def _bounded(profile):
+    """Its whole seconds. Raises Refused when they are too many."""
+    duration_s = div_up(profile.total_us, US_PER_S)
+    if duration_s > HANDLING_MAX_S:
+        raise Refused("limit", [("limit", "handling_s"), ("value", duration_s), ("maximum", HANDLING_MAX_S)])
+    return duration_s
 
 
 def _handle(commands):
@@ -43,11 +54,12 @@ def _moved_volume(commands, source, event, volume_nl, setting):
     if rate > highest:
         raise Refused("limit", [("limit", "motor"), ("value", rate), ("maximum", highest)])
     profile = profiles.volume_at_rate(profiles.quanta(volume_nl), rate, limits)
+    duration_s = _bounded(profile)
 
     def execute(number):
         commands.begin(new_order(number, source, volume_nl, rate), event, rate, 0, profile)
 
-    pairs = [("volume_nl", volume_nl), ("duration_s", div_up(profile.total_us, US_PER_S))]
+    pairs = [("volume_nl", volume_nl), ("duration_s", duration_s)]
     return pairs + commands.supply(bolus=profile if source == PRIME else None), execute
 
 
@@ -64,13 +76,14 @@ def prepare_jog(commands, fields):
     if steps == 0:
         raise Refused("range", [("field", "steps"), ("what", "zero")])
     profile, rate = _travel(commands, abs(steps))
+    duration_s = _bounded(profile)
 
     def execute(number):
         order = new_order(number, JOG, 0, rate if steps > 0 else -rate)
         order.volume_q = abs(steps) * commands.app.delivery.limits.step_q
         commands.begin(order, "start_move", rate, 0, profile)
 
-    return [("steps", steps), ("duration_s", div_up(profile.total_us, US_PER_S))], execute
+    return [("steps", steps), ("duration_s", duration_s)], execute
 
 
 def prepare_home(commands, fields):
@@ -79,6 +92,7 @@ def prepare_home(commands, fields):
     # Without a measured travel: 150 mm, longer than the stroke of any syringe of the table.
     steps = values["travel_steps"] or 150_000 * values["steps_per_turn"] // values["lead_um"]
     profile, rate = _travel(commands, steps)
+    _bounded(profile)
 
     def execute(number):
         order = new_order(number, HOME, 0, rate)

@@ -138,7 +138,7 @@ TASKS = (
 # A `result` of a restart says in `commanded_nl` what the order has delivered at most.
 SOURCES = ("none", "basal", "kvo", "programme", "bolus", "extended", "prime", "withdraw", "jog", "home", "takeup")
 RESULTS = ("running", "complete", "stopped", "replaced", "alarm", "reset")
-WHYS = ("other", "host", "button", "inputs", "alarm", "complete", "acknowledged")
+WHYS = ("other", "host", "button", "inputs", "alarm", "complete", "acknowledged", "timeout")
 RECORDS = (
     (1, "boot", "<IBBB", "boot reset was task"),
     (2, "ids", "<I", "reserved"),

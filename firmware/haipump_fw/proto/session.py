@@ -98,6 +98,7 @@ class Session:
         self._parts = bytearray()  # as large as `part_begin` says: there is seldom one, and the heap is short
         self._parts_size = 0
         self._parts_have = 0
+        self._parts_s = 0
         self._parts_hash = ""
         self._events = 0
         self._events_dropped = 0
@@ -410,6 +411,7 @@ class Session:
         self._parts = bytearray(self._parts_size)
         self._parts_hash = fields["sha256"]
         self._parts_have = 0
+        self._parts_s = self.app.now_s()
         return [("what", fields["what"]), ("size", self._parts_size)]
 
     def _part(self, offset, data):
@@ -420,7 +422,14 @@ class Session:
             self._refuse_part("size")
         self._parts[have : have + len(data)] = data
         self._parts_have = have + len(data)
+        self._parts_s = self.app.now_s()
         return [("have", self._parts_have)]
+
+    def tidy(self):
+        """To be called now and then: parts that were begun and left are given up, and their memory with them."""
+        if self._parts_size and self.app.now_s() - self._parts_s > SESSION_S:
+            self._parts = bytearray()
+            self._parts_size = self._parts_have = 0
 
     def _blob(self, digest):
         """All parts as one, complete and with the hash that both part_begin and prepare named."""

@@ -405,6 +405,7 @@ WHYS: Mapping[str, str] = {
     "alarm": "by an alarm",
     "complete": "at its end",
     "acknowledged": "after the alarm was acknowledged",
+    "timeout": "because nobody did anything for an hour",
 }
 
 
