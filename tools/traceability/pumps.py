@@ -189,7 +189,12 @@ ROWS = (
         "Only with the service jumper closed at power-up.",
         PARTLY,
     ),
-    Row("OP-EC24", "Three minutes without traffic end an authenticated session.", open=True),
+    Row(
+        "OP-EC24",
+        "Three minutes without traffic end an authenticated session.",
+        ("proto.session.Session._session_over",),
+        "Only what is signed counts as traffic.",
+    ),
     Row("OP-R6.10", "Patient and drug are checked by bar code.", (), "There is no patient at a bench.", NO),
     Row("OP-R7.5/R7.6", "A door that shows tampering; compatible materials.", (), "An open rig for water.", NO),
 )

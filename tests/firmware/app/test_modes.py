@@ -12,11 +12,10 @@ from haipump_fw.handling import HANDLING_MAX_S
 from haipump_fw.proto.messages import SESSION_S, TOKEN_VALID_S, WHYS
 from tests.firmware.app.bench import SECOND, frame, pump
 
-MODES = "A6"
 DIGEST = "0" * 64
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_a_refill_that_was_left_ends_after_an_hour():
     of = pump()
     of.act("refill phase=begin")
@@ -38,7 +37,7 @@ def test_a_refill_in_which_something_is_done_goes_on():
     assert of.state() == "refill"
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_a_pause_that_was_left_becomes_an_alarm():
     of = pump()
     of.order("prepare_rate rate_nl_per_day=1300000")
@@ -48,7 +47,7 @@ def test_a_pause_that_was_left_becomes_an_alarm():
     assert of.now - at <= (600 + 16) * SECOND
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 @pytest.mark.parametrize(
     ("setup", "text"),
     [
@@ -69,7 +68,7 @@ def test_no_handling_lasts_longer_than_its_bound(setup, text):
     assert of.state() == "stopped"
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 @pytest.mark.parametrize(
     "text",
     [
@@ -89,7 +88,7 @@ def test_each_handling_comes_to_its_end(text):
     assert of.state() in ("stopped", "alarm")  # home without its switch is told
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_an_open_prepare_ends():
     of = pump()
     token = of.act("prepare_rate rate_nl_per_day=1300000")["token"]
@@ -97,7 +96,7 @@ def test_an_open_prepare_ends():
     assert of.no("commit token=" + token)["code"] == "token"
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_parts_that_were_left_are_given_up_and_their_memory_with_them():
     of = pump()
     of.act(f"part_begin what=programme size=4096 sha256={DIGEST}")
@@ -110,7 +109,7 @@ def test_parts_that_were_left_are_given_up_and_their_memory_with_them():
     assert of.no(f"prepare_programme sha256={DIGEST}")["what"] == "incomplete"
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_the_self_test_is_over_at_once():
     of = pump()
     at = of.now
@@ -118,7 +117,7 @@ def test_the_self_test_is_over_at_once():
     assert of.now - at < SECOND
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 def test_telemetry_is_no_mode():
     """It changes nothing: with it on and nobody reading, alarms come, and the motor goes off."""
     of = pump()
@@ -143,7 +142,7 @@ def speech(rng: random.Random) -> bytes:
     return bytes(line[rng.randrange(4) :])
 
 
-@pytest.mark.requirement(MODES)
+@pytest.mark.requirement("A6")
 @pytest.mark.parametrize("seed", range(4))
 def test_no_stream_of_bytes_parks_the_pump(seed):
     """Broken lines of everything that would take the pump out of therapy: it goes on, or it was stopped by a `!`."""
