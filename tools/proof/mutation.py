@@ -80,7 +80,8 @@ class Reach:
         self._lines: dict[str, dict[int, list[str]]] = {}
         for path in data.measured_files():
             by_line = {
-                line: [c.rpartition("|")[0] for c in names if c] for line, names in data.contexts_by_lineno(path).items()
+                line: [c.rpartition("|")[0] for c in names if c]
+                for line, names in data.contexts_by_lineno(path).items()
             }
             self._lines[Path(path).as_posix()] = by_line
         self._counts = Counter(

@@ -115,7 +115,7 @@ ROWS = (
     Row(
         "A20",
         "An app that connected for ever drained the pump (t:connect, 2024): a storm of connections disturbs nothing.",
-        open=True,
+        ("proto.session.Session.bytes_in", "proto.output.Output.put"),
     ),
     Row(
         "A21",

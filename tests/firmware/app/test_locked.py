@@ -109,6 +109,7 @@ def test_replays_are_refused_and_counted():
 OPERATOR = hmac.new(KEY, b"operate", hashlib.sha256).digest()
 
 
+@pytest.mark.requirement("GIP-6.3.x", "CS-REQ-82", "A8")
 def test_the_operators_key_orders_and_does_not_configure():
     of = locked()
     token = say(of, "prepare_rate rate_nl_per_day=1300000", key=OPERATOR)["token"]
@@ -120,6 +121,7 @@ def test_the_operators_key_orders_and_does_not_configure():
     assert say(of, "prepare_limits max_bolus_nl=1000")["max_bolus_nl"] == 1_000
 
 
+@pytest.mark.requirement("OP-EC24")
 def test_a_session_without_orders_ends_and_the_delivery_goes_on():
     of = locked()
     say(of, "commit token=" + say(of, "prepare_rate rate_nl_per_day=1300000")["token"])
@@ -132,6 +134,7 @@ def test_a_session_without_orders_ends_and_the_delivery_goes_on():
     assert of.answer(b"hello\n").split("nonce=")[1].split()[0] != nonce
 
 
+@pytest.mark.requirement("A9", "A10")
 def test_forgeries_are_counted_shown_and_journalled_in_bursts():
     """An hour of forgeries, ten a second: six records or seven, not 36,000; nothing else happens."""
     of = locked()

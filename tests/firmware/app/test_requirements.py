@@ -6,7 +6,7 @@ import pytest
 
 from haipump_fw import app as app_module
 from haipump_fw import selftest
-from tests.firmware.app.bench import HOUR, STEP_FL, Pump, pump
+from tests.firmware.app.bench import HOUR, SECOND, STEP_FL, Pump, pump
 
 FAST = "prepare_rate rate_nl_per_day=48000000 override=1"  # 2 mL/h: 2.4 steps/s
 SLOWER = "prepare_rate rate_nl_per_day=24000000"
@@ -116,3 +116,25 @@ def test_two_boluses_are_not_promised_the_same_volume():
     answer = of.no("prepare_bolus volume_nl=1000000 duration_s=600")
     assert answer["code"] == "reservoir" and 490_000 <= answer["maximum"] <= 500_000 + STEP_FL // 1_000_000
     of.order(f"prepare_bolus volume_nl={answer['maximum']} duration_s=600")
+
+
+@pytest.mark.requirement("A20", "R8")
+def test_a_thousand_connections_disturb_nothing():
+    """Each says hello, begins a line, and is gone; nobody reads the answers of every second one."""
+    calm, of = pump(), pump()
+    for each in (calm, of):
+        each.order(FAST)
+    for at in range(1000):
+        of.send(b"\nhello\n@%d prepare_bolus volume_nl=5000" % (of.next_id + at))
+        if at % 2:
+            of.core.output.clear()
+        of.core.run_until(of.now + SECOND // 20)
+    of.core.output.clear()
+    calm.core.run_until(of.now)
+    assert of.core.plant.truth(of.now).enabled
+    assert of.net == calm.net > 100
+    of.send(b"\n")
+    of.run(5)
+    of._rest = ""
+    assert of.status()["state"] == "infusing" and of.status()["bolus_left_nl"] == 0
+    assert of.order("prepare_bolus volume_nl=1000000")
