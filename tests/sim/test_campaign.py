@@ -9,8 +9,8 @@ import pytest
 from haipump_emulator.campaign import draw, live
 from haipump_emulator.campaign.life import Life
 
-HOURS = 12.0
-SEEDS = range(1, 13)
+HOURS = 24.0
+SEEDS = range(1, 43)
 REGRESSIONS = [
     (int(line.split()[0]), float(line.split()[1]))
     for line in (Path(__file__).with_name("regressions.txt")).read_text(encoding="utf-8").splitlines()

@@ -19,7 +19,7 @@ LATE_US = 150_000  # an order begins, ends or pauses 20 to 90 ms after the pump 
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
 ROTOR_FULL_STEPS = 2  # a rotor without current falls into a full step, with current back to where it stood
 
-BASAL, BOLUS = "basal", "bolus"
+BASAL, BOLUS, EXTENDED = "basal", "bolus", "extended"
 Planned = Callable[[float], float]
 
 
@@ -63,7 +63,7 @@ class Flow:
     """One order. `ends_us`: how long it takes, 0 for ever. `high` and `low` say whether it counts in that bound now."""
 
     identity: int
-    kind: str  # BASAL, of which there is one, or BOLUS
+    kind: str  # BASAL or BOLUS, of which there is one, or EXTENDED, which waits for a bolus
     planned: Planned
     ends_us: float = 0.0
     high: bool = True
@@ -241,8 +241,9 @@ class Books:
         if passed <= 0:
             return
         self._t_us = t_us
+        waits = any(flow.kind == BOLUS for flow in self.flows.values())
         for flow in self.flows.values():
             if flow.high:
                 flow.high_us += passed
-            if flow.low:
+            if flow.low and not (waits and flow.kind == EXTENDED):
                 flow.low_us += passed

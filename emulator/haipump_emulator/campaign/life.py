@@ -13,14 +13,18 @@ from typing import Any
 from haipump_emulator.campaign.books import Books, Violation
 from haipump_emulator.campaign.client import Client
 from haipump_emulator.campaign.operator import Operator
-from haipump_emulator.campaign.plan import MINUTE_US, SECOND_US, Plan, Strike, draw
+from haipump_emulator.campaign.plan import HARD_GROUPS, MINUTE_US, NEVER_US, SECOND_US, Plan, Strike, draw, stream
 from haipump_emulator.campaign.world import World
 from haipump_emulator.cores import Recipe
+from haipump_emulator.faults.catalogue import ButtonStuck
 from haipump_emulator.plant import Plant, PlantParams, for_syringe
 
 SLICE_US = MINUTE_US  # the books are checked at least this often
 QUIET_US = 5 * MINUTE_US  # after the last fault, before the pump must answer: what a fault began may take its time
 RECOVER_TRIES = 4
+VISITS = 0.7  # so often somebody is there shortly after a fault has begun, when it matters most
+AMBUSHES = 0.5  # so many of the faults that strike a conversation wait for one
+VISIT_US = 15 * SECOND_US
 PROOF_NL_PER_DAY = 24_000_000
 
 
@@ -122,7 +126,8 @@ def _play(plan: Plan, world: World, life: Life) -> None:
     try:
         _begin(plan, world, operator)
         while world.now_us < plan.calm_us:
-            _pass(world, min(operator.next_us(), plan.calm_us))
+            _wait(world, operator, min(operator.next_us(), plan.calm_us))
+            operator.due_us = NEVER_US if operator.due_us <= world.now_us else operator.due_us
             operator.turn()
         _recover(plan, world, operator, books)
     finally:
@@ -134,6 +139,17 @@ def _pass(world: World, until_us: int) -> None:
         world.run_until(min(until_us, world.now_us + SLICE_US))
 
 
+def _wait(world: World, operator: Operator, until_us: int) -> None:
+    """Until somebody comes by, or because an alarm calls."""
+    operator.called = False
+    while world.now_us < until_us:
+        until_us = min(until_us, operator.due_us)
+        world.run_until(min(until_us, world.now_us + SLICE_US))
+        operator.client.listen()
+        if operator.called:
+            until_us = min(until_us, operator.come_us())
+
+
 def _begin(plan: Plan, world: World, operator: Operator) -> None:
     _pass(world, world.now_us + SECOND_US)
     operator.change_syringe()
@@ -143,9 +159,21 @@ def _begin(plan: Plan, world: World, operator: Operator) -> None:
 
 
 def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: Operator) -> None:
+    visit = stream(plan.seed, f"visit {strike.number}")
+
     def begin() -> None:
+        if visit.random() < AMBUSHES and strike.fault.group in HARD_GROUPS:
+            operator.ambushes.append(lambda: strike_now() if world.now_us < strike.end_us else None)
+        else:
+            strike_now()
+        if visit.random() < VISITS:
+            operator.due_us = world.now_us + round(visit.expovariate(1.0) * VISIT_US)
+
+    def strike_now() -> None:
         operator.count(f"fault {strike.fault.name}")
         books.forget_low(world.now_us)
+        if isinstance(strike.fault, ButtonStuck) and strike.fault.button == "start":
+            books.going(world.now_us)  # the button resumes what is paused
         strike.fault.apply(world.rig, world.now_us)
 
     def end() -> None:
@@ -183,7 +211,7 @@ def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None
         _pass(world, world.now_us + SECOND_US)
     else:
         raise Violation("stuck", world.now_us, f"it can't be brought to deliver again: {operator.ask('status').fields}")
-    _pass(world, max(plan.end_us, world.now_us + 5 * MINUTE_US))
+    _pass(world, world.now_us + 5 * MINUTE_US)
     low, _ = books.bounds()
     if not books.flows or books.delivered_nl < low - 2 * books.step_nl:
         raise Violation("stuck", world.now_us, f"{books.delivered_nl:.1f} nL delivered after the faults, {low:.1f} due")
@@ -191,7 +219,7 @@ def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None
     operator.judge_totals(reply)
     operator.judge_limits(operator.ask("limits"))
     operator.stop()
-    _pass(world, world.now_us + MINUTE_US)
+    _pass(world, max(plan.end_us, world.now_us + MINUTE_US))
     if hasattr(world.core, "check"):
         world.core.check()
     operator.count("recovered")

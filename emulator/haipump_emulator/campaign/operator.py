@@ -10,14 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from haipump_emulator.campaign.books import BASAL, BOLUS, Books, Flow, Planned, Violation, stairs, steady
+from haipump_emulator.campaign.books import (
+    BASAL,
+    BOLUS,
+    DAY_US,
+    EXTENDED,
+    Books,
+    Flow,
+    Planned,
+    Violation,
+    stairs,
+    steady,
+)
 from haipump_emulator.campaign.client import Client, Reply, digest_of
-from haipump_emulator.campaign.plan import COMMANDS_PER_H, HOUR_US, MINUTE_US, SECOND_US, Plan, stream
+from haipump_emulator.campaign.plan import COMMANDS_PER_H, HOUR_US, MINUTE_US, NEVER_US, SECOND_US, Plan, stream
 from haipump_emulator.campaign.world import World
 from haipump_emulator.scenario.host import BORES_UM, Event
 from haipump_emulator.scenario.rig import input_bit
 
 COMMIT_NL = 100_000  # a power loss widens the range of the totals by this much at most
+AMBUSH_US = 60_000  # a commit and its answer take about as long
 PLAY_STEPS = 80  # as the pump is set: it takes up so much after a pull
 KVO_NL_PER_DAY = 500_000
 LIMITS = {"max_bolus_nl": 5_000_000, "reservoir_low_nl": 2_000_000, "occlusion_pa": 69_000}
@@ -38,6 +50,9 @@ class Operator:
     commands: int = 0
     state: str = "?"
     hurry: bool = False
+    called: bool = False  # an alarm has been heard
+    due_us: int = NEVER_US  # somebody comes by then
+    ambushes: list[Callable[[], None]] = field(default_factory=list)  # faults that come while a commit is under way
     loaded: bool = False  # the pump's totals count from a moment that the books know
     widths: int = 0  # resets since the syringe was loaded
     limits: dict[str, set[int]] = field(default_factory=dict)
@@ -51,6 +66,12 @@ class Operator:
 
     def count(self, what: str) -> None:
         self.seen[what] = self.seen.get(what, 0) + 1
+
+    def come_us(self) -> int:
+        """An alarm calls: somebody comes within minutes, and now and then nobody does."""
+        self.called = False
+        minutes = 60.0 if self._timing.random() < 0.05 else self._timing.expovariate(1.0) * 2.0
+        return self.world.now_us + round(minutes * MINUTE_US)
 
     def next_us(self) -> int:
         """When somebody comes again: on average COMMANDS_PER_H times an hour, sometimes at once."""
@@ -66,6 +87,7 @@ class Operator:
     def _hear(self, event: Event) -> None:
         self.count(f"event {event.name}")
         if event.name == "alarm":
+            self.called = self.called or event.fields.get("phase") in ("active", "latched")
             self.count(f"alarm {event.fields.get('alarm')} {event.fields.get('phase')}")
         if event.name == "state":
             self.state = event.fields.get("state", "?")
@@ -86,6 +108,8 @@ class Operator:
         if self.state in ("priming", "withdrawing", "moving", "refill"):
             self._leave_handling()
             return
+        if status.fields["alarm"] != "none" and self._draw.random() < 0.9:
+            self.act("ack")
         if int(status.fields["reservoir_nl"]) < 1_500_000:
             self.change_syringe()
             return
@@ -119,7 +143,9 @@ class Operator:
         reply = self.act(body)
         if not reply.ok:
             return None
-        wait_us = 0 if self.hurry else self._timing.choice((0, 0, 0, 2 * SECOND_US, 20 * SECOND_US, 40 * SECOND_US))
+        wait_us = (
+            0 if self.hurry else self._timing.choice((0, 0, 0, 0, 0, 0, 2 * SECOND_US, 20 * SECOND_US, 40 * SECOND_US))
+        )
         if wait_us:
             self.world.run_until(self.world.now_us + wait_us)
         return reply
@@ -133,6 +159,9 @@ class Operator:
         place = -1 - self.commands  # until the id is known: it is given when the line goes out
         flow = Flow(place, kind, volume, ends_us)
         self.books.sent(self.world.now_us, flow)
+        for strike in self.ambushes:
+            self.world.at(self.world.now_us + self._timing.randrange(AMBUSH_US), strike)
+        self.ambushes.clear()
         reply = self.act(f"commit token={prepared.fields['token']}")
         if reply.answer is None:
             self._open_question(reply.identity, place)
@@ -160,7 +189,7 @@ class Operator:
             self.books.refused(self.world.now_us, place)
 
     def rate(self) -> None:
-        nl_per_day = round(300_000 * 40 ** self._draw.random())
+        nl_per_day = round(200_000 * 20 ** self._draw.random())
         self.basal_order(nl_per_day)
 
     def basal_order(self, nl_per_day: int) -> bool:
@@ -170,7 +199,7 @@ class Operator:
 
     def rate_to_volume(self) -> None:
         nl_per_day = round(3_000_000 * 40 ** self._draw.random())
-        volume_nl = self._draw.randrange(5_000, 200_000)
+        volume_nl = self._draw.randrange(5_000, 100_000)
         kvo = self._draw.random() < 0.5
         end = "kvo" if kvo else "stop"
         self.order(
@@ -183,19 +212,18 @@ class Operator:
         self.order("prepare_kvo", BASAL, lambda prepared: (steady(float(prepared.fields["rate_nl_per_day"])), 0.0))
 
     def bolus(self) -> None:
-        volume_nl = self._draw.randrange(1_000, 120_000)
+        volume_nl = self._draw.randrange(1_000, 60_000)
         extended = self._draw.random() < 0.4
         more = f" duration_s={self._draw.randrange(60, 3_600)} extended=1" if extended else ""
 
         def planned(prepared: Reply) -> tuple[Planned, float]:
             us = int(prepared.fields["duration_s"]) * 1e6
-            # An immediate bolus runs at its own rate, and its time is rounded to the second.
-            return steady(volume_nl / us * 86_400e6 if extended else BOLUS_NL_PER_DAY, volume_nl), us + SECOND_US
+            return steady(volume_nl / us * DAY_US, volume_nl), us
 
-        self.order(f"prepare_bolus volume_nl={volume_nl}{more} override=1", BOLUS, planned)
+        self.order(f"prepare_bolus volume_nl={volume_nl}{more} override=1", EXTENDED if extended else BOLUS, planned)
 
     def programme(self) -> None:
-        rates = [(self._draw.randrange(300, 3_000), self._draw.randrange(300_000, 9_000_000)) for _ in range(3)]
+        rates = [(self._draw.randrange(300, 3_000), self._draw.randrange(200_000, 4_000_000)) for _ in range(3)]
         kvo = self._draw.random() < 0.5
         period_s, at_s = sum(span for span, _ in rates), 0
         lines = ["haipump-programme 1", f"period_s {period_s}", "repeats 1", f"at_end {'kvo' if kvo else 'stop'}"]
@@ -206,7 +234,8 @@ class Operator:
         digest = digest_of(payload)
         self.commands += 1
         if self.client.upload(payload, digest).ok:
-            planned = stairs([(span * 1e6, rate) for span, rate in rates], KVO_NL_PER_DAY if kvo else 0.0)
+            after = min(KVO_NL_PER_DAY, rates[-1][1]) if kvo else 0.0  # to keep open is never faster than to deliver
+            planned = stairs([(span * 1e6, rate) for span, rate in rates], after)
             self.order(f"prepare_programme sha256={digest} override=1", BASAL, lambda prepared: (planned, 0.0))
 
     # --- what ends, holds and goes on
@@ -339,7 +368,6 @@ class Operator:
             self.limits[name] = {value}
 
 
-BOLUS_NL_PER_DAY = 288_000_000.0
 MOVED_NL = 2_000.0  # what a bolus delivers while totals are asked for
 Row = tuple[int, Callable[[Operator], Any]]
 STOPPED: tuple[Row, ...] = (

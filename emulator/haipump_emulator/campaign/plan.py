@@ -17,7 +17,8 @@ from haipump_fw.proto.messages import TASKS
 HOUR_US = 3_600_000_000
 MINUTE_US = 60_000_000
 SECOND_US = 1_000_000
-CALM_SHARE = 0.12  # the end of a life without faults, in which the pump must recover
+NEVER_US = 1 << 62
+CALM_US = 25 * MINUTE_US  # the end of a life, without faults, in which the pump must recover
 FAULTS_PER_H = 1.25
 COMMANDS_PER_H = 1.6
 WRAP_US = 1 << 30  # of the chip's microsecond counter as the firmware sees it
@@ -77,7 +78,7 @@ def draw(seed: int, hours: float, core: str = "direct", only: tuple[int, ...] | 
     groups = [group for group in known if options.random() < 0.65] or [options.choice(known)]
     if kind == "hard":
         groups = [group for group in HARD_GROUPS if group in known]
-    calm_us = round(hours * HOUR_US * (1 - CALM_SHARE))
+    calm_us = max(0, round(hours * HOUR_US) - CALM_US)
     strikes = _strikes(stream(seed, "faults"), tuple(groups), calm_us, core)
     return Plan(
         seed=seed,
