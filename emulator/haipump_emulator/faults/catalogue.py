@@ -14,7 +14,7 @@ import difflib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from haipump_emulator.faults.flash import BREAKAGES, CUT_MODES
 from haipump_emulator.link.faults import FaultFilter
@@ -79,10 +79,11 @@ class Fault:
 
 
 CATALOGUE: dict[str, type[Fault]] = {}
+Kind = TypeVar("Kind", bound=Fault)
 
 
-def _fault(name: str, group: str, **more: Any) -> Callable[[type[Fault]], type[Fault]]:
-    def enter(kind: type[Fault]) -> type[Fault]:
+def _fault(name: str, group: str, **more: Any) -> Callable[[type[Kind]], type[Kind]]:
+    def enter(kind: type[Kind]) -> type[Kind]:
         kind.name, kind.group = name, group
         for key, value in more.items():
             setattr(kind, key, value)
