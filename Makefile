@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench costs wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -106,6 +106,9 @@ flash: $(RUN_STAMP) ## install the firmware on the Pico that is connected (optio
 
 bench: $(DEV_STAMP) ## measure the figures we promise: table, and build/bench.json (one of them: ARGS="--only NAME")
 	$(BIN)/python -m tools.bench $(ARGS)
+
+garbage: $(DEV_STAMP) ## 100 million bytes of garbage on the serial line of a pump that delivers (ARGS="--bytes N --seed S")
+	$(BIN)/python -m tools.measure_garbage $(ARGS)
 
 costs: $(DEV_STAMP) ## measure on the chip what work costs there, and write the table that `direct` charges by
 	$(BIN)/python -m tools.measure_costs

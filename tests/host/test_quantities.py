@@ -188,3 +188,33 @@ def test_rates_in_the_unit_that_reads_best(value: int, text: str) -> None:
 )
 def test_volumes_in_the_unit_that_reads_best(value: int, text: str) -> None:
     assert q.format_volume(value) == text
+
+
+@pytest.mark.requirement("A21")
+@pytest.mark.parametrize("number", ["007", "0.", ".5", "1e3", "+1", "-0", "NaN", "inf", "1,000.5", "1_000", "0x10", "１", ""])
+@pytest.mark.parametrize("read", [q.volume_nl, q.rate_nl_per_day, q.duration_s, q.pressure_pa])
+def test_an_unusual_number_is_refused_or_means_what_it_says(read, number):
+    """Nothing in between: no half of it is taken, and nothing hangs."""
+    unit = {q.volume_nl: "uL", q.rate_nl_per_day: "uL/h", q.duration_s: "s", q.pressure_pa: "kPa"}[read]
+    factor = {q.volume_nl: 1_000, q.rate_nl_per_day: 24_000, q.duration_s: 1, q.pressure_pa: 1_000}[read]
+    try:
+        value = read(f"{number} {unit}")
+    except q.QuantityError:
+        return
+    assert value == Fraction(number.strip(".").lstrip("+")) * factor
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_answered(text):
+    for read in (q.volume_nl, q.rate_nl_per_day, q.duration_s, q.pressure_pa):
+        try:
+            assert read(text) >= 0
+        except q.QuantityError as refused:
+            assert refused.what and refused.next_step
+
+
+@pytest.mark.parametrize("digits", [100, 10_000, 1_000_000])
+def test_a_huge_number_is_refused_at_once(digits):
+    for read, unit in ((q.volume_nl, "mL"), (q.rate_nl_per_day, "mL/h"), (q.duration_s, "s")):
+        with pytest.raises(q.QuantityError):
+            read("9" * digits + unit)
