@@ -3,10 +3,10 @@
 Owns: the garbage, and the judgement of what the pump did meanwhile. Must not: send a stop (the one thing that noise may
 fake: `!` and `stop` are taken out, so that the motion can be compared).
 
-One life of a pump hears LIFE_BYTES while it delivers; every second life is a locked pump's. The garbage is random bytes,
-lines of the protocol broken in up to four places, pieces of them, old lines again, and, for the locked pump, whole
-lines with a right checksum and a wrong code. Wrong is: any change of state, orders, settings, ids, token, or records;
-a step that a pump in silence would not have made; a reset; a link that is not back after a second of quiet.
+One life of a pump hears LIFE_BYTES while it delivers; every second life is a locked pump's. The garbage is random
+bytes, lines of the protocol broken in up to four places, pieces of them, old lines again, and, for the locked pump,
+whole lines with a right checksum and a wrong code. Wrong is: any change of state, orders, settings, ids, token,
+or records; a step that a pump in silence would not have made; a reset; a link that is not back after a second of quiet.
 
     python -m tools.measure_garbage --bytes 100000000 --jobs 2
 """

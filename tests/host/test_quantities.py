@@ -191,7 +191,9 @@ def test_volumes_in_the_unit_that_reads_best(value: int, text: str) -> None:
 
 
 @pytest.mark.requirement("A21")
-@pytest.mark.parametrize("number", ["007", "0.", ".5", "1e3", "+1", "-0", "NaN", "inf", "1,000.5", "1_000", "0x10", "１", ""])
+@pytest.mark.parametrize(
+    "number", ["007", "0.", ".5", "1e3", "+1", "-0", "NaN", "inf", "1,000.5", "1_000", "0x10", "１", ""]
+)
 @pytest.mark.parametrize("read", [q.volume_nl, q.rate_nl_per_day, q.duration_s, q.pressure_pa])
 def test_an_unusual_number_is_refused_or_means_what_it_says(read, number):
     """Nothing in between: no half of it is taken, and nothing hangs."""

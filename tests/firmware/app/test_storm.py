@@ -70,7 +70,7 @@ def test_a_thousand_connections_disturb_no_step_and_take_no_memory():
     grown = tracemalloc.take_snapshot().compare_to(before, "filename")
     tracemalloc.stop()
     firmware = sum(row.size_diff for row in grown if "/haipump_fw/" in row.traceback[0].filename)
-    # CPython itself keeps some strings by which attributes were looked up; a line that stays would be 50 bytes each time.
+    # CPython keeps some strings by which attributes were looked up; a line that stays would be 50 bytes each time.
     assert firmware < 16 * CONNECTS, f"{firmware} bytes more than before"
     of.core.host_reads = True
     of.core.send(b"\n")
