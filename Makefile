@@ -23,7 +23,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -112,6 +112,10 @@ garbage: $(DEV_STAMP) ## 100 million bytes of garbage on the serial line of a pu
 
 costs: $(DEV_STAMP) ## measure on the chip what work costs there, and write the table that `direct` charges by
 	$(BIN)/python -m tools.measure_costs
+
+detection: $(DEV_STAMP) ## every fault at every rate and syringe: time and volume to its alarm as docs/detection.md states
+	$(BIN)/python -m tools.detection.measure $(ARGS)
+	$(BIN)/python -m tools.gendocs
 
 wheel: $(DEV_STAMP) ## build dist/haipump-*.whl
 	rm -rf dist

@@ -18,6 +18,7 @@ from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
 from haipump_fw.proto import messages
 from haipump_fw.proto import table as whole
+from tools.detection import table as detections
 from tools.traceability import pages
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -354,6 +355,29 @@ def commands() -> str:
     )
 
 
+def detection() -> str:
+    """docs/detection.md"""
+    faults = [
+        f"### {fault.name}\n\n{fault.text[0].upper()}{fault.text[1:]}. Seen by: {fault.how}. "
+        f"Alarm: {', '.join(fault.alarms) or 'none; the pump restarts and says `unexpected_reset`'}.\n\n"
+        + table(["syringe", *detections.RATES], detections.rows(fault))
+        for fault in detections.FAULTS
+    ]
+    return page(
+        "What is detected, when, and after how much",
+        "tools/detection; `make detection` measures it",
+        "Supervision compares odometer, shaft encoder and pressure with what was ordered. For each fault of the rig: "
+        "the time from the fault to the alarm (the motor is off then), and the volume by which the shaft turned beyond "
+        "the order until then. In each cell what is stated, worked out from the thresholds; in brackets what was "
+        "measured on the plant. `make detection` fails when a cell is not as stated. Rig: lead 2 mm, 3,200 steps to a "
+        "turn; a dash: faster than 2,000 steps/s.",
+        "## The largest excess\n\n" + table(["rate", "stated", "measured", "bar"], detections.worst()),
+        "## Faults while infusing\n\n" + "\n\n".join(faults),
+        "## While the pump is stopped\n\n" + table(["what", "alarm", "when"], detections.AT_REST),
+        "## Not detectable, because\n\n" + table(["what", "because"], detections.UNSEEN),
+    )
+
+
 def requirements() -> str:
     """docs/requirements.md"""
     return page("Requirements", "tools/traceability and the tests' marks", *pages.requirements())
@@ -372,6 +396,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/cli.md": commands,
     "docs/requirements.md": requirements,
     "docs/hazards.md": hazard_analysis,
+    "docs/detection.md": detection,
 }
 
 

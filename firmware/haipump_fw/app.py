@@ -63,6 +63,7 @@ TAKEN_PER_CHECK = const(1_000)
 TAKEN_PER_MODULE = const(12_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
+SHAFTS_MAX = const(8)  # readings of the shaft that must all say the same before it is believed
 FLOOR_US = const(78_545)  # of 86,400: steps may come 10 % sooner than the highest rates of the orders say
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
@@ -621,6 +622,10 @@ class App:
             self.changed()
         if self.supervision.pace(self.clock.tick, delivery.handed):
             self.raise_alarm("over_infusion")
+        if delivery.moving():
+            delivery.account()
+            if self.supervision.odometer(self.ports.steps.odometer(), delivery.expected):
+                self._count_again()
 
     def keep_moving(self):
         """Between two things that take their time."""
@@ -714,6 +719,9 @@ class App:
             self.panel.press(pressed)
         tripped = self.ports.inputs.tripped()
         inputs = self.ports.inputs.read()
+        if tripped & contract.IN_EDGES:
+            tripped &= ~contract.IN_EDGES
+            self._unordered("step_count")
         if tripped:  # the motor is off; what did it may be over by now
             inputs = (inputs | tripped) & ~(tripped & contract.IN_CAPTURED)
             self.inputs = inputs
@@ -771,8 +779,6 @@ class App:
             delivery.account()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):
                 self._look_again()
-            if supervision.odometer(self.ports.steps.odometer(), delivery.expected):
-                self._count_again()
             if high and state in RUNNING and delivery.direction > 0:
                 self.raise_alarm("occlusion")
             if state in RUNNING:
@@ -799,7 +805,7 @@ class App:
 
     def _look_again(self):
         """The shaft is where it should not be: for how many readings?"""
-        for _ in range(COUNTS_MAX):
+        for _ in range(SHAFTS_MAX):
             self.delivery.account()
             name = self.supervision.shaft(self.ports.sensors.encoder_raw(), self.delivery.expected)
             if not name:
@@ -808,10 +814,14 @@ class App:
 
     def _watch_rest(self):
         """With the motor off nothing may move."""
-        for _ in range(COUNTS_MAX):
+        for _ in range(SHAFTS_MAX):
             name = self.supervision.rest(self.ports.sensors.encoder_raw(), self.ports.steps.odometer())
             if not name:
                 return
+        self._unordered(name)
+
+    def _unordered(self, name):
+        """Something moved by itself."""
         self.raise_alarm(name)
         self.alarms.unset(name)  # over, as far as can be known: latched until acknowledged
         self.supervision.forget_shaft()

@@ -360,7 +360,12 @@ class Delivery:
         self.planner.settle(t_us, self._in_flight())
 
     def feed(self):
-        """Top up the words ahead."""
+        """Top up the words ahead; no other pulse may come."""
+        self.steps.guard(False)
+        self._top_up()
+        self.steps.guard(True)
+
+    def _top_up(self):
         self._clock.update()  # what came before in this pass may have taken as long as all words ahead
         steps = self.steps
         queued = steps.queued()

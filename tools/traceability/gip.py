@@ -47,13 +47,17 @@ ROWS = (
         "Alarm when more than 10 % too much flows for 15 minutes, and at once at free flow.",
         (
             "core.supervision.Supervision.flow",
-            "core.supervision.Supervision.rest",
-            "core.supervision.Supervision.pace",
             "core.supervision.Supervision.shaft",
+            "core.supervision.Supervision.pace",
+            "core.supervision.Supervision.rest",
         ),
-        "Flow is what the motor's shaft shows; a plunger that runs ahead of the nut is a matter of its capture switch.",
+        "Flow is what the shaft turns; what no sensor sees is listed in detection.md.",
     ),
-    Row("GIP-1.2.3", "Alarm when less than 90 % flows for 15 minutes.", ("core.supervision.Supervision.flow",)),
+    Row(
+        "GIP-1.2.3",
+        "Alarm when less than 90 % flows for 15 minutes.",
+        ("core.supervision.Supervision.flow", "app.App._check_flow"),
+    ),
     Row(
         "GIP-1.3.x",
         "A volume to be infused has ranges and steps by the size of the pump.",

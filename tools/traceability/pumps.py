@@ -124,8 +124,8 @@ ROWS = (
     Row(
         "OP-R6.4(2)-(7)",
         "Over- and under-infusion have times of their own for each mode; free flow none.",
-        ("core.supervision.Supervision.flow", "core.supervision.Supervision.pace"),
-        "One rule for all modes: 15 minutes, longer where there are too few steps to judge by.",
+        ("core.supervision.Supervision.flow", "core.supervision.Supervision.shaft"),
+        "At once by steps, over 15 minutes by flow; each rate's times are in detection.md.",
     ),
     Row("OP-R6.4.1", "Priority and what the pump does are in a table, for each alarm.", ("app.App.raise_alarm",)),
     Row("OP-R6.4.4(2)", "A silence that came over the link ends with the link.", open=True),
@@ -159,9 +159,9 @@ ROWS = (
     Row(
         "OP-R7.1",
         "Safety is separate from control.",
-        ("app.App._guard",),
-        "Contacts stop the motor in their interrupt, the odometer is a machine of its own, EN is off in reset; there "
-        "is one processor.",
+        ("app.App._guard", "delivery.Delivery.feed"),
+        "Contacts stop the motor in their interrupt; odometer and the guard of edges, which cuts STEP off by itself, "
+        "are machines of their own; EN is off in reset; there is one processor.",
         PARTLY,
     ),
     Row(

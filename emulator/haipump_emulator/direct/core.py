@@ -238,6 +238,11 @@ class DirectCore:
         self.plant.step(at)
         for listener in self._on_step:
             listener(at, steps.direction)
+        if steps.spent:
+            self.release(at)
+            steps.guard(True)
+            self._ports.inputs.trips |= contract.IN_EDGES
+            return True
         return self._look_at_switches(at)
 
     def _look_at_switches(self, t_us: int) -> bool:

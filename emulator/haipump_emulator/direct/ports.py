@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RING_WORDS = 64
 WORDS_MAX = RING_WORDS + 8 + 1  # ring, FIFO, and the one that is counted down
 RECEIVE_BYTES = 768  # USB and interpreter buffers together
+GUARD_WIDE = 31  # edges
 LINES_MAX = 4  # wait in the session at most; more are turned away, which costs little
 SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
 NEVER_US = 1 << 62
@@ -65,6 +66,8 @@ class Steps:
         self._odometer = 0
         self.pulse_us = NEVER_US  # when the next pulse comes
         self._frozen = False
+        self._allowed = GUARD_WIDE
+        self._rogue_us = 0  # it makes pulses by itself, with this period
         self._words_in = self._words_back = self._edges = 0
 
     def check(self) -> None:
@@ -113,24 +116,37 @@ class Steps:
     def queued(self) -> int:
         if self.pulse_us <= self._core.now_us:
             self._core.emit()
-        return len(self._words) + (self.pulse_us != NEVER_US)
+        return len(self._words) + (self.pulse_us != NEVER_US and not self._rogue_us)
 
     def starved(self) -> bool:
         return self.queued() == 0
 
     def halt(self) -> int:
+        self._end_rogue()
         left = self.queued()
         self._words_back += left
         self._words.clear()
         self.pulse_us = NEVER_US
         self._frozen = False
+        self.guard(True)
         return left
 
     def freeze(self) -> None:
-        if self.pulse_us != NEVER_US:
+        if self._rogue_us:
+            self._end_rogue()
+            self._frozen = True
+        elif self.pulse_us != NEVER_US:
             self._words.appendleft(0)  # only `halt` follows: how much of it was left does not matter
             self.pulse_us = NEVER_US
             self._frozen = True
+
+    def guard(self, tight: bool) -> None:
+        self._allowed = self.queued() + 1 if tight else GUARD_WIDE
+
+    @property
+    def spent(self) -> bool:
+        """More edges came than were allowed."""
+        return self._allowed < 0
 
     def odometer(self) -> int:
         self._core.charge(costs.ODOMETER_US)
@@ -139,10 +155,27 @@ class Steps:
     def pulse(self) -> int:
         """Make the due pulse; the next word starts. Returns its moment."""
         at = self.pulse_us
+        self._allowed -= 1
         self._odometer += self._direction
+        if self._rogue_us:
+            self.pulse_us = at + self._rogue_us
+            return at
         self._edges += 1
         self.pulse_us = at + self._words.popleft() if self._words else NEVER_US
         return at
+
+    def run_away(self, steps_per_s: int) -> None:
+        """The machine makes pulses that nobody queued, until it is halted or frozen."""
+        self._core.emit()
+        if self.pulse_us != NEVER_US:
+            self._words.appendleft(0)
+        self._rogue_us = 1_000_000 // steps_per_s
+        self.pulse_us = self._core.now_us + self._rogue_us
+
+    def _end_rogue(self) -> None:
+        if self._rogue_us:
+            self._rogue_us = 0
+            self.pulse_us = NEVER_US
 
     @property
     def direction(self) -> int:

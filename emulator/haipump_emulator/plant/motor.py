@@ -6,6 +6,8 @@ The rotor's stable places under current are those congruent to the sequencer's p
 electrical turn); without current, the full steps. A pulse that is too fast or finds too much load moves the sequencer
 and not the rotor; with the next pulse that can be followed the rotor jumps to the nearest stable place, so what stays
 lost is always a multiple of four full steps.
+
+A wire to the driver may be at fault (`WIRES`): what leaves the chip's pad is then not what the driver sees.
 """
 
 from __future__ import annotations
@@ -13,6 +15,11 @@ from __future__ import annotations
 import math
 
 from haipump_emulator.plant.params import MotorParams, ScrewParams
+
+# Each wire's faults, `ok` besides. `open`: no pulse arrives. `double`: each counts twice, as with ringing edges.
+# `short`: every fourth is too short to count. `on`, `off`: EN is that, whatever the pad says.
+WIRES = {"step": ("open", "double", "short"), "dir": ("flipped", "forward", "backward"), "en": ("on", "off")}
+_SHORT_EVERY = 4
 
 
 class Motor:
@@ -30,6 +37,7 @@ class Motor:
         "_torque",
         "_torque_drag",
         "_torque_per_n",
+        "_wire",
         "commanded",
         "direction",
         "enabled",
@@ -56,6 +64,7 @@ class Motor:
         self.direction = self._direction_before = 1
         self.enabled = self.energised = self.faulted = False
         self.powered = True
+        self._wire: dict[str, str] = {}
         self._last_us = -(10**15)
         self._speed = 0.0
 
@@ -74,7 +83,13 @@ class Motor:
         if not self.energised:
             self.ignored += 1
             return 0
-        self.sequencer += direction
+        count = 1
+        if self._wire:
+            direction, count = self._through_the_wire(direction)
+            if not count:
+                self.ignored += 1
+                return 0
+        self.sequencer += count * direction
         elapsed = t_us - self._last_us
         self._last_us = t_us
         if direction != self._direction_before:
@@ -90,6 +105,31 @@ class Motor:
         if not room[0] <= moved <= room[1]:
             return self._miss()
         self._speed = speed
+        self.rotor += moved
+        return moved
+
+    def wire(self, line: str, fault: str) -> None:
+        """A wire of WIRES gets one of its faults, or is `ok`. ValueError for others."""
+        if fault != "ok" and fault not in WIRES.get(line, ()):
+            known = "; ".join(f"{name}: ok, {', '.join(faults)}" for name, faults in WIRES.items())
+            raise ValueError(f"no fault {fault!r} of wire {line!r}; there are {known}")
+        self._wire.pop(line, None)
+        if fault != "ok":
+            self._wire[line] = fault
+
+    def _through_the_wire(self, direction: int) -> tuple[int, int]:
+        """Direction and number of the pulses that the driver sees of one."""
+        turned = {"flipped": -direction, "forward": 1, "backward": -1}.get(self._wire.get("dir", ""), direction)
+        step = self._wire.get("step")
+        if step == "short":
+            return turned, 0 if self.commanded % _SHORT_EVERY == 0 else 1
+        return turned, {"open": 0, "double": 2}.get(step or "", 1)
+
+    def turn(self, steps: int, room: tuple[float, float]) -> int:
+        """Somebody turns the shaft; returns the microsteps that it goes. Under current it holds."""
+        if self.energised:
+            return 0
+        moved = max(math.ceil(room[0]), min(math.floor(room[1]), steps))
         self.rotor += moved
         return moved
 
@@ -109,7 +149,8 @@ class Motor:
         Without current it falls into the nearest full step (backwards from the middle), with current it is pulled to
         where the sequencer stands.
         """
-        energised = self.enabled and self.powered and not self.faulted
+        enabled = {"on": True, "off": False}.get(self._wire.get("en", ""), self.enabled)
+        energised = enabled and self.powered and not self.faulted
         if energised == self.energised:
             return 0
         self.energised = energised

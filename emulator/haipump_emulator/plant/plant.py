@@ -207,6 +207,20 @@ class Plant:
         self._motor.faulted = bool(on)
         self._switch_motor()
 
+    def wire(self, t_us: int, line: str, fault: str) -> None:
+        """A wire between chip and driver (`motor.WIRES`) gets a fault, or is `ok` again."""
+        self._advance(t_us)
+        self._motor.wire(line, fault)
+        self._switch_motor()
+
+    def turn(self, t_us: int, steps: int) -> None:
+        """Somebody turns the shaft by so many microsteps, as far as it goes; a motor that holds does not move."""
+        self._advance(t_us)
+        if self._motor.turn(steps, self._screw.room()):
+            moved = self._screw.turn_to(self._motor.rotor)
+            if moved:
+                self._fluid.push(moved)
+
     def sensor(self, t_us: int, sensor: str, fault: str, value: float | None = None) -> None:
         """Set or clear (`ok`) a sensor's fault; see `SensorFault`."""
         order = SensorFault(sensor, fault, value)

@@ -27,10 +27,10 @@ RAW_ALIVE_MIN = const(64)
 RAW_ALIVE_MAX = const(65_000)
 PRESSURE_SAMPLES = const(2)  # so many samples in a row above the limit, so that one spike is no occlusion
 FROZEN_SAMPLES = const(16)  # so many equal readings in a row are none: noise alone is two counts of the converter
-# A shaft that went further than ordered, or the other way, by more than this many 800ths of a turn (three quarters of a
-# full step). Noise and the motor's error inside a step make a third of it. The reading's error over a turn is larger,
-# and slow: the comparison follows it by a step in DRIFT_STEPS.
-NEAR_800THS = const(3)
+# A shaft that went further than ordered, or the other way, by more than this many 400ths of a turn (half a full step).
+# Noise and the motor's error inside a step make a third of it. The reading's error over a turn is larger, and slow: the
+# comparison follows it by a step in DRIFT_STEPS.
+NEAR_400THS = const(1)
 _DRIFT_BITS = const(5)
 DRIFT_STEPS = const(1 << 5)
 # Flow against order: once a minute at most, and over at least so many steps that noise is no tenth of them.
@@ -83,7 +83,7 @@ class Supervision:
         self.clear_raw = self._zero + limit * 8 // 10 * self._span // self._full_pa
         self._steps_per_turn = values["steps_per_turn"]
         self._stall_steps = STALL_FULL_STEPS * self._steps_per_turn // FULL_STEPS_PER_TURN
-        self.near_steps = max(1, NEAR_800THS * self._steps_per_turn // 800)
+        self.near_steps = max(1, NEAR_400THS * self._steps_per_turn // 400)
 
     def pressure_pa(self):
         """Last reading in pascal; may be a little below zero."""

@@ -12,6 +12,7 @@ IN_SERVICE = 16  # service jumper closed
 IN_START = 32  # buttons
 IN_STOP = 64
 IN_SILENCE = 128
+IN_EDGES = 256  # of `Inputs.tripped()` only: more pulses than words, see `Steps.guard`
 
 # Bits of `Panel.leds()`
 LED_RED = 1

@@ -209,6 +209,7 @@ def test_motion_at_the_step_port():
     core.run_until(core.now_us + 1)
     odometer = steps.odometer()
     start = core.now_us
+    steps.guard(False)
     steps.begin(-1, 1_000)
     assert steps.put(2_000) and steps.put(3_000)
     assert steps.queued() == 3 and not steps.starved()

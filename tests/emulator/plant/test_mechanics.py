@@ -258,3 +258,56 @@ def test_no_self_motion_into_a_stop() -> None:
     assert m.switch((0.0, 5.0)) == 0
     assert not m.energised
     assert m.rotor == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "fault", "moved"),
+    [
+        ("step", "ok", 64),
+        ("step", "open", 0),
+        ("step", "double", 128),
+        ("step", "short", 48),
+        ("dir", "flipped", -64),
+        ("dir", "forward", 64),
+        ("dir", "backward", -64),
+        ("en", "on", 64),
+        ("en", "off", 0),
+    ],
+)
+def test_what_a_wire_at_fault_makes_of_steps(line: str, fault: str, moved: int) -> None:
+    plant = Plant(smooth())
+    plant.set_enable(0, True)
+    plant.wire(0, line, fault)
+    t = train(plant, 1_000, 64, 10_000)
+    assert plant.truth(t).motor_steps == moved and plant.truth(t).commanded_steps == 64
+    plant.wire(t, line, "ok")
+    before = plant.truth(t).motor_steps
+    t = train(plant, t + 10_000, 16, 10_000)
+    assert plant.truth(t).motor_steps == before + 16 or fault == "off"
+
+
+def test_an_enable_that_is_stuck_on_moves_a_motor_that_is_off() -> None:
+    plant = Plant(smooth())
+    plant.wire(0, "en", "on")
+    t = train(plant, 1_000, 10, 10_000)
+    assert plant.truth(t).enabled and plant.truth(t).motor_steps == 10
+
+
+def test_an_unknown_wire_or_fault_is_refused_with_those_that_there_are() -> None:
+    for line, fault in (("step", "loose"), ("led", "open")):
+        with pytest.raises(ValueError, match="step: ok, open, double, short"):
+            Plant(smooth()).wire(0, line, fault)
+
+
+def test_a_shaft_is_turned_by_hand_unless_the_motor_holds() -> None:
+    plant = Plant(smooth())
+    plant.turn(1_000, 40)
+    assert plant.truth(2_000).motor_steps == 40 and plant.truth(2_000).pushed_nl > 0
+    plant.set_enable(3_000, True)
+    held = plant.truth(3_500).motor_steps
+    plant.turn(4_000, 40)
+    assert plant.truth(5_000).motor_steps == held
+    plant.set_enable(6_000, False)
+    plant.turn(7_000, 10**9)
+    truth = plant.truth(8_000)
+    assert truth.switches & IN_FRONT and truth.motor_steps < 10**9

@@ -13,7 +13,7 @@ from haipump_fw.core.supervision import (
     DRIFT_STEPS,
     FLOW_NOISE_STEPS,
     FROZEN_SAMPLES,
-    NEAR_800THS,
+    NEAR_400THS,
     ODOMETER_SLACK,
     RAW_ALIVE_MAX,
     RAW_ALIVE_MIN,
@@ -23,7 +23,7 @@ from haipump_fw.core.supervision import (
 
 VALUES = options.defaults()
 TURN = int(VALUES["steps_per_turn"])
-NEAR = NEAR_800THS * TURN // 800
+NEAR = NEAR_400THS * TURN // 400
 TICKS = 1 << 30
 
 
@@ -126,7 +126,7 @@ MORE, BACK = "over_infusion", "reverse_delivery"
 
 @pytest.mark.requirement("GIP-1.8.1", "A22", "GIP-1.2.2")
 @pytest.mark.parametrize(("sign", "more", "back"), [(1, MORE, BACK), (-1, BACK, MORE)])
-def test_a_shaft_that_goes_further_or_the_other_way_is_seen_within_three_quarters_of_a_full_step(sign, more, back):
+def test_a_shaft_that_goes_further_or_the_other_way_is_seen_within_half_a_full_step(sign, more, back):
     for gain, name, within in ((2, more, NEAR + 2), (-1, back, NEAR + 2), (0, "motor_stall", 4 * TURN // 200 + 2)):
         watch = referred()
         ordered = at = 0

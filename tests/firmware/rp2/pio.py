@@ -1,6 +1,6 @@
 """A PIO block on the desktop: the assembler's words, and state machines that run them cycle by cycle.
 
-Owns: the meaning of the RP2040's PIO instructions as far as the firmware's two programs use them. Must not: know those
+Owns: the meaning of the RP2040's PIO instructions as far as the firmware's programs use them. Must not: know those
 programs. Not modelled: side-set, autopush and autopull, OUT, DMA, the two cycles of the input synchroniser, more than
 one interrupt line.
 """
@@ -72,7 +72,18 @@ class Emitter:
 
     def names(self) -> dict[str, object]:
         """What a program may say."""
-        words = {"pins": 0, "x": 1, "y": 2, "null": 3, "isr": 6, "osr": 7, "pin": 6, "x_dec": 2, "y_dec": 4}
+        words = {
+            "pins": 0,
+            "x": 1,
+            "y": 2,
+            "null": 3,
+            "isr": 6,
+            "osr": 7,
+            "pindirs": 4,
+            "pin": 6,
+            "x_dec": 2,
+            "y_dec": 4,
+        }
         words |= {"block": 0x21, "noblock": 0x01}
         functions = ("label", "jmp", "wait", "in_", "push", "pull", "mov", "irq", "set")
         modifiers = {"invert": lambda source: source | 8, "rel": lambda index: index | 0x10}
@@ -143,6 +154,7 @@ class Machine:
         self.enabled = False
         self.due = None
         if program.low:
+            self.block.released.discard(self.set_base)
             self.block.set_level(self.set_base, 0)
 
     def enable(self, on: bool) -> None:
@@ -195,7 +207,13 @@ class Machine:
         elif kind == 6:
             self.block.raise_irq((argument & 3) + self.index & 3 if argument & 0x10 else argument & 7)
         elif kind == 7 and argument >> 5 == 0:
-            self.block.set_level(self.set_base, argument & 1)
+            if self.set_base not in self.block.released:
+                self.block.set_level(self.set_base, argument & 1)
+        elif kind == 7 and argument >> 5 == 2:
+            self.y = argument & 31
+        elif word == 0xE080:  # set(pindirs, 0): an input, pulled down
+            self.block.released.add(self.set_base)
+            self.block.set_level(self.set_base, 0)
         else:
             raise NotImplementedError(hex(word))
         return True
@@ -235,6 +253,7 @@ class Block:
         self.fast = fast
         self.pc_lags = pc_lags  # whether the program counter still shows an instruction during its delay
         self.levels: dict[int, int] = {}
+        self.released: set[int] = set()  # pads that a machine has made inputs
         self.machines = [Machine(self, index) for index in range(4)]
         self.memory_left = 32
         self.on_irq: Callable[[int], None] = lambda flag: None

@@ -14,24 +14,27 @@ DELAY_MAX = (1 << 29) - 1
 def programs():
     with Chip().attach() as load:
         steps = load("steps")
-    return steps.stepper, steps.odometer
+    return steps.stepper, steps.odometer, steps.guard
 
 
 def test_the_programs_are_these_words():
-    stepper, odometer = programs()
+    stepper, odometer, guard = programs()
     # As the assembler of MicroPython encodes them: PULL, IRQ rel 0, MOV X OSR, JMP X-- 3, SET PINS 1 [3], SET PINS 0.
     assert stepper.words == [0x80A0, 0xC010, 0xA027, 0x0043, 0xE301, 0xE000]
     # WAIT 0 PIN 0, WAIT 1 PIN 0, JMP PIN 5, JMP Y-- 0, JMP 0, JMP X-- 0.
     assert odometer.words == [0x2020, 0x20A0, 0x00C5, 0x0080, 0x0000, 0x0040]
+    # WAIT 0 PIN 0, WAIT 1 PIN 0, JMP Y-- 0, SET PINDIRS 0, IRQ rel 0.
+    assert guard.words == [0x2020, 0x20A0, 0x0080, 0xE080, 0xC010]
     assert stepper.joined_tx
-    assert len(stepper.words) + len(odometer.words) <= 32
+    assert len(stepper.words) + len(odometer.words) + len(guard.words) <= 32
 
 
 def test_what_the_odometer_is_told_are_these_instructions():
     with Chip().attach() as load:
         steps = load("steps")
     texts = ("mov(x, invert(null))", "mov(y, invert(null))", "in_(x, 29)", "in_(y, 29)", "push(noblock)")
-    words = (steps.FILL_X, steps.FILL_Y, steps.TAKE_X, steps.TAKE_Y, steps.PUSH)
+    texts += ("pull(block)", "mov(y, osr)", "set(y, 31)")
+    words = (steps.FILL_X, steps.FILL_Y, steps.TAKE_X, steps.TAKE_Y, steps.PUSH, steps.PULL, steps.TO_Y, steps.WIDE)
     assert words == tuple(pio.encode(text) for text in texts)
 
 
@@ -366,3 +369,68 @@ def test_a_row_with_an_impossible_word_is_refused():
             with pytest.raises(ValueError):
                 rig.steps.put_all([500, word], 2)
         assert rig.steps.queued() == 1
+
+
+def rogue(rig, count: int, from_us: int = 1_000) -> None:
+    """Somebody else makes edges at the pad: the machine's program, or noise."""
+    rig.chip.run_us(from_us)
+    for _ in range(count):
+        if STEP in rig.chip.block.released:
+            return
+        rig.chip.block.set_level(STEP, 1)
+        rig.chip.run_us(4)
+        rig.chip.block.set_level(STEP, 0)
+        rig.chip.run_us(996)
+
+
+@pytest.mark.parametrize("words", [0, 1, 5, 40])
+def test_the_edge_behind_those_that_are_queued_ends_it(words):
+    with step_rig(depth=1) as rig:
+        trips = []
+        rig.steps.on_edges(lambda _: (trips.append(rig.chip.now_us), rig.steps.freeze()))
+        if words:
+            rig.begin(1, 10_000_000)
+            for _ in range(words - 1):
+                rig.put(10_000_000)
+        rig.steps.guard(True)
+        rogue(rig, 100)
+        assert len(rig.edges) == words + 2 and len(trips) == 1
+        assert rig.chip.block.levels.get(STEP) == 0
+        before = len(rig.edges)
+        rig.chip.run_us(60_000_000)
+        assert len(rig.edges) == before, "no pulse of its own either"
+        assert rig.steps.halt() == words
+        rig.edges.clear()
+        rig.steps.guard(False)
+        rig.steps.begin(1, 300)
+        rig.chip.run_us(1_000)
+        assert len(rig.edges) == 1, "lifted by the halt"
+
+
+@given(st.lists(st.integers(250, 3000), min_size=1, max_size=60))
+@settings(max_examples=25, deadline=None)
+def test_the_guard_lets_all_that_is_queued_pass(delays):
+    with step_rig(cost_us=3) as rig:
+        trips = []
+        rig.steps.on_edges(trips.append)
+        rig.begin(1, 5_000)
+        for at, delay in enumerate(delays):
+            rig.steps.guard(False)
+            while not rig.put(delay):
+                rig.chip.run_us(100)
+            if at % 3 == 0:
+                rig.steps.guard(True)
+        rig.steps.guard(True)
+        rig.chip.run_us(5_000 + sum(delays) + 5_000)
+        assert len(rig.edges) == len(delays) + 1 and not trips
+
+
+def test_while_words_are_being_queued_31_edges_pass():
+    with step_rig() as rig:
+        trips = []
+        rig.steps.on_edges(trips.append)
+        rig.steps.guard(False)
+        rogue(rig, 31)
+        assert not trips
+        rogue(rig, 1)
+        assert len(trips) == 1

@@ -7,7 +7,7 @@ main.py.
 from machine import Pin, mem32
 
 from haipump_fw.const import const
-from haipump_fw.ports import Ports
+from haipump_fw.ports import IN_EDGES, Ports
 from haipump_fw.ports.rp2 import pins
 from haipump_fw.ports.rp2.console import Console, Wait, Wake
 from haipump_fw.ports.rp2.devices import Clock, Motor, Panel, Sensors, Watchdog
@@ -32,12 +32,20 @@ def make_ports():
         steps.freeze()
         motor.enable(False)
 
+    inputs = Inputs(wake, release)
+
+    def runaway(_):
+        release()
+        inputs.trips |= IN_EDGES
+        wake.flag = 1
+
+    steps.on_edges(runaway)
     return Ports(
         clock=Clock(),
         steps=steps,
         motor=motor,
         sensors=Sensors(),
-        inputs=Inputs(wake, release),
+        inputs=inputs,
         panel=Panel(),
         console=Console(),
         flash=Flash(),

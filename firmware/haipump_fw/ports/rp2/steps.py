@@ -1,7 +1,7 @@
-"""Step pulses and their odometer: two PIO state machines, one that makes edges and one that only believes edges.
+"""Step pulses, their odometer and their guard: three PIO state machines, one that makes edges, two that believe edges.
 
-Owns: STEP, DIR, state machines 0 and 1 of PIO block 0. Must not: know a rate, or let the two machines share anything
-but the pad.
+Owns: STEP, DIR, state machines 0 to 2 of PIO block 0. Must not: know a rate, or let the machines share anything but
+the pad.
 
 Timing of the stepper at 1 MHz, one FIFO word N per pulse. The rising edge falls on the first of these cycles:
 `set(pins, 1) [3]` 4, `set(pins, 0)` 1, `pull` 1, `irq` 1, `mov` 1, `jmp` N + 1. So the pulse is 4 us wide, and from
@@ -19,10 +19,11 @@ from haipump_fw.ports.rp2 import pins as wiring
 
 TYPE_CHECKING = False  # a type checker takes this for true; on the device asm_pio itself provides the names
 if TYPE_CHECKING:
-    from rp2.asm_pio import block, irq, jmp, label, mov, osr, pin, pins, pull, rel, set, wait, x, x_dec, y_dec
+    from rp2.asm_pio import block, irq, jmp, label, mov, osr, pin, pindirs, pins, pull, rel, set, wait, x, x_dec, y_dec
 
 _SM_STEPPER = const(0)
 _SM_ODOMETER = const(1)
+_SM_GUARD = const(2)
 _STEPPER_HZ = const(1_000_000)
 _ODOMETER_HZ = const(25_000_000)  # sees pulses down to 80 ns; a driver takes 100 ns and more for a step
 
@@ -51,6 +52,9 @@ FILL_Y = const(0xA04B)  # mov(y, invert(null))
 TAKE_X = const(0x403D)  # in_(x, 29)
 TAKE_Y = const(0x405D)  # in_(y, 29)
 PUSH = const(0x8000)  # push(noblock)
+PULL = const(0x80A0)  # pull(block)
+TO_Y = const(0xA047)  # mov(y, osr)
+WIDE = const(0xE05F)  # set(y, 31)
 
 
 @rp2.asm_pio(set_init=rp2.PIO.OUT_LOW, fifo_join=rp2.PIO.JOIN_TX)
@@ -76,6 +80,17 @@ def odometer():
     jmp("edge")  # Y was 0: it has wrapped, but the jump was not taken
     label("forward")
     jmp(x_dec, "edge")
+
+
+# Y edges may come; the one behind makes the pad an input and interrupts. Nothing that makes steps can reach it.
+@rp2.asm_pio(set_init=rp2.PIO.OUT_LOW)
+def guard():
+    label("edge")
+    wait(0, pin, 0)
+    wait(1, pin, 0)
+    jmp(y_dec, "edge")
+    set(pindirs, 0)
+    irq(rel(0))
 
 
 class Odometer:
@@ -119,6 +134,23 @@ class Steps:
         self._origin = mem32[_SM0_ADDR] & _PC_MASK
         self._machine.irq(handler=self._refill, hard=True)
         self.odometer = Odometer().read  # itself: a method around it would take as long again
+        self._guard = rp2.StateMachine(_SM_GUARD, guard, freq=_ODOMETER_HZ, in_base=self._step, set_base=self._step)
+
+    def on_edges(self, handler):
+        """`handler` is the hard interrupt of an edge too many. From here on the guard watches."""
+        self._guard.irq(handler=handler, hard=True)
+        self._guard.exec(WIDE)
+        self._guard.active(1)
+
+    def guard(self, tight):
+        """See `contract.Steps`. A word at its edge is none any more for `queued`: so there is one edge to spare."""
+        machine = self._guard
+        if tight:
+            machine.put(self.queued() + 1)
+            machine.exec(PULL)
+            machine.exec(TO_Y)
+        else:
+            machine.exec(WIDE)
 
     def configure(self, fifo_depth):
         """Words that the interrupt keeps in the FIFO, 1 to 8."""
@@ -198,6 +230,7 @@ class Steps:
         # Empties the FIFO, sets STEP low and waits for the first word.
         self._machine.init(stepper, freq=_STEPPER_HZ, set_base=self._step)
         self._machine.active(1)
+        self.guard(True)
         return left
 
     def freeze(self):
