@@ -49,6 +49,7 @@ def main() -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help="only these requirements")
     parser.add_argument("--sample", type=int, default=0, help="every so-many-th row, so that this many are tried")
     parser.add_argument("--seed", type=int, default=0, help="which ones of a sample")
+    parser.add_argument("--trust", action="store_true", help="without any replacement the tests pass: don't look")
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     rows = [row for row in pages.ROWS if not asked.ids or row.id in asked.ids]
@@ -69,7 +70,7 @@ def main() -> int:
         by = verdict.caught or f"DEAD: {verdict.ran} tests passed"
         print(f"{verdict.job.name}: {by} ({verdict.seconds:.1f} s)", flush=True)
 
-    run([whole] if todo else [], 1, sound)
+    run([whole] if todo and not asked.trust else [], 1, sound)
     run(todo, asked.workers, done)
     print(f"{len(todo)} functions replaced, {len(todo) - len(dead)} missed by a test, {len(dead)} dead")
     return 1 if dead or not todo else 0
