@@ -1,5 +1,5 @@
-"""The power goes in every flash operation of the paths that `test_power_cuts` leaves out: keys and the lock, handling, an
-alarm and its acknowledgement, a programme, a rate that ends in KVO, and commits by time."""
+"""The power goes in every flash operation of the paths that `test_power_cuts` leaves out: keys and the lock, handling,
+an alarm and its acknowledgement, a programme, a rate that ends in KVO, and commits by time."""
 
 from __future__ import annotations
 
@@ -74,8 +74,6 @@ def ready(name: str) -> Pump:
         of.core.press(IN_SERVICE, False)
         of.run(1)
     return of
-
-
 
 
 def do(of: Pump, name: str) -> None:

@@ -1,5 +1,5 @@
-"""Ten years of use, played into the store alone: no sector is erased more than half as often as it is rated for, evenly;
-and sectors that break on the way cost what lies on them, never the rest, and never silently."""
+"""Ten years of use, played into the store alone: no sector is erased more than half as often as it is rated for, and
+all alike; and sectors that break on the way cost what lies on them, never the rest, and never silently."""
 
 from __future__ import annotations
 
