@@ -153,5 +153,5 @@ def test_a_journal_that_can_write_nothing_any_more_says_so_and_takes_no_more(bre
         if not taken:
             break
     assert journal.failed and not taken
-    assert all(journal.read(seq) is not None for seq in range(last - 300, journal.last_seq + 1))
+    assert all(journal.read(seq) is not None for seq in range(journal.last_seq - 300, journal.last_seq + 1))
     assert journal.last_seq <= last + flashmap.SECTOR // 64 * 17, "only into what was erased before it broke"
