@@ -35,8 +35,8 @@ FIRMWARE = ROOT / "firmware" / "haipump_fw"
 WORK = ROOT / "build" / "mutation"
 PAGE = ROOT / "docs" / "mutation.md"
 SUITES = ("tests/firmware/core", "tests/firmware/proto", "tests/firmware/store")
-# For what these let pass, with --deep: whole lives of the pump.
-DEEP = ("tests/firmware/exact", "tests/firmware/app")
+# For what those that reach the line let pass, with --deep: all of them, and whole lives of the pump.
+DEEP = (*SUITES, "tests/firmware/exact", "tests/firmware/app")
 # Data, not code: see `operators`; and what runs on the desktop only.
 LEFT_OUT = ("core/ignored.py", "proto/table.py", "core/states.py", "core/options.py", "proto/messages.py")
 TESTS_MAX = 40

@@ -169,6 +169,15 @@ def test_pulses_that_leave_the_end_of_the_period_free():
     assert [pulses.at(s * 1_000_000)[4] // 1_000_000 for s in (0, 2, 5, 10, 14)] == [1, 3, 10, 11, 20]
 
 
+def test_nothing_flows_between_pulses_and_after_the_end():
+    pulses = Pulses(((1, quanta(10), 2),), 10, 2)
+    flowing = [second for second in range(25) if pulses.at(second * 1_000_000)[1]]
+    assert flowing == [1, 2, 11, 12]
+    programme = profiles.Periodic([(1, 1_000, 0), (3, 0, 0)], 10, 2, STEP_Q)
+    assert [second for second in range(25) if programme.at(second * 1_000_000)[1]] == [1, 2, 11, 12]
+    assert Pieces().add(10, 5).at(5)[1] == 0
+
+
 def test_a_volume_smaller_than_the_stairs_of_its_rate():
     limits = Limits(STEP_Q, 300, 2_000, 2_000)
     one_stair = 2 * limits.stair_q(300)

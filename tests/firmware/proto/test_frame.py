@@ -158,6 +158,12 @@ def test_numbers_below_zero_only_where_they_are_wanted():
     assert frame.number(b"-", True) is None
 
 
+def test_a_sign_in_a_field_that_begins_at_zero_is_no_number():
+    with pytest.raises(frame.Refused) as refused:
+        frame.parse(b"alarms index=-1")
+    assert refused.value.code == "field" and ("what", "form") in refused.value.pairs
+
+
 @given(st.text("0123456789-+.eE_ x", max_size=20))
 @example("9" * 15)
 @example("9" * 16)

@@ -385,6 +385,7 @@ def test_parts_that_do_not_fit_together():
         return answer.fields["what"]
 
     assert refusal("part offset=0 data=YWJj") == "size", "before part_begin"
+    assert refusal("part offset=0 data=YQ==") == "size", "before part_begin, and a single byte"
     assert refusal(f"prepare_programme sha256={right}") == "incomplete"
     assert talk.order(f"part_begin what=programme size=3 sha256={right}").ok
     assert refusal("part offset=3 data=YWJj") == "offset"
