@@ -338,7 +338,7 @@ def test_no_more_intents_than_can_be_kept():
 
 
 def test_foreign_data_is_left_alone():
-    for at in (9 * SECTOR + 100, 5 * SECTOR, 8 * 64, 0):
+    for at in (9 * SECTOR + 100, 5 * SECTOR, SECTOR, 8 * 64, 0):
         flash = small_flash()
         for address in range(at, at + (1 if at else 9 * 64), 64):
             flash.program(address, b"no record of ours"[: 64 if at % 64 == 0 else 20])
