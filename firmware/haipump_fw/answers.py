@@ -119,6 +119,7 @@ class Answers:
             ("lost_steps", app.ledger.lost_steps + app.unseen_total()),
             ("orders", app.ledger.orders),
             ("boots", app.storage.boot),
+            ("flash_errors", app.storage.journal.failures),
         ]
 
     def read_order(self, fields):

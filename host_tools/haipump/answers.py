@@ -88,6 +88,7 @@ class Lifetime:
     lost_steps: int
     orders: int
     boots: int
+    flash_errors: int = 0
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ _ANSWERS = {
     "totals": "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int primed_nl=int"
     " withdrawn_nl=int",
     "lifetime": "commanded_nl=int stepped_nl=int stepped_min_nl=int stepped_max_nl=int confirmed_nl=int lost_steps=int"
-    " orders=int boots=int",
+    " orders=int boots=int flash_errors=int",
     "order": "order=int source=word result=word planned_nl=int commanded_nl=int stepped_nl=int confirmed_nl=int"
     " left_nl=int elapsed_s=int left_s=int",
     "alarms": "count=int index=int alarm=word priority=word phase=word age_s=int silence_s=int",

@@ -120,6 +120,7 @@ FIELDS: Mapping[str, str] = {
     "extended_left_nl": "left of the extended bolus",
     "firmware": "version of the firmware",
     "first": "oldest record that is kept",
+    "flash_errors": "programs and erases of the journal's flash that failed since the start",
     "flow_nl_per_day": "flow of all sources together, now",
     "forged": "lines refused for their code in locked mode, since the start",
     "from_nl_per_day": "rate from which the change starts",

@@ -263,3 +263,19 @@ def test_the_log_is_what_is_on_the_flash():
     answer = of.answer(b"log seq=0 count=2\n")
     first = of.app.storage.journal.first_seq
     assert f"seq={first} count=2 first={first} last={of.app.storage.journal.last_seq} data=" in answer
+
+
+@pytest.mark.parametrize("breakage", ["program_error", "program_silent", "program_wrong"])
+def test_a_sector_that_breaks_is_told_and_costs_nothing_else(breakage):
+    of = pump()
+    of.order("prepare_rate rate_nl_per_day=24000000")
+    of.flush()
+    of.core.flash_port.break_sector(flashmap.JOURNAL_FIRST, breakage)
+    of.run(3_000)
+    of.flush()
+    assert of.state() == "infusing" and of.alarm("storage") is None
+    assert of.ask("lifetime")["flash_errors"] >= 3
+    kept = of.journal()
+    assert [record.seq for record in kept] == list(range(1, len(kept) + 1)) and len(kept) > 15
+    of.power_cycle()
+    assert of.ask("lifetime")["stepped_max_nl"] >= of.steps * STEP_FL // 1_000_000 - 1

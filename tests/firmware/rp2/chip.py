@@ -119,6 +119,17 @@ class StateMachine:
         self.chip.hard_pio_irq = hard
 
 
+class Timer:
+    """machine.Timer, as far as it is begun: (milliseconds, callback) of each are in the chip's `timers`."""
+
+    chip: "Chip"
+    ONE_SHOT = 0
+
+    def __init__(self, *, mode: int, period: int, callback: Callable) -> None:
+        assert mode == self.ONE_SHOT
+        self.chip.timers.append((period, callback))
+
+
 class Adc:
     """machine.ADC"""
 
@@ -291,6 +302,7 @@ class Chip:
         self.adc: dict[int, int] = {}
         self.tone = 0
         self.watchdog: list[int] = []
+        self.timers: list[tuple[int, Callable]] = []
         self.stdin = Stream(self)
         self.stdout = Stream(self, room=1 << 20)
         self.host_sleeps_from_us: int | None = None
@@ -387,10 +399,11 @@ class Chip:
 
     def build_modules(self) -> None:
         own = {kind.__name__: type(kind.__name__, (kind,), {"chip": self}) for kind in (Pin, StateMachine, Poll)}
+        own["Timer"] = type("Timer", (Timer,), {"chip": self})
         own |= {name: type(name, (kind,), {"chip": self}) for name, kind in (("ADC", Adc), ("PWM", Pwm), ("WDT", Wdt))}
         self.module(
             "machine",
-            **{name: own[name] for name in ("Pin", "ADC", "PWM", "WDT")},
+            **{name: own[name] for name in ("Pin", "ADC", "PWM", "WDT", "Timer")},
             mem32=self.memory,
             PWRON_RESET=1,
             WDT_RESET=3,

@@ -102,7 +102,21 @@ def test_service_holds_until_it_is_left(chip, load):
 def test_boot_takes_ctrl_c_away_and_touches_no_pin(chip, load):
     runpy.run_path(str(FIRMWARE / "boot.py"))
     assert chip.micropython == [-1]
-    assert chip.block.levels == {} and chip.modes == {}
+    assert chip.block.levels == {} and chip.modes == {} and chip.timers == []
+
+
+@pytest.mark.requirement("A6")
+def test_service_ends_by_itself_after_half_an_hour(chip, load):
+    scratch = load("scratch")
+    scratch.request_service()
+    for boots in (1, 2):  # mpremote's reset runs it again: the time counts anew
+        runpy.run_path(str(FIRMWARE / "boot.py"))
+        assert len(chip.timers) == boots and chip.timers[-1][0] == 30 * 60 * 1_000
+    with pytest.raises(Reset):
+        chip.timers[-1][1](None)
+    assert not scratch.service_requested()
+    runpy.run_path(str(FIRMWARE / "boot.py"))
+    assert len(chip.timers) == 2
 
 
 def test_ctrl_c_during_boot_resets(chip, load):
