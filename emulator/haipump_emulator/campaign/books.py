@@ -89,6 +89,7 @@ class Books:
     play: int = 0  # steps that the next order makes first, after a pull
     handling: bool = False
     enabled: bool = False
+    pace: float = 1.0  # how much faster than right the pump's clock may go
     trusted: bool = True  # the CPU does what it should: the lower bound counts
     flows: dict[int, Flow] = field(default_factory=dict)
     most_nl: float = 0.0  # the largest excess over the upper bound without slack
@@ -244,6 +245,6 @@ class Books:
         waits = any(flow.kind == BOLUS for flow in self.flows.values())
         for flow in self.flows.values():
             if flow.high:
-                flow.high_us += passed
+                flow.high_us += passed * self.pace
             if flow.low and not (waits and flow.kind == EXTENDED):
                 flow.low_us += passed

@@ -16,7 +16,7 @@ from haipump_emulator.campaign.operator import Operator
 from haipump_emulator.campaign.plan import HARD_GROUPS, MINUTE_US, NEVER_US, SECOND_US, Plan, Strike, draw, stream
 from haipump_emulator.campaign.world import World
 from haipump_emulator.cores import Recipe
-from haipump_emulator.faults.catalogue import ButtonStuck
+from haipump_emulator.faults.catalogue import ButtonStuck, ClockDrift
 from haipump_emulator.plant import Plant, PlantParams, for_syringe
 
 SLICE_US = MINUTE_US  # the books are checked at least this often
@@ -174,10 +174,15 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
         books.forget_low(world.now_us)
         if isinstance(strike.fault, ButtonStuck) and strike.fault.button == "start":
             books.going(world.now_us)  # the button resumes what is paused
+        if isinstance(strike.fault, ClockDrift):
+            books.pace = 1 + abs(strike.fault.ppm) / 1e6
         strike.fault.apply(world.rig, world.now_us)
 
     def end() -> None:
+        books.check(world.now_us)
         strike.fault.end(world.rig, world.now_us)
+        if isinstance(strike.fault, ClockDrift):
+            books.pace = 1.0
 
     world.at(strike.at_us, begin)
     if strike.fault.lasts:

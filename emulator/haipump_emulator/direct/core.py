@@ -49,6 +49,11 @@ class DirectCore:
         self.usb_connected = usb_connected
         self.host_reads = True
         self.hang_at = -1  # the task at which the firmware hangs, once
+        self.stall_us = 0  # something holds the CPU for so long, once
+        self.starve_bytes = -1  # so many more bytes of memory can be had; -1: what a collection gives
+        self._starved = False
+        self.next_ticks_us = 0  # of the tick counter at the next start
+        self.drift_ppm = 0
         self.held = 0
         self.boots = 0
         self.app: App | None = None
@@ -175,6 +180,9 @@ class DirectCore:
         assert self.app is not None
         token, state = self.app.session.token, self.app.machine.state
         try:
+            if self.stall_us:
+                stall_us, self.stall_us = self.stall_us, 0
+                self.charge(stall_us)
             sleep_us = self.app.step()
             self.charge(costs.PASS_US if sleep_us < ports.RING_WORDS * 1000 else 0)
             if self.lines:  # the session works off one in a pass
@@ -188,6 +196,9 @@ class DirectCore:
             return
         except PowerCut:
             self.power(False)
+            return
+        except MemoryError:
+            self._give_up()
             return
         finally:
             self._flush_output()
@@ -211,8 +222,35 @@ class DirectCore:
         self.hang_at = -1
         self.charge(max(0, self._ports.watchdog.bites_us - self.now_us))
 
+    def stall(self, us: int) -> None:
+        """Something holds the CPU from now on."""
+        self.stall_us = us
+        self._wake_us = self.now_us
+
+    def drift(self, ppm: int) -> None:
+        """The crystal runs so much too fast from now on: tick counter and step machine alike."""
+        if self.app is not None:
+            self.emit()
+            self._ports.clock.set(self._ports.clock.ticks_us())
+        self.drift_ppm = ppm
+        if self.app is not None:
+            self._ports.clock.set(self._ports.clock.ticks_us())
+
+    def _give_up(self) -> None:
+        """What the board does when the memory that was taken away is missed: outputs safe, reset."""
+        if not self._starved:
+            raise
+        self._starved = False
+        self._reset(contract.RESET_FAULT)
+
     def allocate(self, count: int) -> None:
         """The firmware's handling of text fills the chip's heap; when it is full the interpreter collects."""
+        if self.starve_bytes >= 0:
+            self.starve_bytes -= count
+            if self.starve_bytes < 0:
+                self.starve_bytes = -1
+                self._starved = True
+                raise MemoryError
         self.heap_free -= count
         if self.heap_free < 0:
             self.collect()
@@ -274,7 +312,8 @@ class DirectCore:
         self.boots += 1
         self.heap_free = costs.HEAP_BYTES
         self.lines = 0
-        clock_start = self._ticks_start_us if self.boots == 1 else 0
+        clock_start = self._ticks_start_us if self.boots == 1 else self.next_ticks_us
+        self.next_ticks_us = 0
         self._ports = contract.Ports(
             ports.Clock(self, clock_start),
             ports.Steps(self),
@@ -297,6 +336,8 @@ class DirectCore:
             self._reset(reset.cause)
         except PowerCut:
             self.power(False)
+        except MemoryError:
+            self._give_up()
         self._flush_output()
 
     def _go_down(self) -> None:

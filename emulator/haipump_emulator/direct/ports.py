@@ -50,10 +50,17 @@ class Clock:
 
     def __init__(self, core: DirectCore, start_us: int) -> None:
         self._core = core
-        self._offset_us = start_us - core.now_us
+        self.set(start_us)
+
+    def set(self, ticks_us: int) -> None:
+        """It stands there now."""
+        self._offset_us = ticks_us - self._core.now_us
+        self._set_us = self._core.now_us
 
     def ticks_us(self) -> int:
-        return (self._core.now_us + self._offset_us) & (contract.TICKS_PERIOD - 1)
+        core = self._core
+        drifted = (core.now_us - self._set_us) * core.drift_ppm // 1_000_000 if core.drift_ppm else 0
+        return (core.now_us + self._offset_us + drifted) & (contract.TICKS_PERIOD - 1)
 
 
 class Steps:
@@ -68,6 +75,7 @@ class Steps:
         self._frozen = False
         self._allowed = GUARD_WIDE
         self._rogue_us = 0  # it makes pulses by itself, with this period
+        self._rest = 0
         self._words_in = self._words_back = self._edges = 0
 
     def check(self) -> None:
@@ -77,6 +85,13 @@ class Steps:
             raise AssertionError(
                 f"{self._edges} edges, but {self._words_in} words queued, {self._words_back} taken back, {waiting} left"
             )
+
+    def _real(self, us: int) -> int:
+        """How long a word takes with a crystal that drifts."""
+        if not self._core.drift_ppm:
+            return us
+        whole, self._rest = divmod(us * 1_000_000 + self._rest, 1_000_000 + self._core.drift_ppm)
+        return whole
 
     def configure(self, fifo_depth: int) -> None:
         if not 1 <= fifo_depth <= 8:
@@ -89,7 +104,7 @@ class Steps:
         self._direction = direction
         self._frozen = False
         self._core.plant.set_direction(self._core.now_us, direction)
-        self.pulse_us = self._core.now_us + delay_us
+        self.pulse_us = self._core.now_us + self._real(delay_us)
         self._words_in += 1
 
     def put(self, delay_us: int) -> bool:
@@ -97,7 +112,7 @@ class Steps:
         if self.pulse_us <= core.now_us:
             core.emit()
         if self.pulse_us == NEVER_US and not self._frozen:  # it had run dry: the word counts from now
-            self.pulse_us = core.now_us + delay_us
+            self.pulse_us = core.now_us + self._real(delay_us)
             self._words_in += 1
             return True
         if len(self._words) >= WORDS_MAX - 1:
@@ -161,7 +176,7 @@ class Steps:
             self.pulse_us = at + self._rogue_us
             return at
         self._edges += 1
-        self.pulse_us = at + self._words.popleft() if self._words else NEVER_US
+        self.pulse_us = at + self._real(self._words.popleft()) if self._words else NEVER_US
         return at
 
     def run_away(self, steps_per_s: int) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from haipump_emulator.faults.flash import BREAKAGES, CUT_MODES
-from haipump_emulator.link.faults import FaultFilter
+from haipump_emulator.link.faults import Drop, Duplicate, FaultFilter, Flip, Insert, Latency
+from haipump_emulator.plant.motor import WIRES
 from haipump_emulator.plant.params import SENSORS
 from haipump_emulator.wiring import inputs
 from haipump_fw.proto.messages import TASKS
@@ -185,7 +186,106 @@ class SensorOffset(_Sensor):
         return float(self.counts)
 
 
+@_fault("sensor_slow", "sensors", kind="slow")
+@dataclass(frozen=True)
+class SensorSlow(_Sensor):
+    """It has a new reading only now and then."""
+
+    sensor: str = _word("pressure", _ANALOGUE, "which")
+    seconds: int = _number(30, 1, 3_600, "between two readings")
+
+    def _value(self) -> float:
+        return float(self.seconds)
+
+
+@_fault("sensor_intermittent", "sensors", kind="intermittent")
+@dataclass(frozen=True)
+class SensorIntermittent(_Sensor):
+    """Its contact is loose: it reads 0 now and then, for tenths of a second."""
+
+    sensor: str = _word("pressure", SENSORS, "which")
+    percent: int = _number(10, 1, 100, "of the time")
+
+    def _value(self) -> float:
+        return self.percent / 100
+
+
 # --- mechanics ---
+
+
+class _Drive(Fault):
+    kind: ClassVar[str] = ""
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        values = [getattr(self, item.name) for item in dataclasses.fields(self)]  # type: ignore[arg-type]
+        rig.core.plant.mechanics(at_us, self.kind, *values)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.mechanics(at_us, "ok")
+
+
+@_fault("motor_stall", "mechanics", kind="stall")
+@dataclass(frozen=True)
+class MotorStall(_Drive):
+    """The rotor is blocked."""
+
+
+@_fault("step_loss", "mechanics", kind="loss")
+@dataclass(frozen=True)
+class StepLoss(_Drive):
+    """Some pulses never reach the driver."""
+
+    per_mille: int = _number(100, 1, 1_000, "of them")
+
+
+@_fault("coupling_slip", "mechanics", kind="slip")
+@dataclass(frozen=True)
+class CouplingSlip(_Drive):
+    """The coupling between motor and screw slips, behind the encoder."""
+
+    per_mille: int = _number(100, 1, 1_000, "of the microsteps")
+
+
+@_fault("backlash", "mechanics", kind="backlash")
+@dataclass(frozen=True)
+class Backlash(_Drive):
+    """The nut has more play than the pump knows."""
+
+    um: int = _number(300, 1, 1_000, "of play")
+
+
+class _Wire(Fault):
+    wire: ClassVar[str] = ""
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.wire(at_us, self.wire, self.what)  # type: ignore[attr-defined]
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.wire(at_us, self.wire, "ok")
+
+
+@_fault("en_wire", "mechanics", wire="en")
+@dataclass(frozen=True)
+class EnWire(_Wire):
+    """The driver does not see EN as it is."""
+
+    what: str = _word("off", WIRES["en"], "what it sees")
+
+
+@_fault("dir_wire", "mechanics", wire="dir")
+@dataclass(frozen=True)
+class DirWire(_Wire):
+    """The driver does not see DIR as it is."""
+
+    what: str = _word("flipped", WIRES["dir"], "what it sees")
+
+
+@_fault("step_wire", "mechanics", wire="step")
+@dataclass(frozen=True)
+class StepWire(_Wire):
+    """The driver does not see the pulses as they are."""
+
+    what: str = _word("open", WIRES["step"], "what it sees")
 
 
 @_fault("driver_error", "mechanics")
@@ -245,6 +345,45 @@ class Siphon(Fault):
     def end(self, rig: Rig, at_us: int) -> None:
         rig.core.plant.capture(at_us, True)
         rig.core.plant.height(at_us, 0.0, 2.0)
+
+
+@_fault("air", "fluid")
+@dataclass(frozen=True)
+class Air(Fault):
+    """A bubble in the line, which takes up volume when the pressure rises."""
+
+    nl: int = _number(50_000, 1, 20_000_000, "its volume at ambient pressure")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.air(at_us, self.nl)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.air(at_us, 0)
+
+
+@_fault("empty", "fluid", lasts=False)
+@dataclass(frozen=True)
+class Empty(Fault):
+    """Somebody has put in a syringe with less in it, and told nobody."""
+
+    left_nl: int = _number(20_000, 0, 1_000_000, "what is in it")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.refill(at_us, self.left_nl)
+
+
+@_fault("pulsation", "fluid")
+@dataclass(frozen=True)
+class Pulsation(Fault):
+    """The pressure in the artery is another one."""
+
+    mean_pa: int = _number(20_000, -20_000, 50_000, "mean pressure while it lasts")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.artery(at_us, float(self.mean_pa))
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.plant.artery(at_us, rig.core.plant.params.artery.mean_pa)
 
 
 # --- power ---
@@ -346,6 +485,65 @@ class FlashBadBlock(Fault):
         rig.core.flash_port.break_sector(self.sector, None)
 
 
+@_fault("flash_wear", "flash", cores=("direct",))
+@dataclass(frozen=True)
+class FlashWear(Fault):
+    """The flash is worn out: every sector fails when it has been erased so often again."""
+
+    erases: int = _number(1, 0, 100_000, "more than the most worn sector has behind it")
+    breakage: str = _word("erase_error", BREAKAGES, "how it fails")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.flash_port.wear_out(max(rig.core.flash_port.erases) + self.erases, self.breakage)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.flash_port.mend()
+
+
+# --- the clock ---
+
+
+@_fault("clock_drift", "clock", cores=("direct",))
+@dataclass(frozen=True)
+class ClockDrift(Fault):
+    """The crystal is off, and with it all that is timed by it."""
+
+    ppm: int = _number(2_000, -50_000, 50_000, "too fast")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.drift(self.ppm)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.drift(0)
+
+
+@_fault("clock_stall", "clock", lasts=False, cores=("direct",))
+@dataclass(frozen=True)
+class ClockStall(Fault):
+    """Something holds the CPU, while time and step machine go on."""
+
+    ms: int = _number(400, 1, 20_000, "for how long")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.stall(self.ms * 1_000)
+
+
+@_fault("clock_wrap", "clock", lasts=False, cores=("direct",))
+@dataclass(frozen=True)
+class ClockWrap(Fault):
+    """The power goes for a moment, and the tick counter starts so shortly before its wrap."""
+
+    lead_ms: int = _number(1_000, 0, 1_000_000, "before the wrap")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.power(False)
+        rig.core.next_ticks_us = (1 << 30) - self.lead_ms * 1_000
+        rig.at(at_us + 100_000, lambda: rig.core.power(True))
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.power(True)
+
+
 # --- the serial line ---
 
 
@@ -363,6 +561,77 @@ class LineNoise(Fault):
 
     def end(self, rig: Rig, at_us: int) -> None:
         rig.line.inbound = rig.line.outbound = None
+
+
+@_fault("line_byte", "line")
+@dataclass(frozen=True)
+class LineByte(Fault):
+    """One byte of the host's goes wrong."""
+
+    what: str = _word("flip", ("flip", "drop", "duplicate", "insert"), "what happens to it")
+    at: int = _number(10, 0, 100_000, "which, from now on")
+    bit: int = _number(0, 0, 7, "of a flip")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        faults = {
+            "flip": Flip(self.at, self.bit),
+            "drop": Drop(self.at),
+            "duplicate": Duplicate(self.at),
+            "insert": Insert(self.at),
+        }
+        rig.line.inbound = FaultFilter([faults[self.what]])
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.line.inbound = None
+
+
+@_fault("line_delay", "line")
+@dataclass(frozen=True)
+class LineDelay(Fault):
+    """Every byte comes late, in both directions."""
+
+    ms: int = _number(300, 1, 60_000, "how late")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.line.inbound, rig.line.outbound = Latency(self.ms * 1_000), Latency(self.ms * 1_000)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.line.inbound = rig.line.outbound = None
+
+
+@_fault("line_garbage", "line", lasts=False)
+@dataclass(frozen=True)
+class LineGarbage(Fault):
+    """Somebody sends bytes without a meaning. Among them may be the one that stops the pump."""
+
+    chunks: int = _number(20, 1, 100_000, "of 64 bytes, one in 20 ms")
+    seed: int = _number(0, 0, 1 << 31, "of the bytes")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        draw = random.Random(self.seed)
+        for number in range(self.chunks):
+            data = draw.randbytes(64)
+            rig.at(at_us + number * 20_000, lambda data=data: rig.core.send(data))
+
+
+@_fault("line_reconnects", "line", lasts=False)
+@dataclass(frozen=True)
+class LineReconnects(Fault):
+    """The cable goes out and in again and again."""
+
+    count: int = _number(10, 1, 1_000, "how often")
+    longest_ms: int = _number(2_000, 1, 60_000, "the longest time that it is in or out")
+    seed: int = _number(0, 0, 1 << 31, "of the times")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        draw = random.Random(self.seed)
+        t_us = at_us
+        for number in range(2 * self.count):
+            rig.at(t_us, lambda on=number % 2 > 0: setattr(rig.core, "usb_connected", on))
+            t_us += draw.randrange(1_000, self.longest_ms * 1_000 + 1_001)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.usb_connected = True
 
 
 @_fault("line_half_open", "line")
@@ -425,3 +694,17 @@ class Hang(Fault):
 
     def end(self, rig: Rig, at_us: int) -> None:
         rig.core.hang_at = -1
+
+
+@_fault("heap_exhausted", "firmware", lasts=False, cores=("direct",))
+@dataclass(frozen=True)
+class HeapExhausted(Fault):
+    """The firmware gets no more memory."""
+
+    bytes: int = _number(500, 0, 100_000, "that it still gets")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.starve_bytes = self.bytes
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.starve_bytes = -1

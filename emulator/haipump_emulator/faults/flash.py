@@ -148,6 +148,11 @@ class RamFlash:
         self._life = erases
         self._life_breakage = breakage
 
+    def mend(self) -> None:
+        """Every sector is as good as new."""
+        self._broken.clear()
+        self._life = None
+
     def snapshot(self) -> bytes:
         """What survives the power."""
         return bytes(self.data)

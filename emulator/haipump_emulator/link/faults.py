@@ -118,6 +118,17 @@ class FaultFilter:
         self._chunks[-1][1].extend(out)
 
 
+class Latency(FaultFilter):
+    """Every byte comes so much later."""
+
+    def __init__(self, us: int) -> None:
+        super().__init__()
+        self._latency_us = us
+
+    def feed(self, data: bytes, t_us: int) -> None:
+        super().feed(data, t_us + self._latency_us)
+
+
 def random_fault(random: Random, at: int) -> Fault:
     """One fault at byte `at`, every kind equally likely."""
     kind = random.choice((Flip, Drop, Duplicate, Insert, Delay, Split))

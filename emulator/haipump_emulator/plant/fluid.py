@@ -73,7 +73,6 @@ class Fluid:
         "_air_pieces",
         "_area_m2",
         "_back",
-        "_base_pa",
         "_bias",
         "_c",
         "_ce",
@@ -94,6 +93,8 @@ class Fluid:
         "_squeeze",
         "_static",
         "_stick_flow",
+        "_storage",
+        "_stored_base",
         "_tau",
         "_wall",
         "_why",
@@ -132,9 +133,11 @@ class Fluid:
         self.next_us = NEVER_US
         self.arrived = self.leaked = self.moved = self.thermal = 0.0
         self.slips = 0
-        self._p = self._base_pa = back_pa
+        self._p = back_pa
         self._wall = self._sign = self._why = 0
         self._bias = 0.0
+        self._storage = line.compliance_nl_per_pa, line.ambient_pa
+        self._stored_base = self._content(back_pa)
         self._select_cell()
         self.refill(float(syringe.initial_nl))
 
@@ -158,7 +161,7 @@ class Fluid:
         """
         fall, arrived, leaked, moved = self._flow(t_us - self.t_us)
         thermal = self.thermal + self._q * (t_us - self.t_us)
-        stored = self._content(self._p - fall) - self._content(self._base_pa)
+        stored = self._content(self._p - fall) - self._stored_base
         return self.moved + moved, thermal, self.arrived + arrived, stored, self.leaked + leaked, self.reservoir - moved
 
     def _content(self, p: float) -> float:
@@ -291,6 +294,15 @@ class Fluid:
     def set_expansion(self, flow_nl_per_us: float) -> None:
         """Volume that the contents gain over the barrel by warming."""
         self._q = flow_nl_per_us
+        self._tune()
+
+    def set_air(self, air_nl: float) -> None:
+        """A bubble of this volume at ambient pressure, in place of the one there was; it came at today's pressure."""
+        compliance, ambient_pa = self._storage
+        stored = self._content(self._p) - self._stored_base
+        self._air_edges, self._air_pieces = storage_curve(compliance, air_nl, ambient_pa)
+        self._stored_base = self._content(self._p) - stored
+        self._select_cell()
         self._tune()
 
     def capture(self, on: bool) -> None:

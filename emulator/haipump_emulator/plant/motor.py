@@ -31,6 +31,7 @@ class Motor:
         "_full_step",
         "_last_us",
         "_no_torque",
+        "_owed",
         "_pull_in",
         "_reference",
         "_speed",
@@ -44,10 +45,12 @@ class Motor:
         "energised",
         "faulted",
         "ignored",
+        "loss",
         "missed",
         "powered",
         "rotor",
         "sequencer",
+        "stalled",
     )
 
     def __init__(self, motor: MotorParams, screw: ScrewParams) -> None:
@@ -65,6 +68,8 @@ class Motor:
         self.enabled = self.energised = self.faulted = False
         self.powered = True
         self._wire: dict[str, str] = {}
+        self.stalled = False  # the rotor is blocked
+        self.loss = self._owed = 0  # of 1,000 pulses at STEP
         self._last_us = -(10**15)
         self._speed = 0.0
 
@@ -80,7 +85,7 @@ class Motor:
         """
         direction = self.direction
         self.commanded += direction
-        if not self.energised:
+        if not self.energised or (self.loss and self._lost()):
             self.ignored += 1
             return 0
         count = 1
@@ -97,7 +102,7 @@ class Motor:
             self._speed = 0.0
         speed = 1e6 / elapsed if elapsed > 0 else math.inf
         needed = abs(load_n) * self._torque_per_n + self._torque_drag
-        if speed - self._speed > self._pull_in or needed > self._torque * (1 - speed / self._no_torque):
+        if self.stalled or speed - self._speed > self._pull_in or needed > self._torque * (1 - speed / self._no_torque):
             return self._miss()
         moved = self.sequencer - self.rotor
         if moved != direction:
@@ -132,6 +137,13 @@ class Motor:
         moved = max(math.ceil(room[0]), min(math.floor(room[1]), steps))
         self.rotor += moved
         return moved
+
+    def _lost(self) -> bool:
+        """This pulse does not reach the driver: `loss` of 1,000, evenly."""
+        self._owed += self.loss
+        lost = self._owed >= 1_000
+        self._owed -= 1_000 * lost
+        return lost
 
     def _miss(self) -> int:
         self.missed += 1

@@ -89,13 +89,15 @@ class ArteryParams:
 
 
 SENSORS = ("pressure", "encoder", "supply", "temperature", "switches")
-FAULTS = ("ok", "stuck", "off", "noise", "offset")
+FAULTS = ("ok", "stuck", "off", "noise", "offset", "slow", "intermittent")
+MECHANICS = ("ok", "stall", "loss", "slip", "backlash")
 
 
 @dataclass(frozen=True, slots=True)
 class SensorFault:
     """One sensor's fault: `stuck` at `value` (counts as the port gives them; None: at the reading of that moment),
-    `off` (reads 0), `noise` (times `value`), `offset` (plus `value`, in counts of the port), `ok`."""
+    `off` (reads 0), `noise` (times `value`), `offset` (plus `value`, in counts of the port), `slow` (a new reading only
+    every `value` seconds), `intermittent` (reads 0 for this share of the time, by tenths of a second), `ok`."""
 
     sensor: str
     fault: str
@@ -107,7 +109,7 @@ class SensorFault:
             return f"unknown sensor {self.sensor!r}; known are {', '.join(SENSORS)}"
         if self.fault not in FAULTS:
             return f"unknown sensor fault {self.fault!r}; known are {', '.join(FAULTS)}"
-        if self.fault in ("noise", "offset") and self.value is None:
+        if self.fault in ("noise", "offset", "slow", "intermittent") and self.value is None:
             return f"sensor fault {self.fault!r} needs a value"
         if self.sensor == "switches" and self.fault in ("noise", "offset"):
             return f"switches can't have the fault {self.fault!r}"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from haipump_emulator.plant.fluid import NEVER_US, REGIMES, Fluid
 from haipump_emulator.plant.motor import Motor
-from haipump_emulator.plant.params import PlantParams, SensorFault
+from haipump_emulator.plant.params import MECHANICS, PlantParams, SensorFault
 from haipump_emulator.plant.screw import Screw
 from haipump_emulator.plant.sensors import US_PER_H, Sensors
 from haipump_emulator.plant.truth import Truth
@@ -28,6 +28,7 @@ IN_DIAG = 8
 PA_PER_CM = 98.0  # water column
 HEIGHT_STAIR_CM = 0.1  # a height ramp is a staircase: 10 Pa, below half a count of the pressure sensor
 _Entry = tuple[int, float | None]  # agenda: time, and a height or (None) the end of a temperature ramp
+AIR_MAX_NL = 20_000_000
 RAMP_MIN_S = 1.0  # a sudden change of temperature takes this long
 
 
@@ -46,6 +47,7 @@ class Plant:
         self._fluid = Fluid(params, self._screw.area_mm2, self._back_pa())
         self._screw.place(0, float(params.syringe.capacity_nl - params.syringe.initial_nl))
         self._occluded = False
+        self._slip = self._slip_owed = 0
         self._supply_mv = params.environment.supply_mv
         self._agenda: list[_Entry] = []
         self._agenda_us = NEVER_US
@@ -77,7 +79,13 @@ class Plant:
         if t_us >= self._agenda_us:
             self._run_agenda(t_us)
         fluid.advance(t_us)
-        if motor.pulse(t_us, fluid.thrust_n(t_us), screw.room()):
+        turned = motor.pulse(t_us, fluid.thrust_n(t_us), screw.room())
+        if turned:
+            if self._slip:
+                self._slip_owed += self._slip
+                if self._slip_owed >= 1_000:
+                    self._slip_owed -= 1_000
+                    screw.slide(turned)
             moved = screw.turn_to(motor.rotor)
             if moved:
                 fluid.push(moved)
@@ -112,8 +120,10 @@ class Plant:
 
     def switches(self, t_us: int) -> int:
         """IN_FRONT, IN_BACK, IN_CAPTURED, IN_DIAG."""
-        stuck = self._sensors.switches.stuck
-        return self._switch_bits() if stuck is None else stuck
+        channel = self._sensors.switches
+        if channel.stuck is not None:
+            return channel.stuck
+        return channel.spoil(t_us, self._switch_bits()) if channel.bad else self._switch_bits()
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -220,6 +230,29 @@ class Plant:
             moved = self._screw.turn_to(self._motor.rotor)
             if moved:
                 self._fluid.push(moved)
+
+    def mechanics(self, t_us: int, fault: str, value: int = 0) -> None:
+        """One fault of the drive at a time, `ok` for none: `stall` (the rotor is blocked), `loss` (`value` of 1,000
+        pulses never reach the driver), `slip` (the coupling slips for `value` of 1,000 microsteps, which the encoder
+        on the motor does not see), `backlash` (`value` um)."""
+        if fault not in MECHANICS:
+            raise ValueError(f"unknown fault of the drive {fault!r}; known are {', '.join(MECHANICS)}")
+        if not 0 <= value <= 1_000:
+            raise ValueError(f"{fault}: {value} is outside 0 to 1,000")
+        self._advance(t_us)
+        motor = self._motor
+        motor.stalled = fault == "stall"
+        motor.loss = value if fault == "loss" else 0
+        self._slip = value if fault == "slip" else 0
+        self._screw.set_backlash(value if fault == "backlash" else self.params.screw.backlash_um)
+
+    def air(self, t_us: int, volume_nl: float) -> None:
+        """A bubble of this volume, at ambient pressure, in the line; 0: none."""
+        if not 0 <= volume_nl <= AIR_MAX_NL:
+            raise ValueError(f"a bubble has 0 to {AIR_MAX_NL} nL")
+        self._advance(t_us)
+        self._fluid.set_air(float(volume_nl))
+        self._tune_pulse()
 
     def sensor(self, t_us: int, sensor: str, fault: str, value: float | None = None) -> None:
         """Set or clear (`ok`) a sensor's fault; see `SensorFault`."""

@@ -57,6 +57,14 @@ class Screw:
         self._offset = position - rotor * self.step_nl - self._error[rotor % self._turn]
         self.nut = self.pusher = position
 
+    def slide(self, microsteps: int) -> None:
+        """The coupling slips: the rotor has turned so far without the screw."""
+        self._offset -= microsteps * self.step_nl
+
+    def set_backlash(self, um: float) -> None:
+        """Another dead zone, opened on the side behind."""
+        self._backlash = self.area_mm2 * um
+
     def turn_to(self, rotor: int) -> float:
         """The rotor is at `rotor` now; returns how far the pusher moved."""
         nut = rotor * self.step_nl + self._error[rotor % self._turn] + self._offset

@@ -18,12 +18,25 @@ _HASH = 2_654_435_761  # odd, close to 2^32 over the golden ratio: spreads equal
 _MASK = 0xFFFF_FFFF
 _SHIFT = 32 - TABLE_BITS
 US_PER_H = 3_600_000_000
+GAP_US = 100_000  # an intermittent contact makes or breaks so often
 
 
 class Channel:
     """One sensor's noise and fault. `stuck` replaces the reading when it is not None."""
 
-    __slots__ = ("_counts", "_noise", "_offset", "_salt", "_sigma", "_table", "stuck")
+    __slots__ = (
+        "_counts",
+        "_gap",
+        "_held",
+        "_hold_us",
+        "_noise",
+        "_offset",
+        "_salt",
+        "_sigma",
+        "_table",
+        "bad",
+        "stuck",
+    )
 
     def __init__(self, seed: int, name: str, sigma: float, counts: int = 1) -> None:
         """`counts` of the port make one of the sensor's own."""
@@ -34,6 +47,8 @@ class Channel:
         self._counts = counts
         self._offset = 0.0
         self.stuck: int | None = None
+        self.bad = False  # a reading has to go through `spoil`
+        self._hold_us, self._held, self._gap = 0, (-1, 0), 0.0
 
     def error(self, t_us: int) -> float:
         """Noise at a time, plus the fault's offset, in the sensor's own counts."""
@@ -43,6 +58,7 @@ class Channel:
         """Set or clear a fault; `reading` is what the sensor says now, before it."""
         value = fault.value
         self.stuck, self._noise, self._offset = None, self._sigma, 0.0
+        self._hold_us, self._held, self._gap = 0, (-1, 0), 0.0
         if fault.fault == "stuck":
             self.stuck = reading if value is None else int(value)
         elif fault.fault == "off":
@@ -51,6 +67,21 @@ class Channel:
             self._noise = self._sigma * value
         elif fault.fault == "offset" and value is not None:
             self._offset = value / self._counts
+        elif fault.fault == "slow" and value is not None:
+            self._hold_us = max(1, round(value * 1e6))
+        elif fault.fault == "intermittent" and value is not None:
+            self._gap = value
+        self.bad = bool(self._hold_us or self._gap)
+
+    def spoil(self, t_us: int, reading: int) -> int:
+        """What a slow or an intermittent sensor says in place of `reading`."""
+        if self._gap and ((t_us // GAP_US * _HASH + self._salt) & _MASK) < self._gap * (_MASK + 1):
+            return 0
+        if self._hold_us:
+            if t_us // self._hold_us != self._held[0]:
+                self._held = t_us // self._hold_us, reading
+            return self._held[1]
+        return reading
 
 
 def widen(counts: float) -> int:
@@ -114,25 +145,29 @@ class Sensors:
         channel = self._pressure
         if channel.stuck is not None:
             return channel.stuck
-        return widen(self._zero + self._per_pa * pressure_pa + self._drift * t_us + channel.error(t_us))
+        reading = widen(self._zero + self._per_pa * pressure_pa + self._drift * t_us + channel.error(t_us))
+        return channel.spoil(t_us, reading) if channel.bad else reading
 
     def encoder_raw(self, t_us: int, rotor: int) -> int:
         """16 bit, as the port's `encoder_raw`."""
         channel = self._encoder
         if channel.stuck is not None:
             return channel.stuck
-        return widen((self._angle[rotor % self._turn] + channel.error(t_us)) % 4_096)
+        reading = widen((self._angle[rotor % self._turn] + channel.error(t_us)) % 4_096)
+        return channel.spoil(t_us, reading) if channel.bad else reading
 
     def supply_mv(self, t_us: int, supply_mv: float) -> int:
         """Millivolts."""
         channel = self._supply
         if channel.stuck is not None:
             return channel.stuck
-        return max(0, round(supply_mv + channel.error(t_us)))
+        reading = max(0, round(supply_mv + channel.error(t_us)))
+        return channel.spoil(t_us, reading) if channel.bad else reading
 
     def temperature_mc(self, t_us: int, temperature_c: float) -> int:
         """Thousandths of a degree Celsius."""
         channel = self._temperature
         if channel.stuck is not None:
             return channel.stuck
-        return round(temperature_c * 1_000 + self._temperature_offset + channel.error(t_us))
+        reading = round(temperature_c * 1_000 + self._temperature_offset + channel.error(t_us))
+        return channel.spoil(t_us, reading) if channel.bad else reading

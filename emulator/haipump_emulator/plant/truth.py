@@ -30,7 +30,7 @@ class Truth:
     commanded_steps: int  # pulses at STEP, signed by DIR
     motor_steps: int  # where the rotor is, microsteps from its start
     missed_steps: int  # pulses under current that the rotor did not follow when they came
-    ignored_steps: int  # pulses without current
+    ignored_steps: int  # pulses without current, or that a bad wire lost
     carriage_um: float  # nut, from its place with the syringe at the full mark
     thrust_n: float  # pusher on plunger; negative pulls
     stopper: str  # "stuck", "sliding" or "free"
