@@ -22,6 +22,8 @@ ASK_ID = 500_000_000  # of lines that only read: never taken for the id of an or
 PART_BYTES = 120
 BUSY_US = 300_000
 LINE_MAX = 4_096
+# It could not be read, or there was no room for it: this copy did nothing, and an earlier one may have done it.
+UNHEARD = ("busy", "crc", "syntax", "too_long")
 KEPT = 30  # lines that are replayed later
 
 
@@ -140,12 +142,11 @@ class Client:
             # The line end in front ends what noise may have left in the pump's buffer.
             self.world.line.send(b"\n" + line if attempt else line)
             answer = self._wait(identity)
-            if answer is not None and answer.fields.get("code") != "busy":
+            if answer is not None and answer.fields.get("code") not in UNHEARD:
                 break
             if answer is not None:
+                answer = None
                 self.world.run_until(self.world.now_us + BUSY_US)
-        if answer is not None and answer.fields.get("code") == "busy":
-            answer = None
         self.lost += answer is None
         return Reply(identity, answer, sent_us, self.world.now_us, attempt + 1)
 
