@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from haipump_emulator.faults.catalogue import BREAKAGES, CATALOGUE, CUT_MODES, Fault, make
+from haipump_emulator.plant.motor import WIRES
 from haipump_emulator.scenario.host import BORES_UM, step_fl
 from haipump_fw.proto.messages import TASKS
 
@@ -136,6 +137,9 @@ PARAMETERS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
     "sensor_offset": {"sensor": _ANALOGUE, "counts": lambda draw: draw.choice((-1, 1)) * _log(50, 20_000)(draw)},
     "sensor_slow": {"sensor": _ANALOGUE, "seconds": _log(1, 600)},
     "sensor_intermittent": {"sensor": _SENSOR, "percent": _log(1, 90)},
+    "en_wire": {"what": _pick(WIRES["en"])},
+    "dir_wire": {"what": _pick(WIRES["dir"])},
+    "step_wire": {"what": _pick(WIRES["step"])},
     "step_loss": {"per_mille": _log(1, 1_000)},
     "coupling_slip": {"per_mille": _log(1, 1_000)},
     "backlash": {"um": _log(60, 1_000)},
@@ -171,7 +175,7 @@ PARAMETERS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
 
 def _strikes(draw: random.Random, groups: tuple[str, ...], until_us: int, core: str) -> list[Strike]:
     """Faults in these groups until then; of each group at most one at a time."""
-    names = [name for name, row in CATALOGUE.items() if row.group in groups and core in row.cores]
+    names = [name for name, row in CATALOGUE.items() if row.group in groups and core in row.cores and row.drawn]
     busy_us = dict.fromkeys(groups, 0)
     found: list[Strike] = []
     t_us = 5.0 * MINUTE_US

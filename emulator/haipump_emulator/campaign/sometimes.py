@@ -39,7 +39,7 @@ _ALWAYS = (
 
 def expected(core: str) -> list[str]:
     """Names of events, each of which some life must have had."""
-    return [*_ALWAYS, *[f"fault {name}" for name, row in CATALOGUE.items() if core in row.cores]]
+    return [*_ALWAYS, *[f"fault {name}" for name, row in CATALOGUE.items() if core in row.cores and row.drawn]]
 
 
 def missing(seen: dict[str, int], hours: float, core: str) -> list[str]:

@@ -227,6 +227,11 @@ class DirectCore:
         self.stall_us = us
         self._wake_us = self.now_us
 
+    def run_away(self, steps_per_s: int) -> None:
+        """The step machine makes pulses that nobody queued."""
+        if self.app is not None:
+            self._ports.steps.run_away(steps_per_s)
+
     def drift(self, ppm: int) -> None:
         """The crystal runs so much too fast from now on: tick counter and step machine alike."""
         if self.app is not None:

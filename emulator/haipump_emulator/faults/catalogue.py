@@ -48,11 +48,13 @@ def _word(default: str, words: tuple[str, ...], text: str) -> Any:
 
 @dataclass(frozen=True)
 class Fault:
-    """`group` is what it strikes, `lasts` False when it is over as soon as it has begun."""
+    """`group` is what it strikes, `lasts` False when it is over as soon as it has begun, `drawn` False when campaigns
+    leave it alone: it makes the pump do what it was not told, for as long as it takes to find out."""
 
     name: ClassVar[str] = ""
     group: ClassVar[str] = ""
     lasts: ClassVar[bool] = True
+    drawn: ClassVar[bool] = True
     cores: ClassVar[tuple[str, ...]] = ("direct", "chip")
 
     def apply(self, rig: Rig, at_us: int) -> None:
@@ -694,6 +696,17 @@ class Hang(Fault):
 
     def end(self, rig: Rig, at_us: int) -> None:
         rig.core.hang_at = -1
+
+
+@_fault("runaway", "firmware", lasts=False, drawn=False, cores=("direct",))
+@dataclass(frozen=True)
+class Runaway(Fault):
+    """The step machine makes pulses that nobody queued."""
+
+    steps_per_s: int = _number(100, 1, 2_000, "how fast")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.run_away(self.steps_per_s)
 
 
 @_fault("heap_exhausted", "firmware", lasts=False, cores=("direct",))
