@@ -50,6 +50,7 @@ class Operator:
     commands: int = 0
     state: str = "?"
     hurry: bool = False
+    rebooted: bool = False
     called: bool = False  # an alarm has been heard
     due_us: int = NEVER_US  # somebody comes by then
     ambushes: list[Callable[[], None]] = field(default_factory=list)  # faults that come while a commit is under way
@@ -82,6 +83,7 @@ class Operator:
     def reset(self) -> None:
         """The pump went down: what was not stored by then is gone."""
         self.widths += 1
+        self.rebooted = True
         self.state = "?"
 
     def _hear(self, event: Event) -> None:
@@ -102,6 +104,11 @@ class Operator:
             self.count("no answer")
             return
         self.state = status.fields["state"]
+        if self.rebooted:
+            self.rebooted = False
+            reply = self.ask("totals")
+            if reply.ok:
+                self.judge_totals(reply)
         if self.state in ("alarm", "fault", "self_test", "service") or not self.loaded:
             self._put_right()
             return
