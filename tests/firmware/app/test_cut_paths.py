@@ -105,7 +105,9 @@ def operations(name: str) -> int:
 
 @pytest.mark.parametrize("mode", CUT_MODES)
 @pytest.mark.parametrize("name", JOBS)
-def test_in_every_flash_operation(name, mode):
+def test_in_every_flash_operation(name, mode, part):
+    if mode not in part(CUT_MODES, 2):
+        return
     count = operations(name)
     assert count > 4, "the job has something to write"
     for number in range(1, count + 1):

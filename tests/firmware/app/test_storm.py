@@ -17,7 +17,7 @@ CONNECTS = 1_000
 GREETING = (b"hello\n", b"info\n", b"status\n", b"alarms\n", b"totals\n", b"telemetry period_ms=1000\n")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_megabyte_of_garbage_changes_nothing(seed):
     """Even seeds: an open pump; odd ones: a locked one, which gets whole lines with a wrong code too."""
     assert live(seed) == []
