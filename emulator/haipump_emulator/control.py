@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from haipump_emulator.faults.catalogue import Rig
+from haipump_emulator.faults.catalogue import parse as parse_fault
 from haipump_emulator.link.bridge import Bridge
 from haipump_emulator.pacing import Pacer
 from haipump_emulator.scenario.rig import input_bit
@@ -63,6 +65,7 @@ _OWN: dict[str, dict[str, tuple[tuple[type, ...], bool]]] = {
     "continue": {},
     "press": {"button": ((str,), True), "for_us": ((int,), False)},
     "jumper": {"on": ((bool,), True)},
+    "fault": {"fault": ((str,), True), "for_us": ((int,), False), "end": ((bool,), False)},
     "power": {"action": ((str,), True), "for_us": ((int,), False)},
     "quit": {},
 }
@@ -196,6 +199,22 @@ class Controls:
         if action == "cycle":
             self._pacer.at(self._core.now_us + for_us, lambda: self._core.power(True))
         return {"was_already": was}
+
+    def _fault(self, fault: str, for_us: int | None = None, end: bool = False) -> dict[str, Any]:
+        what, core = parse_fault(fault), self._core
+        rig = Rig(core, self._bridge, self._pacer.at)
+        kind = "chip" if hasattr(core, "mcu") else "direct"
+        if kind not in what.cores:
+            raise ControlError(f"{what.name}: only the core {' and '.join(what.cores)} can have it")
+        if for_us is not None and for_us <= 0:
+            raise ControlError("a fault lasts for more than nothing")
+        if end:
+            what.end(rig, core.now_us)
+            return {}
+        what.apply(rig, core.now_us)
+        if for_us is not None:
+            self._pacer.at(core.now_us + for_us, lambda: what.end(rig, core.now_us))
+        return {}
 
     def _quit(self) -> None:
         self._quit_now()

@@ -287,7 +287,7 @@ def capture(ctx: typer.Context, switch: Switch) -> None:
 def sensor(
     ctx: typer.Context,
     which: Annotated[str, typer.Argument(help="pressure, encoder, supply, temperature or switches.")],
-    fault: Annotated[str, typer.Argument(help="stuck, off, noise, offset, or ok.")],
+    fault: Annotated[str, typer.Argument(help="stuck, off, noise, offset, slow, intermittent, or ok.")],
     value: Annotated[float | None, typer.Option(help="Of the fault, in counts of the sensor.")] = None,
 ) -> None:
     """Break a sensor, or mend it."""
@@ -328,6 +328,20 @@ def power(
     """Cut the power, restore it, or both."""
     already = f"it was {'on' if action is PowerAction.on else 'off'} already"
     _do(ctx, f"power {action.value}", "power", already, action=action.value, for_us=for_)
+
+
+@app.command()
+def fault(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="See `haipump-emu faults`.")],
+    parameters: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Its parameters.")] = None,
+    for_: Annotated[int | None, typer.Option("--for", help="End it after so long.", **arguments.TIME)] = None,
+    end: Annotated[bool, typer.Option("--end", help="End it now.")] = False,
+) -> None:
+    """Have a fault of the catalogue begin, or end."""
+    text = " ".join([name, *(parameters or [])])
+    done = f"{text} {'has ended' if end else 'has begun'}"
+    _do(ctx, done, "fault", fault=text, for_us=for_, end=end or None)
 
 
 @app.command("quit")

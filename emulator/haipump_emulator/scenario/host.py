@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from haipump_emulator.link.faults import FaultFilter
 from haipump_emulator.quantities import parse_pressure_pa, parse_rate_nl_per_day, parse_time_us, parse_volume_nl
 from haipump_emulator.scenario.programme import encode_programme
 
@@ -374,6 +375,8 @@ class ScriptedHost:
         self._next_id: int | None = None
         self._asked = 0
         self.broken_lines = 0
+        self.inbound: FaultFilter | None = None  # of the line: what a fault does to its bytes
+        self.outbound: FaultFilter | None = None
         core.listeners.append(self)
         self.on_bytes(core.now_us, "out", bytes(core.output))  # what the pump said while it booted
 
@@ -385,6 +388,9 @@ class ScriptedHost:
         """Bytes of the line, either way."""
         if direction != "out":
             return
+        if self.outbound is not None:
+            self.outbound.feed(bytes(data), t_us)
+            data = b"".join(iter(lambda: self.outbound.take(t_us) if self.outbound else b"", b""))
         *lines, self._partial = (self._partial + bytes(data)).split(b"\n")
         self._partial = self._partial[-LINE_MAX:]
         for raw in lines:
@@ -483,14 +489,23 @@ class ScriptedHost:
     def _send(self, data: bytes) -> Generator[int, None, None]:
         self._answers.clear()
         deadline_us = self._core.now_us + ANSWER_US
-        while data and self._core.now_us < deadline_us:
-            data = data[self._core.send(data) :]
-            if data:
-                yield self._core.now_us + POLL_US
+        line = self.inbound
+        if line is not None:
+            line.feed(data, self._core.now_us)
+            data = b""
+        while self._core.now_us < deadline_us:
+            while line is not None and (chunk := line.take(self._core.now_us)):
+                data += chunk
+            data = data[self._core.send(data) :] if data else b""
+            if not data and (line is None or not line.pending):
+                return
+            yield self._core.now_us + POLL_US
 
     def _wait(self, identity: int | None, any_id: bool = False) -> Talk:
         deadline_us = self._core.now_us + ANSWER_US
         while self._core.now_us < deadline_us:
+            if self.outbound is not None:
+                self.on_bytes(self._core.now_us, "out", b"")  # what was late
             for answer in self._answers:
                 if any_id or answer.identity == identity:
                     return answer

@@ -11,12 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from haipump_emulator.faults.catalogue import parse as parse_fault
 from haipump_emulator.scenario import rig
 from haipump_emulator.scenario.host import parse_command
 from haipump_emulator.scenario.model import (
     Action,
     AlarmSeen,
     Asked,
+    Break,
     Condition,
     Entry,
     EventSeen,
@@ -272,6 +274,15 @@ def _sensor(value: object) -> PlantAction:
     return PlantAction("sensor", {"sensor": value["name"], "fault": value["fault"], "value": value.get("value")})
 
 
+def _fault(value: object) -> Break:
+    written, for_us = value, None
+    if isinstance(value, dict):
+        if "name" not in value or set(value) - {"name", "for"}:
+            raise ValueError(f'is written as {{ name = "leak resistance=50", for = "1min" }}, not {value!r}')
+        written, for_us = value["name"], time_us(value["for"]) if "for" in value else None
+    return Break(parse_fault(text(written)), for_us)
+
+
 def _press(value: object) -> Press:
     button, hold_us = value, _PRESS_US
     if isinstance(value, dict):
@@ -313,6 +324,7 @@ ACTIONS: dict[str, Any] = {
     "artery": lambda value: PlantAction("artery", {"mean_pa": quantity("mean_pa", value)}),
     "driver_fault": lambda value: PlantAction("driver_fault", {"on": truth(value)}),
     "sensor": _sensor,
+    "fault": _fault,
     "press": _press,
     "jumper": lambda value: Jumper(rig.input_bit("service"), truth(value)),
     "power": _power,

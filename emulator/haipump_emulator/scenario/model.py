@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from haipump_emulator.faults.catalogue import Fault
 from haipump_emulator.scenario.host import Command
 
 
@@ -31,6 +32,14 @@ class PlantAction:
 
     name: str
     arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Break:
+    """A fault of the catalogue begins; with `for_us` it ends so much later, else never."""
+
+    fault: Fault
+    for_us: int | None
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from haipump_emulator.faults.catalogue import Rig
 from haipump_emulator.scenario import rig
 from haipump_emulator.scenario.host import Answer, Event, ScriptedHost, Talk
 from haipump_emulator.scenario.model import (
     AlarmSeen,
     Asked,
+    Break,
     Entry,
     EventSeen,
     Expect,
@@ -61,6 +63,7 @@ class Player:
         self._step_fl = _DEFAULT_STEP_FL
         self._view = View(number=self._number)
         self._host = ScriptedHost(core, self._on_pump_event)
+        self._rig = Rig(core, self._host, lambda t_us, do: self._after(t_us - core.now_us, do))
         core.listeners.append(self)
 
     def close(self) -> None:
@@ -142,6 +145,10 @@ class Player:
         core = self._core
         if isinstance(action, PlantAction):
             getattr(core.plant, action.name)(core.now_us, **action.arguments)
+        elif isinstance(action, Break):
+            action.fault.apply(self._rig, core.now_us)
+            if action.for_us is not None:
+                self._after(action.for_us, lambda: action.fault.end(self._rig, core.now_us))
         elif isinstance(action, Press):
             core.press(action.bits, True)
             self._after(action.hold_us, lambda: core.press(action.bits, False))

@@ -206,6 +206,7 @@ def test_what_fails_late_undoes_what_was_made(tmp_path, state_folder, emulator):
         (["refill", "12mL"], "reservoir_nl", pytest.approx(12_000_000, abs=50_000)),
         (["capture", "off"], "captured", False),
         (["supply", "4.5V"], "supply_mv", 4_500),
+        (["fault", "leak", "resistance=20"], "leaking", True),
     ],
 )
 def test_the_world_does_as_it_is_told(emulator, words, field, value):

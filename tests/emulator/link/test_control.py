@@ -106,6 +106,18 @@ def test_the_plant_is_told_at_the_present_time():
     assert emulator.core.plant.pressure_raw(7_000_000) == 1234
 
 
+def test_faults_of_the_catalogue_begin_and_end():
+    emulator = Emulator()
+    emulator.do("fault", fault="occlusion")
+    assert emulator.do("truth")["occluded"]
+    emulator.do("fault", fault="occlusion", end=True)
+    assert not emulator.do("truth")["occluded"]
+    with pytest.raises(ControlError, match="did you mean 'occlusion'"):
+        emulator.do("fault", fault="oclusion")
+    with pytest.raises(ControlError, match="lasts for more than nothing"):
+        emulator.do("fault", fault="leak", for_us=0)
+
+
 def test_time():
     emulator = Emulator()
     emulator.do("speed", speed=60)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from haipump_emulator.faults.catalogue import make
 from haipump_emulator.scenario import ScenarioError, load_scenario, parse_scenario
 from haipump_emulator.scenario.cli import shipped
 from haipump_emulator.scenario.host import COMMANDS
@@ -11,6 +12,7 @@ from haipump_emulator.scenario.load import ACTIONS, CONDITIONS
 from haipump_emulator.scenario.model import (
     AlarmSeen,
     Asked,
+    Break,
     EventSeen,
     Expect,
     Flood,
@@ -61,6 +63,8 @@ def test_a_whole_file(tmp_path):
         ("occlude = true", PlantAction("occlude", {"resistance_pa_s_per_nl": None})),
         ('occlude = "50Pa*s/nL"', PlantAction("occlude", {"resistance_pa_s_per_nl": 50})),
         ("release = true", PlantAction("release", {})),
+        ('fault = "motor_stall"', Break(make("motor_stall"), None)),
+        ('fault = { name = "leak resistance=50", for = "1min" }', Break(make("leak", {"resistance": 50}), 60_000_000)),
         ("leak = 3.5", PlantAction("leak", {"resistance_pa_s_per_nl": 3.5})),
         ("seal = true", PlantAction("seal", {})),
         ('warm = { to = "30C", over = "1h" }', PlantAction("warm", {"to_c": 30, "over_s": 3600.0})),
