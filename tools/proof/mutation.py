@@ -2,7 +2,7 @@
 `python -m tools.proof.mutation [--sample N] [FILE ...]`.
 
 A first run of the tests of these three notes which of them reach which line (build/mutation). Each change is then tried
-with the tests that reach its line, those first that reach little else; with --deep what survives is tried with whole
+with the tests that reach its line, the module's own first; with --deep what survives is tried with whole
 lives of the pump. Verdicts are kept in build/mutation/verdicts.jsonl: a run that
 was interrupted goes on, and what has not changed is not tried again. At the end docs/mutation.md is written: the score,
 and each survivor with its explanation.
@@ -39,7 +39,7 @@ SUITES = ("tests/firmware/core", "tests/firmware/proto", "tests/firmware/store")
 DEEP = (*SUITES, "tests/firmware/exact", "tests/firmware/app")
 # Data, not code: see `operators`; and what runs on the desktop only.
 LEFT_OUT = ("core/ignored.py", "proto/table.py", "core/states.py", "core/options.py", "proto/messages.py")
-TESTS_MAX = 40
+OTHERS_MAX = 40
 LIMIT_S = 90.0  # of wall clock, for the tests of one change ...
 DEEP_LIMIT_S = 900.0  # ... and for all of DEEP
 BAR = 85
@@ -89,10 +89,11 @@ class Reach:
         )
 
     def tests(self, file: str, line: int) -> list[str]:
-        """Those first that reach little else."""
+        """All of the module's own tests that reach it, and some of the others; those first that reach little else."""
         ours = next(lines for path, lines in self._lines.items() if path.endswith(f"haipump_fw/{file}"))
-        found = set(ours.get(line, ()))
-        return sorted(found, key=lambda test: self._counts[test])[:TESTS_MAX]
+        found = sorted(set(ours.get(line, ())), key=lambda test: self._counts[test])
+        own = [test for test in found if f"/test_{Path(file).stem}" in test]
+        return own + [test for test in found if test not in own][:OTHERS_MAX]
 
 
 # --- verdicts ---
