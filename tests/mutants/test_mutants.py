@@ -12,7 +12,7 @@ from tests.mutants.table import MUTANTS
 from tests.tools.test_proof import seed, tool
 from tools.traceability import hazards
 
-IN_EVERY_RUN = 3
+IN_EVERY_RUN = 5
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

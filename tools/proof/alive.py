@@ -58,7 +58,7 @@ def main() -> int:
         step = max(1, len(todo) // asked.sample)
         todo = todo[asked.seed % step :: step][: asked.sample]
     dead: list[Verdict] = []
-    whole = Job("nothing replaced", {}, tuple(sorted({test for job in todo for test in job.tests})), 600)
+    whole = Job("nothing replaced", {}, tuple(sorted({test for job in todo for test in job.tests})), 300)
 
     def sound(verdict: Verdict) -> None:
         if verdict.caught is not None:

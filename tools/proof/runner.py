@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import resource
 import select
 import shutil
 import signal
@@ -29,7 +30,8 @@ import pytest
 from tools.traceability.model import ROOT
 
 SOURCE_ROOTS = ("firmware", "emulator", "host_tools")
-LIMIT_S = 120.0  # of wall clock, for one job: a break may make a loop endless
+LIMIT_S = 60  # of processor time, for one job: a break may make a loop endless
+_WALL_MAX = 20  # times that of wall clock, for one that waits for what never comes
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Job:
     name: str
     edits: dict[str, str]
     tests: tuple[str, ...]
-    limit_s: float = LIMIT_S
+    limit_s: int = LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,7 @@ def _start(job: Job, roots: dict[str, Path], log: Path) -> tuple[int, int]:
         said = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(said, 1)
         os.dup2(said, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (job.limit_s, job.limit_s + 1))
         _child(job, roots, write)
     os.close(write)
     return process, read
@@ -147,17 +150,17 @@ class _Running:
     def over(self, ready: bool) -> Verdict | None:
         """The verdict, once it is there or the time is over."""
         seconds = time.monotonic() - self.begun
-        if not ready and seconds < self.job.limit_s:
+        if not ready and seconds < self.job.limit_s * _WALL_MAX:
             return None
         data = os.read(self.pipe, 65_536) if ready else b""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process, signal.SIGKILL)  # ours: a test may have left something
-        os.waitpid(self.process, 0)
+        _, status = os.waitpid(self.process, 0)
         os.close(self.pipe)
         log = self.folder / "log"
         output = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         self.stack.close()
-        if not ready:
+        if not ready or (not data and os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU):
             return Verdict(self.job, "hangs", 0, seconds, output)
         if not data:
             return Verdict(self.job, "import", 0, seconds, output)

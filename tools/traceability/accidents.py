@@ -39,8 +39,9 @@ ROWS = (
     ),
     Row(
         "A6",
-        "A service mode that noise entered and nobody left (SynchroMed in MRI): no bytes park the pump silently.",
-        ("proto.frame.read",),
+        "A service mode that noise entered and nobody left (SynchroMed in MRI): no bytes park the pump silently, "
+        "and every mode that is no therapy ends by itself.",
+        ("proto.frame.read", "app.App._slow_check"),
     ),
     Row(
         "A7",

@@ -36,6 +36,7 @@ def stopped_after_us(of: Pump, within_s: float) -> int:
     return of.now - began
 
 
+@pytest.mark.requirement("OP-R7.1")
 @pytest.mark.parametrize("mode", ORDERS)
 @pytest.mark.parametrize("alarm", AT_ONCE)
 def test_edges_are_seen_at_once(mode, alarm):
@@ -44,6 +45,7 @@ def test_edges_are_seen_at_once(mode, alarm):
     assert stopped_after_us(of, 1) <= PASS_US
 
 
+@pytest.mark.requirement("A2", "R6")
 @pytest.mark.parametrize("mode", ORDERS)
 def test_the_stop_button_is_seen_at_once(mode):
     of = running(mode)
@@ -63,6 +65,7 @@ def test_a_pressure_that_is_too_high_or_gone_is_seen_in_two_looks(mode, fault):
     assert stopped_after_us(of, 60) <= 2 * LOOK_US[mode] + PASS_US
 
 
+@pytest.mark.requirement("REQ-X-10", "A14")
 @pytest.mark.parametrize("mode", ORDERS)
 @pytest.mark.parametrize("more", [20, -20])
 def test_steps_that_nobody_ordered_are_seen_in_one_look(mode, more):
@@ -73,6 +76,7 @@ def test_steps_that_nobody_ordered_are_seen_in_one_look(mode, more):
     assert stopped_after_us(of, 60) <= LOOK_US[mode] + PASS_US
 
 
+@pytest.mark.requirement("A5", "GIP-1.2.3")
 @pytest.mark.parametrize("mode", ["fast", "bolus"])
 def test_a_shaft_that_stands_is_seen_within_128_steps(mode):
     of = running(mode)

@@ -15,7 +15,7 @@ from tests.firmware.app.bench import SECOND, frame, pump
 DIGEST = "0" * 64
 
 
-@pytest.mark.requirement("A6")
+@pytest.mark.requirement("A6", "CS-REQ-44/15")
 def test_a_refill_that_was_left_ends_after_an_hour():
     of = pump()
     of.act("refill phase=begin")
@@ -88,7 +88,7 @@ def test_each_handling_comes_to_its_end(text):
     assert of.state() in ("stopped", "alarm")  # home without its switch is told
 
 
-@pytest.mark.requirement("A6")
+@pytest.mark.requirement("A6", "GIP-2.2.4/5", "CS-REQ-57/58")
 def test_an_open_prepare_ends():
     of = pump()
     token = of.act("prepare_rate rate_nl_per_day=1300000")["token"]
@@ -96,7 +96,7 @@ def test_an_open_prepare_ends():
     assert of.no("commit token=" + token)["code"] == "token"
 
 
-@pytest.mark.requirement("A6")
+@pytest.mark.requirement("A6", "CS-REQ-57/58")
 def test_parts_that_were_left_are_given_up_and_their_memory_with_them():
     of = pump()
     of.act(f"part_begin what=programme size=4096 sha256={DIGEST}")

@@ -48,6 +48,7 @@ def test_split_anywhere_is_executed_once(situation, text):
         assert subject.look() == whole.look(), at
 
 
+@pytest.mark.requirement("R2", "A20")
 @pytest.mark.parametrize(("situation", "text"), MUTATING)
 def test_cut_short_anywhere_does_nothing(situation, text):
     subject = Subject(situation)

@@ -42,6 +42,7 @@ def test_words_ahead_follow_the_period(steps_per_s):
     assert max(seen) == 1 + fifo + ring, "all of them are used"
 
 
+@pytest.mark.requirement("REQ-X-08")
 @pytest.mark.parametrize("steps_per_s", [0.1, 5, 41, 320, 2_000])
 def test_a_hung_loop_makes_at_most_the_ring_and_nine_more(steps_per_s):
     bench, period_us = at(steps_per_s)

@@ -106,6 +106,7 @@ def goes_on(flash: RamFlash, journal: Journal) -> None:
     assert flash.overprograms == 0, "a place that was not blank was used again"
 
 
+@pytest.mark.requirement("R12", "A7")
 @pytest.mark.parametrize("records", [0, 30, 52, 8 * 64 - 10, 11 * 64 + 52])
 def test_journal_cut_anywhere(records):
     data, before = life(records)
@@ -208,6 +209,7 @@ def value_of(flash: RamFlash) -> int:
     return number
 
 
+@pytest.mark.requirement("A15", "GIP-1.7.1")
 @pytest.mark.parametrize("times", range(9))
 def test_settings_cut_anywhere(times):
     done: list[int] = []
