@@ -13,6 +13,8 @@ PYTEST := $(BIN)/python -m pytest
 # A test that hangs is named after five minutes of wall clock instead of blocking for ever; no test relies on it.
 PYTEST_RUN := $(PYTEST) -q -n $(WORKERS) --dist worksteal --timeout 300
 PURE := haipump_fw.core haipump_fw.proto haipump_fw.store
+# Simulated pump-hours of `make campaign`
+HOURS ?= 100000
 # More haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --syringe 10mL"
 EMU ?=
 # For `make board`
@@ -23,7 +25,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs detection wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -58,6 +60,10 @@ mutants: $(DEV_STAMP) ## are the tests awake: the firmware broken in known ways,
 
 mutation: $(DEV_STAMP) ## how many small changes of core, proto and store do the tests notice; an hour, goes on where it was
 	$(BIN)/python -m tools.proof.mutation --page --workers $(WORKERS) $(ARGS)
+
+campaign: $(DEV_STAMP) ## 100,000 pump-hours under random faults, into build/campaign and docs/reliability.md (HOURS=...); goes on where it was
+	$(BIN)/haipump-emu campaign --hours $(HOURS) --out build/campaign $(ARGS)
+	$(BIN)/python -m tools.reliability build/campaign
 
 board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)
