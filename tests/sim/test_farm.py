@@ -1,0 +1,80 @@
+"""Campaigns as a whole: any executor, results that are resumed, pages, and failures that are reduced."""
+
+from __future__ import annotations
+
+import functools
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from typer.testing import CliRunner
+
+from haipump_emulator.campaign import draw, farm, report, sometimes
+from haipump_emulator.campaign.life import Life
+from haipump_emulator.cli import app
+from haipump_emulator.faults.catalogue import CATALOGUE
+from tools import reliability
+
+ORDER = farm.Order(1.0, "direct", "abc")
+
+
+def life(seed: int, **more) -> Life:
+    return Life(seed, 1.0, "mixed", "direct", commands=3, faults=1, seen={"recovered": 1}, strikes=["0: x"], **more)
+
+
+def test_any_executor_does():
+    heard = []
+    with ThreadPoolExecutor(2) as executor:
+        farm.work(range(1, 4), functools.partial(farm.one, hours=1.0, core="direct"), executor, 2, heard.append)
+    assert sorted(each.seed for each in heard) == [1, 2, 3]
+    assert all(each.held for each in heard)
+
+
+def test_lives_are_kept_and_not_lived_again(tmp_path):
+    store = farm.Store(tmp_path, ORDER)
+    store.add(life(1))
+    store.add(life(2))
+    with store.path.open("a") as file:
+        file.write('{"seed": 3, "ho')  # the power went
+    again = farm.Store(tmp_path, ORDER)
+    assert again.lives == {1: life(1), 2: life(2)}
+    with pytest.raises(farm.CampaignError, match="another campaign"):
+        farm.Store(tmp_path, farm.Order(2.0, "direct", "abc"))
+
+
+def test_the_command_resumes_and_writes_its_files(tmp_path):
+    words = ["campaign", "--hours", "2", "--each", "1", "--jobs", "1", "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "2 simulated hours in 2 lives, 0 broken" in done.output
+    assert {path.name for path in tmp_path.iterdir()} == {farm.LIVES, report.PARQUET, report.PAGE}
+    before = (tmp_path / farm.LIVES).read_text()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert (tmp_path / farm.LIVES).read_text() == before
+    assert CliRunner().invoke(app, ["faults"]).output.count("\n") > len(CATALOGUE)
+    assert CliRunner().invoke(app, ["campaign", "--only", "x"]).exit_code == 2
+
+
+def test_pages_name_what_broke_and_how_to_see_it_again():
+    lives = [life(1), life(2, broken="motion", text="a <step>", at_us=3_600_000_000)]
+    page = report.page(lives, "direct")
+    assert "a &lt;step&gt;" in page and "--seed 2 --hours 1 --each 1" in page
+    text = reliability.render(ORDER, lives)
+    assert "| violations of an invariant | 1 |" in text and "`motion`: a <step>" in text
+
+
+def test_what_was_never_seen_is_named():
+    assert "reset watchdog" in sometimes.missing({"recovered": 4}, 1_000.0, "direct")
+    assert sometimes.missing({}, 10.0, "direct") == []
+
+
+def test_a_failure_is_reduced_to_the_faults_that_it_needs(monkeypatch):
+    numbers = [strike.number for strike in draw(4, 24.0).strikes]
+    needed = {numbers[2], numbers[-1]}
+
+    def one(seed, hours, core, only):
+        return Life(seed, hours, "mixed", core, broken="motion" if needed <= set(only) else "")
+
+    monkeypatch.setattr(farm, "one", one)
+    found = farm.shrink(Life(4, 24.0, "mixed", "direct", broken="motion"))
+    assert set(found) == needed
+    assert farm.replay(life(4), found).endswith(f"--only {min(needed)},{max(needed)}")
