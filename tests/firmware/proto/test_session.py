@@ -887,3 +887,18 @@ def test_nothing_that_changes_something_goes_without_id(verb: str):
     assert talk.ask(text.encode() + b"\n").code == "id"
     assert talk.ask(seal(text)).code == "id"
     assert talk.app.executed == []
+
+
+def test_parts_that_were_left_are_given_up():
+    talk = Talk()
+    digest = hashlib.sha256(b"abcdef").hexdigest()
+    talk.session.tidy()  # nothing was begun
+    assert talk.order(f"part_begin what=programme size=6 sha256={digest}").ok
+    talk.app.seconds += 180
+    talk.session.tidy()
+    assert talk.order("part offset=0 data=YWJj").ok, "three minutes are allowed"
+    talk.app.seconds += 181
+    talk.session.tidy()
+    assert len(talk.session._parts) == 0
+    assert talk.order("part offset=3 data=ZGVm").fields["what"] == "offset"
+    assert talk.order(f"prepare_programme sha256={digest}").fields["what"] == "incomplete"
