@@ -61,7 +61,7 @@ ROWS = (
     Row(
         "A10",
         "Weak pairing, spoof and replay (Animas Ping, 2016): a code over a nonce of this start.",
-        ("proto.auth.mac", "proto.auth.hmac_sha256"),
+        ("proto.auth.mac", "proto.auth.hmac_sha256", "proto.auth.proof"),
     ),
     Row(
         "A11",

@@ -97,7 +97,7 @@ ROWS = (
         ("recovery.restore",),
     ),
     Row("REQ-X-06", "In any hour no more than a maximum, over all sources.", open=True),
-    Row("REQ-X-07", "A change of the log is found out.", ("store.records.link",)),
+    Row("REQ-X-07", "A change of the log is found out.", ("store.records.link", "haipump.journal.verify")),
     Row("REQ-X-08", "The watchdog ends the flow and is told.", ("app.App._power_on", "recovery.restore")),
     Row(
         "REQ-X-10",

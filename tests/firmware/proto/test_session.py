@@ -471,6 +471,7 @@ def test_who_may_do_what():
                 assert talk.session.forged == (not may) and (may or not talk.app.executed)
 
 
+@pytest.mark.requirement("CS-REQ-82")
 def test_what_was_prepared_with_the_configure_key_is_not_committed_with_the_operators():
     talk = Talk(key=KEY, locked=True)
     opened = talk.ask(signed("@1 prepare_limits max_bolus_nl=5"))
@@ -502,6 +503,7 @@ def test_a_session_ends_three_minutes_after_its_last_order():
     assert len(talk.app.executed) == 4 and talk.session.forged == 1
 
 
+@pytest.mark.requirement("A9", "OP-EC24")
 def test_a_replay_after_the_end_of_its_session_is_counted():
     talk = Talk(key=KEY, locked=True)
     captured = signed("@1 pause")
@@ -521,6 +523,7 @@ def test_nobody_can_end_the_session_of_another_by_greeting():
     assert talk.app.nonces_given == 2
 
 
+@pytest.mark.requirement("A9")
 def test_lines_out_of_order_are_refused_and_counted():
     talk = Talk(key=KEY, locked=True)
     lines = [signed(f"@{number} {verb}") for number, verb in enumerate(("pause", "resume", "pause"), 1)]
@@ -529,6 +532,7 @@ def test_lines_out_of_order_are_refused_and_counted():
     assert [verb for verb, _, _ in talk.app.executed] == ["pause"] and talk.session.forged == 2
 
 
+@pytest.mark.requirement("A8")
 def test_every_flipped_bit_of_a_signed_line_is_a_forgery():
     """With a checksum that fits: the code alone has to find it."""
     body = signed("@1 prepare_rate rate_nl_per_day=1300000").rpartition(b" *")[0]

@@ -118,6 +118,7 @@ def test_a_locked_pump_of_then_stays_locked(version):
     assert of.no("prepare_rate rate_nl_per_day=1300000")["code"] == "locked"
 
 
+@pytest.mark.requirement("A15")
 @pytest.mark.parametrize("change", [b"HPS2", b"HPS1"])
 def test_settings_of_a_later_version_leave_the_pump_stopped(change):
     """Another form, or another version number in the form that we know: never a default rate."""

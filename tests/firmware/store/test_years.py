@@ -92,6 +92,7 @@ def days_of(use: Use) -> int:
     return max(6, min(3_650, 4 * SECTORS * 64 // max(1, records)))
 
 
+@pytest.mark.requirement("CS-REQ-85/86")
 @pytest.mark.parametrize("name", USES)
 def test_ten_years_wear_no_sector_beyond_half_of_its_life(name, part):
     if name not in part(list(USES), 4):
@@ -107,6 +108,7 @@ def test_ten_years_wear_no_sector_beyond_half_of_its_life(name, part):
     assert not journal.failed and not settings.failed and flash.overprograms == 0
 
 
+@pytest.mark.requirement("CS-REQ-85/86")
 @pytest.mark.parametrize("share", [1, 10, 50])
 @pytest.mark.parametrize("breakage", BREAKAGES)
 def test_sectors_that_break_cost_what_lies_on_them(breakage, share):

@@ -46,6 +46,7 @@ def forge(data: bytearray, seq: int) -> None:
     data[at + 60 : at + 64] = struct.pack("<I", binascii.crc32(data[at : at + 60]))
 
 
+@pytest.mark.requirement("REQ-X-07")
 def test_a_journal_as_the_pump_wrote_it_is_whole(used, tmp_path) -> None:
     said = json.loads(run("log", "--verify", "--json"))
     assert said["intact"] and said["first"] == 1 and said["links"] == said["count"] == said["last"] > 20
@@ -66,6 +67,7 @@ def test_the_end_of_the_chain_is_what_the_documents_say(used) -> None:
     assert json.loads(run("log", "--verify", "--json"))["chain"] == chain.hex()
 
 
+@pytest.mark.requirement("REQ-X-07")
 def test_a_forged_record_is_named(used) -> None:
     restart_with(used, lambda data: forge(data, 7))
     said = json.loads(run("log", "--verify", "--json", code=1))
@@ -75,6 +77,7 @@ def test_a_forged_record_is_named(used) -> None:
     assert "first bad record is 7" in text and "no continuation of the record before: 7" in text
 
 
+@pytest.mark.requirement("REQ-X-07")
 def test_a_damaged_record_is_missing_on_the_pump_and_named_in_a_file(used, tmp_path) -> None:
     file = str(tmp_path / "r.sqlite")
     run("log", "--to", file)
@@ -96,6 +99,7 @@ def test_a_damaged_record_is_missing_on_the_pump_and_named_in_a_file(used, tmp_p
     assert "missing or unreadable: 9" in run("log", "--verify", code=1)
 
 
+@pytest.mark.requirement("REQ-X-07")
 def test_a_record_left_out_and_its_followers_numbered_anew_breaks_the_chain(used) -> None:
     """Numbers and checksums are all right; only the chain knows."""
 
@@ -139,6 +143,7 @@ def test_what_the_ring_dropped_is_said_and_is_no_fault(line, tmp_path) -> None:
     assert f"Records 1 to {said['dropped']} are not there" in run("log", "--verify")
 
 
+@pytest.mark.requirement("A23")
 def test_log_shows_a_file_without_a_pump(used, tmp_path) -> None:
     file = str(tmp_path / "r.sqlite")
     run("log", "--to", file)
