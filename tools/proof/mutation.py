@@ -143,8 +143,8 @@ def attempt(todo: list[Change], workers: int, deep: bool = False) -> None:
 # --- the page ---
 
 
-def page(tried: Iterable[tuple[Change, str | None]]) -> str:
-    """docs/mutation.md"""
+def page(tried: Iterable[tuple[Change, str | None]], of: int) -> str:
+    """docs/mutation.md, when so many of `of` changes were tried."""
     tried = list(tried)
     total = Counter(change.file for change, _ in tried)
     caught = Counter(change.file for change, by in tried if by)
@@ -155,7 +155,8 @@ def page(tried: Iterable[tuple[Change, str | None]]) -> str:
         "",
         "<!-- Written by `make mutation`. Do not edit. -->",
         "",
-        f"{len(tried)} small changes of functions in `core`, `proto` and `store` were tried (comparison, arithmetic, "
+        f"{len(tried)} of {of} small changes of functions in `core`, `proto` and `store` were tried (comparison, "
+        "arithmetic, "
         f"constant, boolean, return), each with the tests that reach its line. {whole} were noticed: {share:.1f} %, "
         f"bar {BAR} %. A survivor is a change that makes no difference, or a test that is missing: each is listed.",
         "",
@@ -174,7 +175,7 @@ def page(tried: Iterable[tuple[Change, str | None]]) -> str:
     for change, by in tried:
         if not by:
             was, now = (text.replace("|", "\\|") for text in (change.was, change.now))
-            reason = EXPLAINED.get(change.name, "not looked at yet")
+            reason = EXPLAINED.get(change.name, "a test is missing, or nobody has looked yet")
             lines.append(f"| `{change.file}` {change.function} | ``{was}`` becomes ``{now}`` | {reason} |")
     return "\n".join(lines) + "\n"
 
@@ -192,6 +193,7 @@ def main() -> int:
     asked = parser.parse_args()
     names = asked.files or files()
     every = [change for name in names for change in changes(name, (FIRMWARE / name).read_text(encoding="utf-8"))]
+    count = len(every)
     if asked.sample:
         every = random.Random(asked.seed).sample(every, min(asked.sample, len(every)))
     if asked.again or not (WORK / "coverage").exists():
@@ -209,7 +211,7 @@ def main() -> int:
     tried = [(change, had[key(change)]["caught"]) for change in every if key(change) in had]
     share = 100 * sum(1 for _, by in tried if by) / max(1, len(tried))
     if asked.page:
-        PAGE.write_text(page(tried), encoding="utf-8")
+        PAGE.write_text(page(tried, count), encoding="utf-8")
     print(f"{share:.1f} % of {len(tried)} noticed (bar {BAR} %)")
     return 0 if share >= BAR else 1
 
