@@ -12,6 +12,7 @@ from typing import Any
 
 from haipump_emulator.campaign.books import Books, Violation
 from haipump_emulator.campaign.client import Client
+from haipump_emulator.campaign.journal import intents
 from haipump_emulator.campaign.operator import Operator
 from haipump_emulator.campaign.plan import HARD_GROUPS, MINUTE_US, NEVER_US, SECOND_US, Plan, Strike, draw, stream
 from haipump_emulator.campaign.world import World
@@ -191,6 +192,22 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
         world.at(plan.calm_us, end)
 
 
+def _judge_journal(plan: Plan, world: World, operator: Operator) -> None:
+    """No order was begun twice; one that was acknowledged was begun, if the flash was sound."""
+    found, whole = intents(world.core.flash)
+    for identity, count in found.items():
+        if count > 1:
+            raise Violation("twice", world.now_us, f"order {identity} was begun {count} times")
+    sound = whole and not any(strike.fault.group == "flash" for strike in plan.strikes)
+    for identity, body in operator.acked.items():
+        if sound and identity not in found:
+            raise Violation(
+                "ack", world.now_us, f"order {identity} ({body}) was acknowledged and is not in the journal"
+            )
+    if sound:
+        operator.count("journal judged")
+
+
 def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None:
     """No more faults: the pump answers, gets well with what the manual says, delivers what is ordered, and stops."""
     world.core.power(True)
@@ -225,6 +242,6 @@ def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None
     operator.judge_limits(operator.ask("limits"))
     operator.stop()
     _pass(world, max(plan.end_us, world.now_us + MINUTE_US))
-    if hasattr(world.core, "check"):
-        world.core.check()
+    world.core.check()
+    _judge_journal(plan, world, operator)
     operator.count("recovered")

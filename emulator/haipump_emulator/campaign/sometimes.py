@@ -15,6 +15,7 @@ _ALWAYS = (
     "commit in doubt was done",
     "totals judged",
     "totals are a range",
+    "journal judged",
     "prime",
     "withdraw",
     "syringe changed",
