@@ -8,7 +8,7 @@ from haipump_fw.store import records
 
 def record(seq: int, order: int, restated: bool = False) -> bytes:
     raw = bytearray(records.SIZE)
-    records.fill(memoryview(raw), "intent", 1, 0, (order, 4, 100, 10, 0, 0))
+    records.fill(memoryview(raw), "intent", 1, 0, (order, *[0] * (len(records.row_of("intent")[2]) - 2)))
     raw[1] |= records.RESTATED * restated
     records.seal(memoryview(raw), seq, bytearray(records.CHAIN))
     return bytes(raw)
