@@ -35,6 +35,7 @@ EXPLAINED: dict[str, str] = {
     "store/journal.py: Journal.__init__: 0 in `self._head = 0`  ->  1": "the queue is a ring: it may begin anywhere",
     "store/journal.py: Journal._newest: self._base[index] > self._base[newest]  ->  "
     "self._base[index] >= self._base[newest]": "equal numbers are what the loop below looks at",
+    "store/journal.py: Journal.read: 1 in `index = -1`  ->  2": "any number below zero says that none was found",
     "store/journal.py: Journal.append: place < 0  ->  place <= 0": "place 0 is never an intent's",
     "store/settings.py: Settings._count_pages: 1 in `self._page_count = (end + _CRC_BYTES + PAGE - 1) // PAGE`  ->  "
     "2": "differs only for an image that ends just behind a page; ours does not",

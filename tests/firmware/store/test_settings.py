@@ -324,3 +324,16 @@ def test_a_new_pump_with_worn_flash_says_so(broken):
         assert loaded(flash).values["locked"] == 1
     else:
         loaded(flash, "blank")
+
+
+def test_one_failure_wears_nothing_out():
+    flash = new_flash()
+    settings = saved(flash, {"kvo_nl_per_day": 1})
+    flash.break_sector(A, "program_silent")
+    assert settings.save({"kvo_nl_per_day": 2})
+    while settings.saving and not settings._copies[0].failures:
+        settings.step(settings.window_needed())
+    flash.break_sector(A, None)
+    settled(settings)
+    assert not settings.failed and not settings.damaged
+    assert loaded(flash).values["kvo_nl_per_day"] == 2
