@@ -15,6 +15,7 @@ from haipump_fw.core.alarms import Alarms
 from haipump_fw.core.clock import Deadline, Uptime, ticks_add, ticks_diff
 from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, Ledger
 from haipump_fw.core.machine import Machine
+from haipump_fw.core.options import DOSE_LIMITS
 from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
 from haipump_fw.core.supervision import Supervision
 from haipump_fw.core.units import FL_PER_NL, US_PER_S
@@ -117,6 +118,8 @@ class App:
         self.delivery = Delivery(ports.steps, ports.motor, self.values, self.clock)
         self.window_us = self.storage.window_us = window_of(self.delivery)
         self.supervision = Supervision(self.values)
+        self.doses = None  # a DoseWatch, where there are limits
+        self._watch_doses()
         self.alarms = Alarms()
         self.machine = Machine(self)
         self.refill_begun = False
@@ -125,9 +128,7 @@ class App:
         self.forecast = Forecast(self)
         self.syringe_known = True
         self.finished = []
-        self.supply_mv = 0
-        self.temperature_mc = 0
-        self.inputs = 0
+        self.supply_mv = self.temperature_mc = self.inputs = 0
         self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
         # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
         # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
@@ -312,6 +313,8 @@ class App:
         self._collect()  # not while the motor speeds up, when plans take memory and time
         self.motor_on()
         self.look_at_shaft()
+        if self.doses is not None:
+            self.doses.changed()
         order.unseen_from = self._unseen_before + self.unseen_steps()
         if order.source <= PROGRAMME and self.delivery.basal is not None:
             self.delivery.basal.result = _REPLACED
@@ -451,6 +454,7 @@ class App:
         """Settings have changed: everybody takes them over."""
         self.values = self.storage.settings.values
         self.supervision.configure(self.values)
+        self._watch_doses()
         if not self.delivery.moving():
             self.delivery.configure(self.values)
         self._slow_at_s = self.clock.s
@@ -478,6 +482,17 @@ class App:
         self._empty_steps = self.ledger.steps_until(self.values["reservoir_empty_nl"])
         self.forecast.forget()
         self._check_tick = self.clock.tick
+        if self.doses is not None:
+            self.doses.changed()
+
+    def _watch_doses(self):
+        """Take over the dose limits. Without any the code for them is not even loaded."""
+        if self.doses is not None:
+            self.doses.window.configure(self.values)
+        elif any([self.values[name] for name in DOSE_LIMITS]):
+            from haipump_fw.dosewatch import DoseWatch
+
+            self.doses = DoseWatch(self)
 
     def reservoir_nl(self):
         """Volume in the syringe, never more than fits."""
@@ -617,7 +632,8 @@ class App:
             self._note_task(_STEPS)
         if delivery.late:
             delivery.late = False
-            self.raise_alarm("steps_late")
+            if self.doses is None or not self.doses.hold():
+                self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
         if self.supervision.pace(self.clock.tick, delivery.handed):
@@ -799,6 +815,8 @@ class App:
             self.alarms.unset("occlusion")
         if state == "paused" and self.clock.s - self._since_s >= self.values["pause_max_s"]:
             self.raise_alarm("paused_too_long")
+        if self.doses is not None:
+            self.doses.note()
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
         self._check_tick = ticks_add(now, period)

@@ -37,6 +37,7 @@ _HANDLING = (
     "act_selftest",
     "act_service",
 )
+_DOSES = ("check_order", "prepare_dose", "read_dose")
 _STOPPED = RESULTS.index("stopped")
 _VARYING = (
     "empty_in_s",
@@ -51,6 +52,7 @@ class Commands:
         self.app = app
         self.answers = Answers(app, self.rate_range)
         self.last_bolus_nl = 0
+        self.refusals = 0  # by limits
 
     # --- what the session asks of its delegate
 
@@ -77,6 +79,8 @@ class Commands:
         return "%x" % app.storage.boot + binascii.hexlify(app.ports.system.random(8)).decode()
 
     def answer(self, verb, fields):
+        if verb == "dose":
+            return self.run("read_dose", fields)
         return getattr(self.answers, "read_" + verb)(fields)
 
     def prepare(self, verb, fields, blob):
@@ -95,7 +99,7 @@ class Commands:
 
     def act(self, verb, fields, order_id):
         self._check_recovered(verb)
-        return self._run("act_" + verb, fields)
+        return self.run("act_" + verb, fields)
 
     def _check_recovered(self, verb):
         """After a start with the service jumper closed a locked pump takes a new key, or unlock, and nothing else."""
@@ -103,9 +107,14 @@ class Commands:
             raise Refused("locked", [("what", "set_key_or_unlock_first")])
 
     def _prepared(self, verb, fields, blob):
-        return self._run(verb, fields) if blob is None else self._run(verb, fields, blob)
+        try:
+            return self.run(verb, fields) if blob is None else self.run(verb, fields, blob)
+        except Refused as refusal:
+            if refusal.code == "limit":
+                self.refusals += 1
+            raise
 
-    def _run(self, name, *values):
+    def run(self, name, *values):
         """What handles a message, by its name: here, or in a module that is loaded for it and freed again. Code takes
         twice its size of memory, and most of it is needed for a second a day."""
         if hasattr(self, name):
@@ -116,12 +125,16 @@ class Commands:
             from haipump_fw import programmes as module
         elif name in _HANDLING:
             from haipump_fw import handling as module
+        elif name in _DOSES:
+            from haipump_fw import doses as module
         else:
             from haipump_fw import configuration as module
         app.loaded()
         try:
             return self._allowed(getattr(module, name), self, *values)
         finally:
+            for part in getattr(module, "WITH", ()):
+                app.ports.system.forget(part)
             app.ports.system.forget(module)
 
     def _allowed(self, action, *values):
@@ -204,11 +217,13 @@ class Commands:
         if at_end == "kvo":
             self.check_rate(self.app.forecast.kvo_after(at_end, rate))
 
-    def supply(self, basal=None, bolus=None, extended=None):
-        """Time to empty with these started, see `App.empty_at`."""
+    def supply(self, check=None, *tried):
+        """Time to empty with these started, see `Forecast.empty_at`; for a dose with `check` (its fields, highest rate
+        and bolus) what the dose limits say to it before, see `doses.check_order`."""
         app = self.app
-        empty_s = app.forecast.empty_at(app.now_us(), basal, bolus, extended)
-        return [
+        passed = self.run("check_order", *check, tried) if check and app.doses is not None else []
+        empty_s = app.forecast.empty_at(app.now_us(), *tried)
+        return passed + [
             ("empty_in_s", -1 if empty_s < 0 else max(0, empty_s - app.clock.s)),
             ("reservoir_nl", app.reservoir_nl()),
         ]
@@ -224,6 +239,8 @@ class Commands:
         volume_nl = order.volume_q // QUANTA_PER_NL
         storage = app.storage
         order.top = top
+        if app.doses is not None and not app.doses.begin(order):
+            raise Refused("storage", [("what", storage.problem or "journal")])
         if not storage.journal.room():
             storage.write(app.window_us)
         from_nl = 1 + app.ledger.stepped_nl(app.running_dose()[1])
@@ -283,7 +300,8 @@ class Commands:
             ("at_end", at_end),
             ("from_nl_per_day", present),
         ]
-        return pairs + self.supply(((profile,), app.forecast.kvo_after(at_end, rate))), execute
+        check = fields, max(rate, present) if ramp_s else rate, 0
+        return pairs + self.supply(check, ((profile,), app.forecast.kvo_after(at_end, rate))), execute
 
     def check_gentle(self, rate):
         """Ramps and programmes run only as fast as the motor starts and stops at once."""
@@ -308,7 +326,9 @@ class Commands:
         def execute(number):
             self.begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
 
-        return [("rate_nl_per_day", rate)] + self.supply(((profile,), 0)), execute
+        # What KVO is for outweighs a soft limit.
+        check = {"override": 1, "reason": "kvo"}, rate, 0
+        return [("rate_nl_per_day", rate)] + self.supply(check, ((profile,), 0)), execute
 
     def prepare_bolus(self, fields):
         self.ready("start_bolus")
@@ -346,7 +366,8 @@ class Commands:
             ("extended", extended),
             ("basal_nl_per_day", basal),
         ]
-        return pairs + (self.supply(extended=profile) if extended else self.supply(bolus=profile)), execute
+        tried = (None, None, profile) if extended else (None, profile)
+        return pairs + self.supply((fields, 0, volume_nl), *tried), execute
 
     def check_limit(self, name, value):
         maximum = self.app.values[name]

@@ -27,6 +27,7 @@ def prepare_syringe(commands, fields):
         "bore_um": fields["bore_um"],
         "syringe_nl": syringe_nl,
         "syringe_max_nl_per_day": fields.get("syringe_max_nl_per_day", 0),
+        "loaded_drug": binascii.crc32(fields["drug"].encode()) if "drug" in fields else 0,
     }
 
     def execute(number):
@@ -35,7 +36,7 @@ def prepare_syringe(commands, fields):
         life = app.ledger.life_at_loading(app.unseen_total())
         if not app.storage.record(*record, *life) or not app.storage.write(app.window_us):
             raise Refused("storage", [("what", app.storage.problem or "no_window")])
-        _save(commands, changes)
+        save(commands, changes)
         app.delivery.account()
         unseen = app.unseen_total()
         app.forget_unseen()
@@ -50,6 +51,8 @@ def prepare_syringe(commands, fields):
     step_max = app.values["max_steps_per_s"] * fields["step_fl"] * QUANTA_PER_FL // US_PER_S
     pairs = [("reservoir_nl", fields["reservoir_nl"])]
     pairs += [(name, changes[name]) for name in ("step_fl", "bore_um", "syringe_nl", "syringe_max_nl_per_day")]
+    if "drug" in fields:
+        pairs.append(("drug", fields["drug"]))
     return pairs + [("step_max_nl_per_day", step_max)], execute
 
 
@@ -114,12 +117,12 @@ def _saver(commands, fields):
         raise Refused("field", [("what", "none")])
 
     def execute(number):
-        _save(commands, dict(fields))
+        save(commands, dict(fields))
 
     return execute
 
 
-def _save(commands, changes, key=None):
+def save(commands, changes, key=None):
     """Settings to flash, then into force."""
     app = commands.app
     was = app.values["step_fl"]
@@ -144,7 +147,7 @@ def act_set_key(commands, fields):
     key = binascii.unhexlify(fields["key"])
     if app.values["locked"] and not any(key):
         raise Refused("key", [("what", "zeros_delete_it_unlock_first")])
-    _save(commands, {}, key)
+    save(commands, {}, key)
     app.session.key = app.storage.settings.key
     return _settle_lock(commands)
 
@@ -160,7 +163,7 @@ def act_unlock(commands, fields):
 
 
 def _set_locked(commands, locked):
-    _save(commands, {"locked": locked})
+    save(commands, {"locked": locked})
     return _settle_lock(commands)
 
 

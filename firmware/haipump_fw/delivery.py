@@ -51,6 +51,8 @@ class Delivery:
         self.uncertain = True  # the motor was off: position known to half a full step only
         self.changed = True  # ends and wake-ups have to be looked up again
         self.late = False  # words ran out though steps were due: the app makes it an alarm
+        self.dosed = 0  # steps of dose that were made up to the last `account`
+        self.guard = None  # asked how many of some words may be queued, where doses are watched; -1: none is due
         self.net_steps = 0  # signed, all steps made but take-up (of either direction), up to the last `account`
         self.slack = 0  # steps that the nut has to go forward before it pushes; up to the backlash
         self.takeup = 0  # backlash steps to go in this direction before a step counts
@@ -344,6 +346,8 @@ class Delivery:
             self.slack += -takeup if self.direction > 0 else takeup
             self.expected += self.direction * made
             self.net_steps += self.direction * (made - takeup)
+            if self.move is None:
+                self.dosed += made - takeup
 
     def account(self):
         """Bring `net_steps` and `expected` up to date. Allocates nothing."""
@@ -387,6 +391,10 @@ class Delivery:
         while True:
             period_us = planner.period_us
             room = self._ahead(queued) - queued
+            if room > 0 and self.guard is not None:
+                room = self.guard(room, self._takeup_words + self._words - self._booked_words)
+                if room < 0:
+                    self._dry = self.changed = True
             if room <= 0:
                 return
             count = self._put_row(room) if period_us <= _ROW_PERIOD_US else 0

@@ -52,7 +52,7 @@ class Forecast:
         (one profile each).
         """
         left_q = (self._app.reservoir_nl() - self._app.values["reservoir_empty_nl"]) * profiles.QUANTA_PER_NL
-        plans = self._plans(now_us, basal, bolus, extended)
+        plans = self.plans(now_us, basal, bolus, extended)
         if _planned(plans, now_us + _HORIZON_S * US_PER_S)[0] < left_q:
             return -1
         low, high = 0, _HORIZON_S  # seconds: too early, and late enough
@@ -71,7 +71,7 @@ class Forecast:
                 at = (low + high) // 2
         return now_us // US_PER_S + low
 
-    def _plans(self, now_us, basal, bolus, extended):
+    def plans(self, now_us, basal=None, bolus=None, extended=None):
         """What will flow from now on, as `_planned` wants it."""
         delivery = self._app.delivery
         plans = []

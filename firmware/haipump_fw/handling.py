@@ -60,7 +60,7 @@ def _moved_volume(commands, source, event, volume_nl, setting):
         commands.begin(new_order(number, source, volume_nl, rate), event, rate, 0, profile)
 
     pairs = [("volume_nl", volume_nl), ("duration_s", duration_s)]
-    return pairs + commands.supply(bolus=profile if source == PRIME else None), execute
+    return pairs + commands.supply(None, None, profile if source == PRIME else None), execute
 
 
 def _travel(commands, steps):

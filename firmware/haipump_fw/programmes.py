@@ -43,8 +43,10 @@ def prepare_programme(commands, fields, blob):
         ("duration_s", plan.period_s * plan.repeats),
         ("at_end", plan.at_end),
     ]
-    kvo = commands.app.forecast.kvo_after(plan.at_end, end_rate(flow, flow.total_us))
-    return pairs + commands.supply(((flow, pulses), kvo)), execute
+    tried = (flow, pulses), commands.app.forecast.kvo_after(plan.at_end, end_rate(flow, flow.total_us))
+    top_rate = max([0] + [value for _, value, _ in rates])
+    top_nl = max([0] + [volume_q for _, volume_q, _ in boluses]) // QUANTA_PER_NL
+    return pairs + commands.supply((fields, top_rate or 1, top_nl), tried), execute
 
 
 def _programme_items(commands, plan):
@@ -68,4 +70,16 @@ def _programme_items(commands, plan):
                 commands.check_rate(value)
             rates.append((plan.at_s[i], value, plan.durations_s[i]))
             top_rate = max(top_rate, value)
+    _check_lockout(commands, plan, [at_s for at_s, _, _ in boluses])
     return rates, boluses, top_rate + top_bolus
+
+
+def _check_lockout(commands, plan, starts):
+    """Its boluses, also the last of a period and the first of the next, are as far apart as others must be."""
+    if starts and plan.repeats > 1:
+        starts = starts + [starts[0] + plan.period_s]
+    lockout_s = commands.app.values["lockout_s"]
+    for i in range(1, len(starts)):
+        if starts[i] - starts[i - 1] < lockout_s:
+            pairs = [("limit", "lockout_s"), ("value", starts[i] - starts[i - 1]), ("minimum", lockout_s)]
+            raise Refused("limit", pairs + [("what", "in_programme")])

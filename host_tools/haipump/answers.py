@@ -136,6 +136,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Dose:
+    """Dose limits; 0 is none. `used_nl` is what the window that ends now holds at most, -1: not known while it runs.
+    `wait_s`: until the next bolus may begin."""
+
+    max_dose_nl: int
+    window_s: int
+    soft_rate_nl_per_day: int
+    soft_bolus_nl: int
+    soft_dose_nl: int
+    lockout_s: int
+    drug: str
+    loaded: int
+    used_nl: int
+    wait_s: int
+    refusals: int
+
+
+@dataclass(frozen=True)
 class Calibration:
     """`syringe_nl` is 0 when no syringe is loaded."""
 

@@ -227,6 +227,10 @@ class Pump:
     def limits(self) -> answers.Limits:
         return answers.build(answers.Limits, self._ask("limits"))
 
+    def dose(self) -> answers.Dose:
+        """The dose limits, and how they stand."""
+        return answers.build(answers.Dose, self._ask("dose"))
+
     def calibration(self) -> answers.Calibration:
         return answers.build(answers.Calibration, self._ask("calibration"))
 
@@ -272,7 +276,12 @@ class Pump:
     def _find_out(self, plan: answers.Plan, id: int) -> Fields | None:
         """What became of a commit whose answer is lost: orders are known to the pump by the commit's id, changes of
         settings are read back."""
-        reader = {"prepare_limits": "limits", "prepare_calibration": "calibration", "prepare_syringe": "calibration"}
+        reader = {
+            "prepare_limits": "limits",
+            "prepare_dose": "dose",
+            "prepare_calibration": "calibration",
+            "prepare_syringe": "calibration",
+        }
         if plan.verb == "prepare_settings":
             same = all(self.setting(name).value == value for name, value in plan.asked.items() if name in SETTING_NAMES)
         elif plan.verb in reader:
@@ -303,9 +312,11 @@ class Pump:
         at_end: str | None = None,
         ramp: str | None = None,
         override: bool = False,
+        reason: str | None = None,
     ) -> answers.Plan:
         """A basal rate, reached at once or over `ramp`, without end or until `vtbi` are delivered, then `at_end`
-        ("stop" or "kvo"). `override`: ten times the running rate or more is meant. Raises UsageError for a ramp with a
+        ("stop" or "kvo"). `override`: ten times the running rate or more is meant, or with a `reason` (one word, which
+        is recorded) a soft limit is passed. Raises UsageError for a ramp with a
         volume."""
         if ramp is not None and vtbi is not None:
             raise UsageError(
@@ -318,6 +329,7 @@ class Pump:
             at_end=at_end,
             ramp_s=q.duration_s(ramp) if ramp is not None else None,
             override=1 if override else None,
+            reason=reason,
         )
 
     def rate(
@@ -328,12 +340,20 @@ class Pump:
         at_end: str | None = None,
         ramp: str | None = None,
         override: bool = False,
+        reason: str | None = None,
     ) -> Order:
         """`prepare_rate` and `commit` in one."""
-        return self.commit(self.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override))
+        plan = self.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override, reason=reason)
+        return self.commit(plan)
 
     def prepare_bolus(
-        self, volume: str, *, over: str | None = None, within: str | None = None, override: bool = False
+        self,
+        volume: str,
+        *,
+        over: str | None = None,
+        within: str | None = None,
+        override: bool = False,
+        reason: str | None = None,
     ) -> answers.Plan:
         """An immediate bolus, at the rate of the settings or `within` a time; or with `over` an extended one, which
         an immediate bolus interrupts. The basal rate goes on under both."""
@@ -346,20 +366,29 @@ class Pump:
             duration_s=q.duration_s(time) if time is not None else None,
             extended=1 if over is not None else None,
             override=1 if override else None,
+            reason=reason,
         )
 
     def bolus(
-        self, volume: str, *, over: str | None = None, within: str | None = None, override: bool = False
+        self,
+        volume: str,
+        *,
+        over: str | None = None,
+        within: str | None = None,
+        override: bool = False,
+        reason: str | None = None,
     ) -> Order:
         """`prepare_bolus` and `commit` in one."""
-        return self.commit(self.prepare_bolus(volume, over=over, within=within, override=override))
+        return self.commit(self.prepare_bolus(volume, over=over, within=within, override=override, reason=reason))
 
-    def prepare_programme(self, programme: Programme, *, override: bool = False) -> answers.Plan:
+    def prepare_programme(
+        self, programme: Programme, *, override: bool = False, reason: str | None = None
+    ) -> answers.Plan:
         """Upload a programme and have it read back. Raises WrongAnswer when the pump counts otherwise than we do."""
         text = programme.wire_text().encode("ascii")
         digest = hashlib.sha256(text).hexdigest()
         self._upload(text, digest)
-        plan = self.prepare("prepare_programme", sha256=digest, override=1 if override else None)
+        plan = self.prepare("prepare_programme", sha256=digest, override=1 if override else None, reason=reason)
         for name, wanted in programme.expected().items():
             if plan.values[name] != wanted:
                 raise WrongAnswer(
@@ -376,9 +405,9 @@ class Pump:
             )
         return plan
 
-    def programme(self, programme: Programme, *, override: bool = False) -> Order:
+    def programme(self, programme: Programme, *, override: bool = False, reason: str | None = None) -> Order:
         """`prepare_programme` and `commit` in one."""
-        return self.commit(self.prepare_programme(programme, override=override))
+        return self.commit(self.prepare_programme(programme, override=override, reason=reason))
 
     def _upload(self, text: bytes, digest: str) -> None:
         for last_try in (False, True):
@@ -418,11 +447,18 @@ class Pump:
         return self.commit(self.prepare("prepare_home", disconnected=_sure(disconnected)))
 
     def prepare_syringe(
-        self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic", nominal: bool = False
+        self,
+        size: str,
+        volume: str,
+        *,
+        bore_um: int | None = None,
+        table: str = "plastic",
+        nominal: bool = False,
+        drug: str | None = None,
     ) -> answers.Plan:
         """A syringe of `size` with `volume` in it. Without `bore_um` the table's; the volume per microstep comes from
         the pump's own lead and steps per turn. What was measured with a syringe of the same bore holds for this one,
-        unless `nominal` gives it up."""
+        unless `nominal` gives it up. `drug`: its name, which must be that of the dose limits if they have one."""
         now = self.calibration()
         if bore_um is None:
             syringe = syringes.find(size)
@@ -437,17 +473,30 @@ class Pump:
             bore_um=bore_um,
             syringe_nl=q.volume_nl(size),
             syringe_max_nl_per_day=max_rate,
+            drug=drug,
         )
 
     def syringe(
-        self, size: str, volume: str, *, bore_um: int | None = None, table: str = "plastic", nominal: bool = False
+        self,
+        size: str,
+        volume: str,
+        *,
+        bore_um: int | None = None,
+        table: str = "plastic",
+        nominal: bool = False,
+        drug: str | None = None,
     ) -> Order:
         """`prepare_syringe` and `commit` in one: a syringe is loaded."""
-        return self.commit(self.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal))
+        plan = self.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal, drug=drug)
+        return self.commit(plan)
 
     def set_limits(self, **limits: int) -> Order:
         """Change limits by their names on the wire, e.g. `occlusion_pa=50_000`."""
         return self.commit(self.prepare("prepare_limits", **limits))
+
+    def set_dose(self, **limits: int | str) -> Order:
+        """Change dose limits by their names on the wire, e.g. `max_dose_nl=2_000_000, drug="floxuridine"`."""
+        return self.commit(self.prepare("prepare_dose", **limits))
 
     def calibrate(self, **values: int) -> Order:
         """Change the calibration by its names on the wire, e.g. `step_fl=231_000_000`."""

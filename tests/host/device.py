@@ -161,6 +161,10 @@ class FakeApp:
             "rate_min_nl_per_day": 39_943,
         }
 
+    def read_dose(self, fields):
+        found = {name: self.pump.settings[name] for name in MESSAGES["prepare_dose"].request if name != "drug"}
+        return found | {"drug": self.pump.drug, "loaded": 1, "used_nl": 0, "wait_s": 0, "refusals": 0}
+
     def read_calibration(self, fields):
         return {name: self.pump.settings[name] for name in MESSAGES["calibration"].answer}
 
@@ -215,6 +219,8 @@ class FakeApp:
         }
         values = {name: self.pump.settings[name] for name in answer if name in self.pump.settings} | values
         values |= self.pump.misread
+        optional = MESSAGES[verb].optional_answer
+        answer = {name: form for name, form in answer.items() if name in values or name not in optional}
         pairs = [(name, values.get(name, "x" if form == "word" else 0)) for name, form in answer.items()]
         return pairs, (verb, fields, dict(pairs))
 
@@ -231,7 +237,8 @@ class FakeApp:
         verb, fields, values = plan
         self.settle()
         order = 0
-        if verb in ("prepare_limits", "prepare_calibration", "prepare_settings", "prepare_syringe"):
+        if verb in ("prepare_limits", "prepare_dose", "prepare_calibration", "prepare_settings", "prepare_syringe"):
+            self.pump.drug = fields.get("drug", self.pump.drug)
             self.pump.settings.update({name: v for name, v in fields.items() if name in self.pump.settings})
             self.pump.reservoir_nl = fields.get("reservoir_nl", self.pump.reservoir_nl)
         else:
@@ -317,6 +324,7 @@ class FakePump:
         self.key: bytes | None = None
         self.locked = False
         self.settings = {row[1]: row[4] for row in OPTIONS}
+        self.drug = "none"  # of the dose limits
         self.reservoir_nl = 30_000_000
         self.orders: dict[int, FakeOrder] = {}
         self.executed: list[tuple[str, int, dict]] = []

@@ -93,7 +93,7 @@ def test_hints_fit_the_state(line, pump, state: str, hint: str) -> None:
         ("info", {"ok", "port", "hello", "info", "sensors"}),
         ("totals", {"ok", "totals", "lifetime"}),
         ("alarms", {"ok", "alarms"}),
-        ("limits", {"ok", "limits"}),
+        ("limits", {"ok", "limits", "dose"}),
         ("calibrate", {"ok", "calibration"}),
         ("settings", {"ok", "settings"}),
         ("clock", {"ok", "clock", "wall_started", "wall_now"}),
@@ -456,6 +456,20 @@ def test_limits_show_old_and_new(line, pump) -> None:
     text = run("limits --occlusion 60kPa --max-bolus 2mL --max-rate 50mL/h --pause-max 5min --reservoir-low 3mL -y")
     assert "69 kPa" in text and "60 kPa" in text
     assert pump.settings["occlusion_pa"] == 60_000 and pump.settings["max_rate_nl_per_day"] == 1_200_000_000
+
+
+def test_dose_limits_are_set_and_shown_beside_the_others(line, pump) -> None:
+    text = run("limits --max-dose 3mL --window 24h --lockout 30min --soft-rate 2mL/day --drug Floxuridine -y")
+    assert "3 mL" in text and "floxuridine" in text
+    assert pump.settings["max_dose_nl"] == 3_000_000 and pump.settings["lockout_s"] == 1_800
+    assert pump.executed[-1][2]["drug"] == "floxuridine"
+    assert "30 min" in run("limits")
+    run("rate 1.3mL/day --override --reason As-Dr-K-said -y")
+    assert pump.executed[-1][2] == {"rate_nl_per_day": 1_300_000, "override": 1, "reason": "as-dr-k-said"}
+    run("bolus 0.1mL --override --reason x -y")
+    assert pump.executed[-1][2] == {"volume_nl": 100_000, "override": 1, "reason": "x"}
+    run("syringe 30mL --drug Floxuridine -y")
+    assert pump.executed[-1][2]["drug"] == "floxuridine"
 
 
 def test_settings_are_named_shortly_and_read_as_quantities(line, pump) -> None:

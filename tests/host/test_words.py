@@ -231,6 +231,20 @@ def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) ->
     assert "a tenth of the running rate or less" in refusal(client, pump, "prepare_rate", "override", fields).what
 
 
+def test_a_dose_limit_says_when_it_passes(client, pump) -> None:
+    fields: list[tuple[str, int | str]] = [("limit", "max_dose_nl"), ("value", 1_200_000), ("maximum", 1_000_000)]
+    fields += [("window_s", 86_400), ("free_in_s", 5_400)]
+    error = refusal(client, pump, "prepare_bolus", "limit", fields)
+    for words in ("highest dose", "1.2 mL asked", "at most 1 mL", "within 1 d", "possible in 1 h 30 min if"):
+        assert words in error.what
+    fields[-1] = ("free_in_s", -1)
+    assert "waiting does not help" in refusal(client, pump, "prepare_rate", "limit", fields).what
+    error = refusal(client, pump, "prepare_rate", "override", [("what", "reason"), *fields])
+    assert "soft limit" in error.what and "--reason" in error.next_step
+    error = refusal(client, pump, "prepare_rate", "syringe", [("what", "other_drug"), ("drug", "floxuridine")])
+    assert "floxuridine" in error.what and "--drug" in error.next_step
+
+
 def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch) -> None:
     pump.alarms = ["reservoir_low", "occlusion"]
     error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")])

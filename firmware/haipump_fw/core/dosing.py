@@ -320,13 +320,21 @@ class Planner:
 
     def next_us(self):
         """Moment of the next step without handing it out, or of the next change of plan; -1 when there is none."""
+        return self._next()[0]
+
+    def step_comes(self):
+        """True when there is a step before the next change of plan."""
+        self._fold_steps()
+        return self._next()[1]
+
+    def _next(self):
         t_us = max(self._last_us, self._plan_us)
         num, den, rate_num, rate_den, end = self._owed(t_us)
         if rate_num:
             wait = div_up(max(0, (self.step_q * den - 2 * num) * rate_den), 2 * den * rate_num)
             if end < 0 or t_us + wait <= end:
-                return t_us + wait
-        return end
+                return t_us + wait, True
+        return end, False
 
     # --- orders
 

@@ -3,7 +3,7 @@
 Owns: names, ranges and defaults. Must not: hold a value (that is `store.settings`) or know who sets it.
 
 A row is (key, name, minimum, maximum, default, group). `key` is the number under which the value is stored and never
-changes its meaning; `group` says which order changes it: "calibration", "syringe", "limits" or "options".
+changes its meaning; `group` says which order changes it: "calibration", "syringe", "limits", "dose" or "options".
 All values are whole numbers with the unit at the end of the name.
 """
 
@@ -40,9 +40,23 @@ OPTIONS = (
     (49, "pressure_zero_raw", 0, 65_535, 2_621, "options"),  # ... reading at 0 Pa (16 bit) ...
     (50, "pressure_span_raw", 1_000, 65_535, 58_982, "options"),  # ... and reading counts from 0 Pa to full scale
     (51, "jog_steps_per_s", 10, 2_000, 600, "options"),
+    # dose limits, of one drug; 0: none
+    (60, "max_dose_nl", 0, 100_000_000, 0, "dose"),  # of all sources, in every window
+    (61, "window_s", 600, 604_800, 86_400, "dose"),  # ... of this length
+    (62, "soft_rate_nl_per_day", 0, 100_000_000_000, 0, "dose"),  # passing a soft limit needs an override and a reason
+    (63, "soft_bolus_nl", 0, 100_000_000, 0, "dose"),
+    (64, "soft_dose_nl", 0, 100_000_000, 0, "dose"),
+    (65, "lockout_s", 0, 86_400, 0, "dose"),  # from the begin of a bolus until another one may begin
     # kept by the pump itself, never by an order
     (90, "locked", 0, 1, 0, "internal"),
+    (91, "drug_1", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),  # the limits' drug: 24 letters, eight in each number
+    (92, "drug_2", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
+    (93, "drug_3", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
+    (94, "loaded_drug", 0, 0xFFFFFFFF, 0, "internal"),  # CRC-32 of the name of what is in the syringe
 )
+
+# While one of these is set, doses are watched.
+DOSE_LIMITS = ("max_dose_nl", "soft_rate_nl_per_day", "soft_bolus_nl", "soft_dose_nl", "lockout_s", "drug_1")
 
 
 def rows(group):

@@ -58,6 +58,7 @@ REQUESTS = (
     ("order", READ, "id=1..1000000000?"),
     ("alarms", READ, "index=0..31?"),
     ("limits", READ, ""),
+    ("dose", READ, ""),
     ("calibration", READ, ""),
     ("settings", READ, "name=word:32"),
     ("log", READ, "seq=0..4000000000 count=1..2?"),
@@ -67,10 +68,15 @@ REQUESTS = (
     (
         "prepare_rate",
         PREPARE,
-        "rate_nl_per_day=%s ramp_s=0..1209600? vtbi_nl=%s? at_end=stop|kvo? override=0|1?" % (_RATE, _VOLUME),
+        "rate_nl_per_day=%s ramp_s=0..1209600? vtbi_nl=%s? at_end=stop|kvo? override=0|1? reason=word:24?"
+        % (_RATE, _VOLUME),
     ),
-    ("prepare_bolus", PREPARE, "volume_nl=%s duration_s=%s? extended=0|1? override=0|1?" % (_VOLUME, _SECONDS)),
-    ("prepare_programme", PREPARE, "sha256=hex:64 override=0|1?"),
+    (
+        "prepare_bolus",
+        PREPARE,
+        "volume_nl=%s duration_s=%s? extended=0|1? override=0|1? reason=word:24?" % (_VOLUME, _SECONDS),
+    ),
+    ("prepare_programme", PREPARE, "sha256=hex:64 override=0|1? reason=word:24?"),
     ("prepare_kvo", PREPARE, ""),
     ("prepare_prime", PREPARE, "volume_nl=%s disconnected=1..1" % _VOLUME),
     ("prepare_withdraw", PREPARE, "volume_nl=%s disconnected=1..1" % _VOLUME),
@@ -79,9 +85,11 @@ REQUESTS = (
     (
         "prepare_syringe",
         PREPARE,
-        "reservoir_nl=0..100000000 step_fl=100000..20000000000 bore_um=1000..60000 " + _options("syringe"),
+        "reservoir_nl=0..100000000 step_fl=100000..20000000000 bore_um=1000..60000 drug=word:24? "
+        + _options("syringe"),
     ),
     ("prepare_limits", PREPARE, _options("limits")),
+    ("prepare_dose", PREPARE, "drug=word:24? " + _options("dose")),
     ("prepare_calibration", PREPARE, _options("calibration")),
     ("prepare_settings", PREPARE, _options("options")),
     ("commit", ACT, "token=hex:8"),
@@ -111,7 +119,16 @@ MAC_DIGITS = const(16)
 # There are two keys: this one, and the operator's, which is HMAC-SHA256(key, "operate"). With the operator's everything
 # goes but what is listed here. A session ends SESSION_S after its last line with a right code, and its nonce with it.
 # `hello challenge=` proves the pump: `proof` is made like `mac`, with the operator's key, of "proof|" + challenge.
-CONFIGURE = ("prepare_limits", "prepare_calibration", "prepare_settings", "service", "set_key", "lock", "unlock")
+CONFIGURE = (
+    "prepare_limits",
+    "prepare_dose",
+    "prepare_calibration",
+    "prepare_settings",
+    "service",
+    "set_key",
+    "lock",
+    "unlock",
+)
 SESSION_S = const(180)
 
 # What the firmware is busy with: its number survives a reset by the watchdog and tells where it hung.
@@ -160,5 +177,7 @@ RECORDS = (
         "<qIIIiHiI",
         "phase_quanta primed_nl withdrawn_nl orders lost_steps slack_steps off_nl life_unsure_nl",
     ),
+    # which soft limits (1 rate, 2 bolus, 4 dose), and why: 24 letters, eight in each number
+    (12, "override", "<IBQQQ", "order limits reason_1 reason_2 reason_3"),
     (13, "refused", "<II", "forged wrong"),  # counts since this boot; at most one in REFUSED_EVERY_S
 )

@@ -12,6 +12,8 @@ from haipump_fw.proto.messages import REQUESTS
 _PLAN = "token=hex valid_s=int hash=hex "  # every PREPARE answers these first, then what it normalised
 _SUPPLY = " empty_in_s=int reservoir_nl=int"  # -1: never (no flow), computed before the start (GIP 1.5.1)
 
+_PASSED = " passed=int?" + _SUPPLY  # soft limits that are overridden: 1 rate, 2 bolus, 4 dose
+
 
 def _names(*groups):
     return " ".join([row[NAME] + "=int?" for row in OPTIONS if row[GROUP] in groups])
@@ -33,24 +35,27 @@ _ANSWERS = {
     " left_nl=int elapsed_s=int left_s=int",
     "alarms": "count=int index=int alarm=word priority=word phase=word age_s=int silence_s=int",
     "limits": _names("limits") + " step_max_nl_per_day=int rate_min_nl_per_day=int",
+    "dose": _names("dose") + " drug=word loaded=int used_nl=int wait_s=int refusals=int",
     "calibration": _names("calibration", "syringe"),
     "settings": "name=word value=int minimum=int maximum=int default=int",
     "log": "seq=int count=int first=int last=int data=b64?",
     "clock": "boot=int uptime_s=int uptime_us=int",
     "telemetry": "period_ms=int",
-    "prepare_rate": _PLAN + "rate_nl_per_day=int ramp_s=int vtbi_nl=int at_end=word from_nl_per_day=int" + _SUPPLY,
-    "prepare_bolus": _PLAN + "volume_nl=int duration_s=int extended=int basal_nl_per_day=int" + _SUPPLY,
+    "prepare_rate": _PLAN + "rate_nl_per_day=int ramp_s=int vtbi_nl=int at_end=word from_nl_per_day=int" + _PASSED,
+    "prepare_bolus": _PLAN + "volume_nl=int duration_s=int extended=int basal_nl_per_day=int" + _PASSED,
     "prepare_programme": _PLAN
     + "items=int period_s=int repeats=int volume_nl=int duration_s=int at_end=word"
-    + _SUPPLY,
+    + _PASSED,
     "prepare_kvo": _PLAN + "rate_nl_per_day=int" + _SUPPLY,
     "prepare_prime": _PLAN + "volume_nl=int duration_s=int" + _SUPPLY,
     "prepare_withdraw": _PLAN + "volume_nl=int duration_s=int" + _SUPPLY,
     "prepare_jog": _PLAN + "steps=int duration_s=int",
     "prepare_home": _PLAN + "steps_max=int",
     "prepare_syringe": _PLAN
-    + "reservoir_nl=int step_fl=int bore_um=int syringe_nl=int syringe_max_nl_per_day=int step_max_nl_per_day=int",
+    + "reservoir_nl=int step_fl=int bore_um=int syringe_nl=int syringe_max_nl_per_day=int drug=word?"
+    " step_max_nl_per_day=int",
     "prepare_limits": _PLAN + _names("limits"),
+    "prepare_dose": _PLAN + _names("dose") + " drug=word",
     "prepare_calibration": _PLAN + _names("calibration"),
     "prepare_settings": _PLAN + "changed=int",
     "commit": "state=word order=int",

@@ -41,13 +41,22 @@ from haipump.records import UNREADABLE
 from haipump_fw.proto.messages import RESULTS, SOURCES
 
 PANEL = "Delivery"
-SETTING_VERBS = ("prepare_syringe", "prepare_limits", "prepare_calibration", "prepare_settings")  # begin nothing
+SETTING_VERBS = (  # they begin nothing
+    "prepare_syringe",
+    "prepare_limits",
+    "prepare_dose",
+    "prepare_calibration",
+    "prepare_settings",
+)
 WORDS_WIDTH = 56  # "extended bolus  43.2 % 12.345 of 19.6 mL  13 d 4 h left"
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
 BASAL_SOURCES = ("basal", "kvo", "programme")  # orders that replace one another; a bolus runs beside them
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
 BolusOverrideOption = Annotated[
     bool, typer.Option("--override", help="Yes, ten times the last bolus or more is meant.")
+]
+ReasonOption = Annotated[
+    str | None, typer.Option(help="With --override: why a soft limit is passed, in up to 24 letters. It is recorded.")
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", "-w", help="Wait for its end, with a progress bar.")]
 
@@ -67,6 +76,11 @@ def register(app: typer.Typer) -> None:
         command(app, name, PANEL)(function)
 
 
+def one_word(text: str | None) -> str | None:
+    """What people write, as a word of the wire: small letters, and `-` for spaces."""
+    return None if text is None else "-".join(text.lower().split())
+
+
 def rate(
     cli: Cli,
     rate: Annotated[str, typer.Argument(help="For example 1.3mL/day.")],
@@ -74,13 +88,15 @@ def rate(
     at_end: Annotated[str | None, typer.Option(help="What then: stop or kvo.")] = None,
     ramp: Annotated[str | None, typer.Option(help="Reach the rate evenly over this time: 1h.")] = None,
     override: OverrideOption = False,
+    reason: ReasonOption = None,
     wait: WaitOption = False,
 ) -> None:
     """Sets the basal rate, now; a running bolus goes on."""
     with cli.pump() as pump:
 
         def prepare() -> answers.Plan:
-            return pump.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override)
+            why = one_word(reason)
+            return pump.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override, reason=why)
 
         finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Set this rate?"), wait)
 
@@ -91,13 +107,14 @@ def bolus(
     over: Annotated[str | None, typer.Option(help="Extended: spread evenly over this time, e.g. 10min.")] = None,
     within: Annotated[str | None, typer.Option("--in", help="Immediate, but taking this time.")] = None,
     override: BolusOverrideOption = False,
+    reason: ReasonOption = None,
     wait: WaitOption = False,
 ) -> None:
     """Delivers a bolus, immediate or extended; the basal rate goes on beside it."""
     with cli.pump() as pump:
 
         def prepare() -> answers.Plan:
-            return pump.prepare_bolus(volume, over=over, within=within, override=override)
+            return pump.prepare_bolus(volume, over=over, within=within, override=override, reason=one_word(reason))
 
         finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Deliver this bolus?"), wait)
 
@@ -112,6 +129,7 @@ def program(
     at_end: Annotated[str, typer.Option(help="What follows: stop or kvo (not for a file).")] = "stop",
     example: Annotated[bool, typer.Option("--example", help="Print a programme file to start from.")] = False,
     override: OverrideOption = False,
+    reason: ReasonOption = None,
     wait: WaitOption = False,
 ) -> None:
     """Runs a programme of rates, ramps and boluses, which the pump then follows by itself for weeks.
@@ -138,7 +156,10 @@ def program(
         def show(plan: answers.Plan) -> object:
             return views.plan_view(plan, programme_rows(made))
 
-        order = cli.order(pump, lambda: pump.prepare_programme(made, override=override), show, "Run this programme?")
+        def prepare() -> answers.Plan:
+            return pump.prepare_programme(made, override=override, reason=one_word(reason))
+
+        order = cli.order(pump, prepare, show, "Run this programme?")
         finish(cli, pump, order, wait)
 
 
@@ -157,7 +178,7 @@ def kvo(cli: Cli) -> None:
         finish(cli, pump, order, False)
 
 
-def start(cli: Cli, override: OverrideOption = False) -> None:
+def start(cli: Cli, override: OverrideOption = False, reason: ReasonOption = None) -> None:
     """Goes on with what was paused; or sets the last rate again, when a rate without an end was the last thing to run.
 
     A programme, a rate with a volume and KVO are not begun again by this: it says what it was, and the command for it.
@@ -170,7 +191,8 @@ def start(cli: Cli, override: OverrideOption = False) -> None:
         last = last_rate(pump, state)
 
         def prepare() -> answers.Plan:
-            return pump.prepare("prepare_rate", rate_nl_per_day=last, override=1 if override else None)
+            why = one_word(reason)
+            return pump.prepare("prepare_rate", rate_nl_per_day=last, override=1 if override else None, reason=why)
 
         finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Start the last rate again?"), False)
 

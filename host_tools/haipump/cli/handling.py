@@ -17,7 +17,7 @@ from rich.text import Text
 from haipump import answers, syringes
 from haipump import quantities as q
 from haipump.cli import views
-from haipump.cli.delivery import WaitOption, finish, waited
+from haipump.cli.delivery import WaitOption, finish, one_word, waited
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
 from haipump.errors import Declined, QuantityError, UsageError
@@ -33,6 +33,7 @@ BoreOption = Annotated[int | None, typer.Option("--bore-um", help="Inner diamete
 NominalOption = Annotated[
     bool, typer.Option("--nominal", help="Give up what was measured: the volume per step is that of the geometry.")
 ]
+DrugOption = Annotated[str | None, typer.Option(help="Name of the drug in it, which dose limits may ask for.")]
 TableOption = Annotated[str, typer.Option(help="Which table of diameters: plastic or newera.")]
 
 
@@ -55,6 +56,7 @@ def syringe(
     bore_um: BoreOption = None,
     table: TableOption = "plastic",
     nominal: NominalOption = False,
+    drug: DrugOption = None,
 ) -> None:
     """Loads a syringe: says what is in it and how wide it is. Without a size: lists the known ones.
 
@@ -64,15 +66,18 @@ def syringe(
         show_table(cli)
         return
     with cli.pump() as pump:
-        finish(cli, pump, load(cli, pump, size, volume or size, bore_um, table, nominal), False)
+        finish(cli, pump, load(cli, pump, size, volume or size, bore_um, table, nominal, drug), False)
 
 
-def load(cli: Cli, pump: Pump, size: str, volume: str, bore_um: int | None, table: str, nominal: bool) -> Order:
+def load(
+    cli: Cli, pump: Pump, size: str, volume: str, bore_um: int | None, table: str, nominal: bool, drug: str | None
+) -> Order:
     """Read back, show what becomes of a measured calibration, ask, and load."""
     before = pump.calibration()
 
     def prepare() -> answers.Plan:
-        return pump.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal)
+        name = one_word(drug)
+        return pump.prepare_syringe(size, volume, bore_um=bore_um, table=table, nominal=nominal, drug=name)
 
     def show(plan: answers.Plan) -> object:
         told = calibration_words(syringes.step_for(int(plan.values["bore_um"]), before, nominal), before)
@@ -193,6 +198,7 @@ def refill(
     bore_um: BoreOption = None,
     table: TableOption = "plastic",
     nominal: NominalOption = False,
+    drug: DrugOption = None,
     disconnected: DisconnectedOption = False,
 ) -> None:
     """Guides through changing or filling the syringe.
@@ -201,7 +207,7 @@ def refill(
 
     Or in two steps: haipump refill --begin, then haipump refill --end --syringe 30mL --volume 30mL --yes
     """
-    loads = nominal or any(value is not None for value in (size, volume, bore_um))
+    loads = nominal or any(value is not None for value in (size, volume, bore_um, drug))
     _steps_fit(begin, end, loads, pull)
     with cli.pump() as pump:
         if begin:
@@ -212,7 +218,9 @@ def refill(
         if end:
             # Where no refill has begun the end is refused, and nothing may be loaded before that.
             begun = loads and pump.status().state == "refill"
-            _end(cli, pump, _load(cli, pump, size, volume, bore_um, table, nominal, repeat("")) if begun else None)
+            _end(
+                cli, pump, _load(cli, pump, size, volume, bore_um, table, nominal, drug, repeat("")) if begun else None
+            )
             return
         if not cli.interactive and size is None:
             raise UsageError(
@@ -226,7 +234,7 @@ def refill(
         try:
             _pull(cli, pump, pull, steps)
             cli.say(next(steps) + "Change or fill the syringe, and see that the plunger is held.")
-            order = _load(cli, pump, size, volume, bore_um, table, nominal, steps)
+            order = _load(cli, pump, size, volume, bore_um, table, nominal, drug, steps)
         except (Declined, EOFError, typer.Abort) as left:
             raise Declined(
                 "the refill was left in the middle",
@@ -293,6 +301,7 @@ def _load(
     bore_um: int | None,
     table: str,
     nominal: bool,
+    drug: str | None,
     steps: Iterator[str],
 ) -> Order:
     """What is in now; what was not given is asked, or taken from the syringe that is loaded."""
@@ -312,7 +321,7 @@ def _load(
     if size is None and bore_um is None and chosen == present:
         bore_um = now.bore_um  # the one that is in, whatever table it is from
     filled = volume or (_asked(cli, "  Volume in it", chosen, q.volume_nl) if cli.interactive else chosen)
-    return load(cli, pump, chosen, filled, bore_um, table, nominal)
+    return load(cli, pump, chosen, filled, bore_um, table, nominal, drug)
 
 
 def _asked(cli: Cli, question: str, default: str, check: Callable[[str], int]) -> str:

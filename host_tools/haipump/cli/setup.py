@@ -20,7 +20,7 @@ import typer
 from haipump import answers, syringes
 from haipump import quantities as q
 from haipump.cli import views
-from haipump.cli.delivery import finish
+from haipump.cli.delivery import finish, one_word
 from haipump.cli.frame import Cli, command
 from haipump.client import SETTING_NAMES, Pump
 from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError
@@ -82,8 +82,15 @@ def limits(
     reservoir_low: Annotated[str | None, typer.Option(help="Warn below this volume: 2mL.")] = None,
     reservoir_empty: Annotated[str | None, typer.Option(help="Stop below this volume: 0.5mL.")] = None,
     pause_max: Annotated[str | None, typer.Option(help="Remind after this pause: 10min.")] = None,
+    max_dose: Annotated[str | None, typer.Option(help="Highest dose in every window, from all sources: 3mL.")] = None,
+    window: Annotated[str | None, typer.Option(help="Length of that window: 24h.")] = None,
+    soft_rate: Annotated[str | None, typer.Option(help="Above this rate an override and a reason are needed.")] = None,
+    soft_bolus: Annotated[str | None, typer.Option(help="The same for a bolus.")] = None,
+    soft_dose: Annotated[str | None, typer.Option(help="The same for the dose in a window.")] = None,
+    lockout: Annotated[str | None, typer.Option(help="Time from bolus to bolus, at least: 30min.")] = None,
+    drug: Annotated[str | None, typer.Option(help="The drug that the dose limits are for; none: any.")] = None,
 ) -> None:
-    """Shows the limits, or changes those that are given."""
+    """Shows the limits, or changes those that are given. For dose limits 0 is no limit."""
     given = {
         "max_rate_nl_per_day": None if max_rate is None else q.rate_nl_per_day(max_rate),
         "max_bolus_nl": None if max_bolus is None else q.volume_nl(max_bolus),
@@ -92,13 +99,27 @@ def limits(
         "reservoir_empty_nl": None if reservoir_empty is None else q.volume_nl(reservoir_empty),
         "pause_max_s": None if pause_max is None else q.duration_s(pause_max),
     }
+    dose = {
+        "max_dose_nl": None if max_dose is None else q.volume_nl(max_dose),
+        "window_s": None if window is None else q.duration_s(window),
+        "soft_rate_nl_per_day": None if soft_rate is None else q.rate_nl_per_day(soft_rate),
+        "soft_bolus_nl": None if soft_bolus is None else q.volume_nl(soft_bolus),
+        "soft_dose_nl": None if soft_dose is None else q.volume_nl(soft_dose),
+        "lockout_s": None if lockout is None else q.duration_s(lockout),
+        "drug": one_word(drug),
+    }
+    changes = any(value is not None for value in given.values())
+    dose_changes = any(value is not None for value in dose.values())
     with cli.pump() as pump:
-        if not any(value is not None for value in given.values()):
-            now = pump.limits()
-            cli.result({"limits": asdict(now)})
-            cli.say(views.facts_view("Limits", asdict(now)))
-            return
-        change(cli, pump, "prepare_limits", given, asdict(pump.limits()), "Change these limits?")
+        if changes:
+            change(cli, pump, "prepare_limits", given, asdict(pump.limits()), "Change these limits?")
+        if dose_changes:
+            change(cli, pump, "prepare_dose", dose, asdict(pump.dose()), "Change these dose limits?")
+        if not (changes or dose_changes):
+            now, doses = asdict(pump.limits()), asdict(pump.dose())
+            cli.result({"limits": now, "dose": doses})
+            cli.say(views.facts_view("Limits", now))
+            cli.say(views.facts_view("Dose limits", doses))
 
 
 def calibrate(
@@ -217,7 +238,12 @@ def setting_value(name: str, text: str) -> int:
 
 
 def change(
-    cli: Cli, pump: Pump, verb: str, given: Mapping[str, int | None], now: Mapping[str, int], question: str
+    cli: Cli,
+    pump: Pump,
+    verb: str,
+    given: Mapping[str, int | str | None],
+    now: Mapping[str, int | str],
+    question: str,
 ) -> None:
     """Show old and new values, ask, and change."""
     wanted = {name: value for name, value in given.items() if value is not None}

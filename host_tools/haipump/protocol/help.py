@@ -36,6 +36,9 @@ VERBS: Mapping[str, Verb] = {
     "order": Verb("the order", "How one order stands (without id: the last one).", "status"),
     "alarms": Verb("the alarms", "One alarm that stands, by its place in the list.", "alarms"),
     "limits": Verb("the limits", "Limits in force, and the rates that motor and syringe reach.", "limits"),
+    "dose": Verb(
+        "the dose limits", "Dose limits of a drug, what is delivered within their window, refusals so far.", "limits"
+    ),
     "calibration": Verb("the calibration", "Volume per microstep and what it was computed from.", "calibrate"),
     "settings": Verb("a setting", "Value, range and default of one setting.", "settings"),
     "log": Verb("the journal", "One or two records of the pump's journal.", "log"),
@@ -63,6 +66,7 @@ VERBS: Mapping[str, Verb] = {
         "the syringe", "Reads back a syringe to be loaded: volume in it and its geometry.", "syringe"
     ),
     "prepare_limits": Verb("the limits", "Reads back new limits.", "limits"),
+    "prepare_dose": Verb("the dose limits", "Reads back new dose limits.", "limits"),
     "prepare_calibration": Verb("the calibration", "Reads back a new calibration.", "calibrate"),
     "prepare_settings": Verb("the settings", "Reads back new options.", "settings"),
     "commit": Verb("the order", "Carries out what was prepared, by its token, once and within 30 s.", "(every order)"),
@@ -110,6 +114,10 @@ FIELDS: Mapping[str, str] = {
     "device": "serial number of the board",
     "diag": "1: the motor driver reports an error",
     "disconnected": "1: yes, nobody is connected to the line",
+    "drug": "name of the drug; none: not said",
+    "drug_1": "drug of the dose limits, letters 1 to 8 as a number",
+    "drug_2": "drug of the dose limits, letters 9 to 16 as a number",
+    "drug_3": "drug of the dose limits, letters 17 to 24 as a number",
     "duration_s": "how long it takes",
     "elapsed_s": "how long it has run",
     "empty_in_s": "time until the pump stops as empty, with `reservoir_empty_nl` left; -1 when nothing flows",
@@ -139,9 +147,13 @@ FIELDS: Mapping[str, str] = {
     "lead_um": "way of the screw per turn",
     "left_nl": "what is left of the order",
     "left_s": "time left; -1 when it has no end",
+    "loaded": "1: the dose limits are for the drug that is loaded, or for any",
+    "loaded_drug": "CRC-32 of the name of the drug in the syringe; 0: not said",
     "locked": "1: changes need a code from the key",
+    "lockout_s": "time from the begin of a bolus until another one may begin; 0: none",
     "lost_steps": "steps lost in the pump's life, as the encoder saw",
     "max_bolus_nl": "largest bolus",
+    "max_dose_nl": "highest dose of all sources within the window; 0: no limit",
     "max_rate_nl_per_day": "highest rate of delivery",
     "max_steps_per_s": "highest speed of the motor",
     "maximum": "highest value allowed",
@@ -153,7 +165,8 @@ FIELDS: Mapping[str, str] = {
     "offset": "where the part begins",
     "order": "number of the order; 0 for none",
     "orders": "orders in the pump's life",
-    "override": "1: yes, ten times the running rate or more is meant",
+    "override": "1: yes, ten times the running rate or more is meant, or a soft limit is passed for a reason",
+    "passed": "soft limits that are overridden: 1 rate, 2 bolus, 4 dose, or their sum",
     "pause_max_s": "pause after which an alarm reminds",
     "period_ms": "time between two telemetry lines",
     "period_s": "after this time the programme begins again",
@@ -171,11 +184,16 @@ FIELDS: Mapping[str, str] = {
     "ramp_s": "time in which the rate changes evenly",
     "rate_min_nl_per_day": "lowest rate that can be reached",
     "rate_nl_per_day": "rate",
+    "reason": "why a soft limit is passed; is recorded",
+    "refusals": "orders that a limit refused since the pump started",
     "repeats": "how often the programme runs",
     "reservoir_empty_nl": "volume at which the pump stops as empty",
     "reservoir_low_nl": "volume at which the pump warns; 0: never",
     "reservoir_nl": "volume in the syringe",
     "reset": "cause of the last reset",
+    "soft_bolus_nl": "largest bolus without an override; 0: no limit",
+    "soft_dose_nl": "highest dose within the window without an override; 0: no limit",
+    "soft_rate_nl_per_day": "highest rate without an override; 0: no limit",
     "result": "how it ended, or running",
     "seconds": "how long",
     "seq": "number of the record",
@@ -204,13 +222,16 @@ FIELDS: Mapping[str, str] = {
     "uncertain": "1: the position may be off by half a full step",
     "uptime_s": "seconds since the pump started",
     "uptime_us": "microseconds within the second",
+    "used_nl": "delivered within the window, at most; -1: not known before it is stopped",
     "valid_s": "how long the token is valid",
     "value": "value of the setting",
     "volume_nl": "volume",
     "vtbi_nl": "volume to be infused, at which the rate ends; 0: none",
+    "wait_s": "time until a bolus may begin again",
     "was": "state before",
     "what": "what it is about",
     "why": "what caused the change",
+    "window_s": "length of the window of the dose limits",
     "withdraw_nl_per_day": "rate of withdrawing",
     "withdrawn_nl": "pulled back for refilling; not dose",
     "wrong": "lines refused for their form, id or code, since the start",
@@ -469,11 +490,22 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
         facts.append(f"at most {said['maximum']}")
     elif "minimum" in fields:
         facts.append(f"at least {said['minimum']}")
+    if "window_s" in fields:
+        facts.append(f"within {quantity('window_s', fields['window_s'])}")
+    if "free_in_s" in fields:
+        facts.append(_free_words(int(fields["free_in_s"])))
     known = ("code", "state", "what", "field", "limit", "value", "before", "minimum", "maximum", "next_id")
     for name, value in fields.items():
-        if name not in known:
+        if name not in (*known, "window_s", "free_in_s"):
             facts.append(f"{FIELDS.get(name, name)}: {quantity(name, value)}")
     return reason + (": " + ", ".join(facts) if facts else "")
+
+
+def _free_words(free_in_s: int) -> str:
+    """When a refusal passes."""
+    if free_in_s < 0:
+        return "waiting does not help"
+    return f"possible in {quantity('free_in_s', free_in_s)} if what runs goes on and nothing else is ordered"
 
 
 def alarm_refusal(alarm: str, phase: str) -> tuple[str, str]:
@@ -491,7 +523,9 @@ def _then_ack(advice: str) -> str:
 
 
 def _override(fields: Mapping[str, int | str], verb: str) -> str:
-    """Against what it was compared: the last bolus, or the running rate."""
+    """Against what it was compared: a soft limit, the last bolus, or the running rate."""
+    if "limit" in fields:
+        return "a soft limit is passed: that needs an override and its reason"
     if verb == "prepare_bolus":
         return "ten times the last bolus or more needs an override"
     value, before = fields.get("value"), fields.get("before")
@@ -522,6 +556,12 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
     known_words = _field_words(code, fields)
     if known_words is not None:
         return known_words[1] + (", ".join(ALARMS) if fields.get("field") == "alarm" else "")
+    if code == "override" and "limit" in fields:
+        return "check the number; if it is meant, add --override --reason WHY"
+    if code == "syringe" and fields.get("what") == "other_drug":
+        return (
+            "load it with `haipump syringe ... --drug`, or change the drug of the limits with `haipump limits --drug`"
+        )
     if code == "limit" and fields.get("limit") in _LIMIT_ADVICE:
         return _LIMIT_ADVICE[str(fields["limit"])]
     if code == "state":
@@ -559,6 +599,10 @@ _NAMES: Mapping[str, str] = {
     "syringe_max_nl_per_day": "the highest rate of the syringe",
     "count": "the count",
     "disconnected": "the word that the line is disconnected",
+    "drug": "the drug",
+    "max_dose_nl": "the dose limit",
+    "window_s": "the window of the dose limits",
+    "reason": "the reason",
 }
 
 

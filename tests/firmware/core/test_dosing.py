@@ -79,6 +79,16 @@ def test_a_new_anchor_changes_nothing(monkeypatch):
     assert moments[0] == moments[1]
 
 
+def test_whether_a_step_comes_before_the_flow_changes():
+    order = Order(1, 3, 3 * STEP_Q)
+    order.start(0, Pieces().add(3 * STEP_Q, 3_000_000))
+    planner = running(order)
+    for _ in range(3):
+        assert planner.step_comes()
+        assert planner.next_delay() > 0
+    assert not planner.step_comes()
+
+
 def test_a_step_that_is_far_away_is_not_handed_out_and_next_us_says_when():
     slow = at_rate(30_000)  # 665 s a step
     planner = running(slow)

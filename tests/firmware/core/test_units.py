@@ -39,7 +39,7 @@ def test_every_default_is_in_its_range_and_no_key_or_name_comes_twice():
 
 def test_groups():
     groups = {row[options.GROUP] for row in options.OPTIONS}
-    assert groups == {"calibration", "syringe", "limits", "options", "internal"}
+    assert groups == {"calibration", "syringe", "limits", "dose", "options", "internal"}
     assert sum(len(options.rows(group)) for group in groups) == len(options.OPTIONS)
     assert [row[options.NAME] for row in options.rows("syringe")] == ["syringe_nl", "syringe_max_nl_per_day"]
 

@@ -86,6 +86,10 @@ _WIDEST: dict[str, Any] = {
     "phase": "acknowledged",
     "what": "programme",
     "at_end": "stop",
+    "drug": 24 * "z",
+    "used_nl": 100_000_000,
+    "wait_s": 86_400,
+    "refusals": 99_999,
     "firmware": "10.10.10",
     "interpreter": "micropython-1.25.0",
     "board": "rpi_pico",
@@ -116,7 +120,7 @@ _BY_UNIT = (
     ("_free", 246_032),
     ("_id", PLAUSIBLE_ID),
 )
-_FLAGS = ("locked", "front", "back", "captured", "diag", "service", "enabled", "uncertain", "extended")
+_FLAGS = ("locked", "front", "back", "captured", "diag", "service", "enabled", "uncertain", "extended", "loaded")
 
 
 def widest(name: str, kind: str) -> Any:
