@@ -35,8 +35,7 @@ from haipump_fw.forecast import Forecast
 from haipump_fw.panel import OperatorPanel
 from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES, TASKS, WHYS
 from haipump_fw.proto.session import Session
-from haipump_fw.selftest import digest_works, failures
-from haipump_fw.storage import Storage, window_of
+from haipump_fw.storage import Storage, digest_works, window_of
 
 WATCHDOG_MS = const(8_300)  # the chip can do 8388
 SLEEP_MAX_US = const(7_500_000)  # for the watchdog; what may come on top (an erase, a collection) is below a second
@@ -201,8 +200,12 @@ class App:
         self._collect()  # what starting left behind
 
     def self_test(self):
-        """Run the self test in state self_test. Returns the name of what failed, or "passed"."""
-        failed = failures(self.ports)
+        """Run the self test in state self_test. Returns (name, whether it is all right) of every part."""
+        from haipump_fw import selftest  # at power-on, and when asked for
+
+        parts = selftest.run(self.ports)
+        self.ports.system.forget(selftest)
+        failed = [name for name, good in parts if not good]
         if failed:
             self.alarms.set("self_test", self.clock.s)
             self.fire("failed", failed[0])
@@ -211,7 +214,7 @@ class App:
             self.alarms.acknowledge("self_test")
             self.fire("passed", "passed")
         self._slow_check()
-        return failed[0] if failed else "passed"
+        return parts
 
     # --- conditions of the state table
 

@@ -8,10 +8,9 @@ import binascii
 
 from haipump_fw.const import const
 from haipump_fw.core import options, profiles
-from haipump_fw.core.supervision import limit_raw
+from haipump_fw.core.supervision import RAW_ALIVE_MAX, limit_raw
 from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_up
 from haipump_fw.proto.frame import Refused
-from haipump_fw.selftest import PRESSURE_RAW_MAX
 
 _STAIRS_MAX = const(128)  # of one acceleration: more would take too long to work out, and too much memory
 
@@ -74,8 +73,8 @@ def _check_sensor(commands, fields):
     """The occlusion limit lies where the pressure sensor can still tell it from a short circuit."""
     values = dict(commands.app.values)
     values.update(fields)
-    if limit_raw(values) > PRESSURE_RAW_MAX:
-        highest = (PRESSURE_RAW_MAX - values["pressure_zero_raw"]) * values["pressure_full_pa"]
+    if limit_raw(values) > RAW_ALIVE_MAX:
+        highest = (RAW_ALIVE_MAX - values["pressure_zero_raw"]) * values["pressure_full_pa"]
         highest //= values["pressure_span_raw"]
         raise Refused("range", [("field", "occlusion_pa"), ("maximum", highest), ("what", "sensor")])
 

@@ -115,7 +115,13 @@ def act_selftest(commands, fields):
     app = commands.app
     app.machine.check("selftest")
     app.fire("selftest", "host")
-    return [("result", app.self_test()), ("state", app.machine.state)]
+    parts = app.self_test()
+    failed = [name for name, good in parts if not good]
+    return [
+        ("result", failed[0] if failed else "passed"),
+        ("state", app.machine.state),
+        ("parts", ",".join([name if good else "!" + name for name, good in parts])),
+    ]
 
 
 def act_service(commands, fields):

@@ -539,8 +539,13 @@ class Pump:
 
     def selftest(self) -> tuple[str, str]:
         """Run the self test; returns (state, result)."""
+        return self.selftest_parts()[:2]
+
+    def selftest_parts(self) -> tuple[str, str, dict[str, bool]]:
+        """The same, and which of its parts are all right."""
         values = self._ask("selftest")
-        return str(values["state"]), str(values["result"])
+        parts = {name.lstrip("!"): not name.startswith("!") for name in str(values["parts"]).split(",")}
+        return str(values["state"]), str(values["result"]), parts
 
     def service(self) -> None:
         """Leave for the MicroPython prompt. The pump restarts; this connection is of no more use."""

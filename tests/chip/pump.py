@@ -34,8 +34,9 @@ def uf2_with(image: Path, ships: Shipped, main: str) -> bytes:
 
 
 class ChipPump:
-    """`steps`: (ns, direction) of each edge at the pad; `enables`: (us, on) of EN; `told`: other events of the core.
-    Comes up with the boot behind it; `size_ml` is the syringe of the plant."""
+    """`steps`: (ns, direction) of each edge at the pad while EN is on (the self test makes some without); `enables`:
+    (us, on) of EN; `told`: other events of the core. Comes up with the boot behind it; `size_ml` is the syringe of the
+    plant."""
 
     def __init__(self, uf2: Path | bytes, size_ml: int = 30, params: PlantParams | None = None, **options: Any) -> None:
         options.setdefault("seed", 1)
@@ -54,7 +55,8 @@ class ChipPump:
     # --- what is heard
 
     def on_step(self, t_us: int, direction: int) -> None:
-        self.steps.append((self.core.now_ns, direction))
+        if self.enables and self.enables[-1][1]:
+            self.steps.append((self.core.now_ns, direction))
 
     def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
         if name == "enable":

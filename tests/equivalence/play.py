@@ -180,7 +180,8 @@ class Play:
     # --- what comes out
 
     def on_step(self, t_us: int, direction: int) -> None:
-        self.record.stretches[-1].steps.append((t_us, direction))
+        if self.record.stretches and self.record.stretches[-1].off_us < 0:  # not the self test's, with the motor off
+            self.record.stretches[-1].steps.append((t_us, direction))
 
     def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
         if name == "enable" and fields["on"]:

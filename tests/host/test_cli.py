@@ -108,7 +108,7 @@ def test_hints_fit_the_state(line, pump, state: str, hint: str) -> None:
         ("stop", {"ok", "status", "totals"}),
         ("silence 1min", {"ok", "seconds"}),
         ("ack", {"ok", "acknowledged", "alarms"}),
-        ("selftest", {"ok", "state", "result"}),
+        ("selftest", {"ok", "state", "result", "parts"}),
         ("refill --begin", {"ok", "state"}),
         ("service --yes", {"ok", "service"}),
         ("lock --yes", {"ok", "locked", "key_file"}),

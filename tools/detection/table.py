@@ -96,14 +96,14 @@ def _too_many(steps: float, each: int = 1) -> Callable[[Cell], float]:
 
 
 def _none(cell: Cell) -> float:
-    return 2.0  # the schedule rounds to half a step, and the fault begins anywhere between two
+    return 3.0  # the schedule rounds to half a step, and the fault begins anywhere between two
 
 
 def _flow_s(cell: Cell) -> float:
     """Until the window of `flow` is full of the fault; an anchor a minute, of so many steps at least."""
     anchor_s = 60 * math.ceil(supervision.ANCHOR_STEPS * cell.step_s / 60 + 1e-9)
     slow = (supervision.ANCHORS + 1) * max(60 + cell.look_s, anchor_s + cell.look_s)
-    return min(slow, _after(4 * (STALL + 2 * QUANTUM))(cell))
+    return min(slow, _after(4 * (STALL + 4 * QUANTUM))(cell))
 
 
 def _ring(cell: Cell) -> float:
@@ -168,7 +168,7 @@ FAULTS = (
     Fault(
         "plan_fast",
         "the planner hands out steps 20 times too fast",
-        ("over_infusion", "motor_stall"),  # a fast motor can't follow
+        ("over_infusion", "motor_stall", "steps_late"),  # a fast motor can't follow, nor the loop
         lambda cell: (NEAR + 3) * cell.step_s + cell.look_s + PASS_S,
         lambda cell: NEAR + 4 + 0.2 / cell.step_s,
         "more steps handed out than the orders' highest rates allow",
@@ -203,7 +203,7 @@ FAULTS = (
         "encoder_noise",
         "the encoder's noise is a hundredfold",
         ("reverse_delivery", "over_infusion", "motor_stall"),
-        lambda cell: 3 * cell.look_s + PASS_S,
+        lambda cell: 6 * cell.look_s + PASS_S,
         _none,
         "the shaft seems to go back",
     ),

@@ -17,7 +17,7 @@ ROWS = (
     Row(
         "A2",
         "Stuck and dead keys (Alaris 8100, 2021): a stuck input is found, and stop exists on two independent inputs.",
-        ("panel.OperatorPanel.press", "selftest.failures"),
+        ("panel.OperatorPanel.press", "selftest.run"),
     ),
     Row(
         "A3",

@@ -178,7 +178,7 @@ ROWS = (
     Row(
         "GIP-3.4.1-5",
         "The self test at power-up is bounded in time; what fails is an alarm, and nothing starts.",
-        ("selftest.failures", "app.App.self_test"),
+        ("selftest.run", "app.App.self_test"),
     ),
     Row("GIP-3.4.6", "No bolus during the self test.", ("core.machine.Machine.check",)),
     Row(

@@ -173,7 +173,7 @@ ROWS = (
     Row(
         "OP-R7.4(1)-(7)",
         "Tests at power-up, periodic and continuous; faults are logged and seen.",
-        ("app.App.self_test", "selftest.failures"),
+        ("app.App.self_test", "selftest.run"),
     ),
     Row(
         "OP-R8.1(4)",

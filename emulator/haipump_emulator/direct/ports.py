@@ -165,6 +165,7 @@ class Steps:
 
     def odometer(self) -> int:
         self._core.charge(costs.ODOMETER_US)
+        self._core.emit()
         return self._odometer & ((1 << 29) - 1)
 
     def pulse(self) -> int:
@@ -214,6 +215,9 @@ class Motor:
 
     def enabled(self) -> bool:
         return self._on
+
+    def works(self) -> bool:
+        return True  # pads are the chip core's
 
 
 class Sensors:
@@ -291,6 +295,10 @@ class Panel:
             self._leds = mask
             names = (("red", contract.LED_RED), ("yellow", contract.LED_YELLOW), ("green", contract.LED_GREEN))
             self._core.tell("led", {name: int(bool(mask & bit)) for name, bit in names})
+
+    def works(self) -> bool:
+        self.tone(0)
+        return True
 
     def tone(self, frequency_hz: int) -> None:
         if frequency_hz != self._tone_hz:

@@ -59,6 +59,9 @@ class Motor:
     def enabled(self):
         """What EN was last set to."""
 
+    def works(self):
+        """The pad of EN shows what it was set to."""
+
 
 class Sensors:
     """Raw 16-bit readings, 0 to 65535. Each takes about 13 us. The app converts them with whole numbers."""
@@ -98,6 +101,10 @@ class Panel:
 
     def tone(self, frequency_hz):
         """Piezo on at this frequency, or off with 0."""
+
+    def works(self):
+        """The pads of lamps and piezo follow what drives them, both ways, too short for a person to see; the lamps are
+        as before then, the piezo is off."""
 
 
 class Console:

@@ -266,8 +266,10 @@ def change(
 def selftest(cli: Cli) -> None:
     """Runs the power-on self test again; only while stopped."""
     with cli.pump() as pump:
-        state, result = pump.selftest()
-        cli.result({"state": state, "result": result})
+        state, result, parts = pump.selftest_parts()
+        cli.result({"state": state, "result": result, "parts": parts})
+        for name, good in parts.items():
+            cli.say(f"{name.replace('_', ' '):16} {'all right' if good else '[bold red]FAILED[/]'}")
         cli.say(f"Self test: [bold]{result}[/]. {texts.state_sentence(state)}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from haipump_fw import app as app_module
-from haipump_fw import selftest
+from haipump_fw import storage
 from tests.firmware.app.bench import HOUR, SECOND, STEP_FL, Pump, pump
 
 FAST = "prepare_rate rate_nl_per_day=48000000 override=1"  # 2 mL/h: 2.4 steps/s
@@ -99,7 +99,7 @@ def test_a_processor_that_gives_wrong_answers_is_found_within_two_minutes(monkey
     of = pump()
     of.order(FAST)
     of.run(10)
-    assert selftest.digest_works()
+    assert storage.digest_works()
     monkeypatch.setattr(app_module, "digest_works", lambda: False)
     of.run_to(lambda: not of.enabled, 2 * 75)
     assert of.state() == "fault"

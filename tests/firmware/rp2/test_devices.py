@@ -88,6 +88,40 @@ def test_the_piezo_is_quiet_until_told(chip, load):
     assert chip.tone == 0
 
 
+def short(chip, pad: int, level: int) -> None:
+    """Whatever drives the pad, it stays at this level."""
+    chip.block.on_level.append(lambda _now, _pad, _level: chip.block.levels.__setitem__(pad, level))
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_an_enable_pad_that_does_not_follow_is_found(chip, load, level):
+    motor = load("devices").Motor()
+    assert motor.works()
+    motor.enable(True)
+    assert motor.works()
+    short(chip, pins.gpio("en"), level)
+    found = []
+    for on in (True, False):
+        motor.enable(not on)
+        motor.enable(on)
+        found.append(motor.works())
+    assert found == ([True, False] if level == 0 else [False, True])
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@pytest.mark.parametrize("name", ["red", "yellow", "green", "piezo"])
+def test_a_lamp_or_piezo_that_does_not_follow_is_found_and_all_is_as_before(chip, load, name, level):
+    panel = load("devices").Panel()
+    panel.leds(ports.LED_GREEN)
+    assert panel.works()
+    assert [chip.block.level(pins.gpio(lamp)) for lamp in ("red", "yellow", "green", "piezo")] == [0, 0, 1, 0]
+    panel.tone(500)
+    assert chip.tone == 500
+    panel.tone(0)
+    short(chip, pins.gpio(name), level)
+    assert not panel.works()
+
+
 @given(st.binary(max_size=40), st.integers(0, 20))
 def test_the_console_reads_what_is_there_and_never_waits(data, size):
     chip = Chip()

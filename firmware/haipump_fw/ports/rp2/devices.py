@@ -53,6 +53,10 @@ class Motor:
         """What EN was last set to."""
         return self._enabled
 
+    def works(self):
+        """The pad of EN shows what it was set to."""
+        return self._pin.value() == (self._on if self._enabled else 1 - self._on)
+
 
 class Sensors:
     """See `contract.Sensors`."""
@@ -89,6 +93,9 @@ class Panel:
         self._red = Pin(pins.gpio("red"), Pin.OUT, value=0)
         self._yellow = Pin(pins.gpio("yellow"), Pin.OUT, value=0)
         self._green = Pin(pins.gpio("green"), Pin.OUT, value=0)
+        self._start_piezo()
+
+    def _start_piezo(self):
         self._piezo = PWM(Pin(pins.gpio("piezo")), freq=_QUIET_HZ, duty_u16=0)
 
     def leds(self, mask):
@@ -104,6 +111,18 @@ class Panel:
             self._piezo.duty_u16(_HALF)
         else:
             self._piezo.duty_u16(0)
+
+    def works(self):
+        """The pads of lamps and piezo follow what drives them."""
+        good = True
+        for pin in (self._red, self._yellow, self._green, Pin(pins.gpio("piezo"), Pin.OUT, value=0)):
+            was = pin.value()
+            pin.value(1 - was)
+            good = pin.value() == 1 - was and good
+            pin.value(was)
+            good = pin.value() == was and good
+        self._start_piezo()
+        return good
 
 
 class Watchdog:
