@@ -65,9 +65,11 @@ def main() -> int:
             raise SystemExit(f"Without any replacement {verdict.caught} fails: mend that first.\n{verdict.output}")
 
     def done(verdict: Verdict) -> None:
-        if verdict.caught is None:
+        if verdict.caught in (None, "import"):
             dead.append(verdict)
-        by = verdict.caught or f"DEAD: {verdict.ran} tests passed"
+        by = {None: f"DEAD: {verdict.ran} tests passed", "import": "DEAD: not even imported"}.get(
+            verdict.caught
+        ) or verdict.caught
         print(f"{verdict.job.name}: {by} ({verdict.seconds:.1f} s)", flush=True)
 
     run([whole] if todo and not asked.trust else [], 1, sound)

@@ -46,13 +46,13 @@ def main() -> int:
             raise SystemExit(f"Without any mutant {verdict.caught} fails: mend that first.\n{verdict.output}")
 
     def first(verdict: Verdict) -> None:
-        if verdict.caught is None:
+        if verdict.caught in (None, "import"):  # not imported: that says nothing of the tests
             missed.append(by_name[verdict.job.name])
         else:
             print(f"{verdict.job.name}: caught by {verdict.caught} ({verdict.seconds:.1f} s)", flush=True)
 
     def last(verdict: Verdict) -> None:
-        if verdict.caught is None:
+        if verdict.caught in (None, "import"):
             survivors.append(verdict.job.name)
             print(f"{verdict.job.name}: SURVIVED {verdict.ran} tests. {by_name[verdict.job.name].why}", flush=True)
         else:

@@ -199,13 +199,25 @@ ROWS = (
         applies=PARTLY,
         open=True,
     ),
-    Row("GIP-6.1.2", "A library entry has concentration, mode, hard and soft limits.", open=True),
+    Row(
+        "GIP-6.1.2",
+        "A library entry has concentration, mode, hard and soft limits.",
+        ("doses.prepare_dose", "doses.check_order"),
+        "One entry: name of the drug, hard and soft limits of rate, bolus and dose in a window, lockout.",
+        PARTLY,
+    ),
     Row(
         "GIP-6.1.3/4",
         "A hard limit refuses, a soft limit asks.",
-        ("commands.Commands.check_limit", "commands.Commands.check_jump"),
+        ("commands.Commands.check_limit", "commands.Commands.check_jump", "doses.check_order"),
     ),
-    Row("GIP-6.1.6/7", "The library's version is shown; without a library nothing is claimed.", open=True),
+    Row(
+        "GIP-6.1.6/7",
+        "The library's version is shown; without a library nothing is claimed.",
+        ("doses.read_dose", "doses.drug_of"),
+        "The name of the drug that the limits are for, or none.",
+        PARTLY,
+    ),
     Row(
         "GIP-6.2.1/2",
         "Changing the drug stops the infusion.",

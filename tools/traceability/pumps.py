@@ -44,8 +44,18 @@ ROWS = (
         "As items of a programme.",
         PARTLY,
     ),
-    Row("CS-REQ-25", "No bolus inside the lockout, over its limit, or while one runs.", open=True),
-    Row("CS-REQ-26/27", "Refused requests are told and counted.", open=True),
+    Row(
+        "CS-REQ-25",
+        "No bolus inside the lockout, over its limit, or while one runs.",
+        ("doses.check_order", "commands.Commands.check_limit", "commands.Commands.prepare_bolus"),
+    ),
+    Row(
+        "CS-REQ-26/27",
+        "Refused requests are told and counted.",
+        ("proto.frame.error", "answers.Answers.read_info"),
+        "Each refusal is told with its limit; lines that are wrong or forged are counted.",
+        PARTLY,
+    ),
     Row("CS-REQ-31-39", "Every transition between modes is in one table.", ("core.machine.Machine.fire",)),
     Row(
         "CS-REQ-43",
@@ -56,7 +66,13 @@ ROWS = (
     ),
     Row("CS-REQ-44/15", "Paused for too long is told.", ("app.App._supervise",)),
     Row("CS-REQ-45/46", "No resume while an alarm forbids it.", ("commands.Commands.act_resume",)),
-    Row("CS-REQ-51-55", "Orders are checked against the library; without one nothing is saved.", open=True),
+    Row(
+        "CS-REQ-51-55",
+        "Orders are checked against the library; without one nothing is saved.",
+        ("doses.check_order",),
+        "Against the limits of the one drug that is set.",
+        PARTLY,
+    ),
     Row(
         "CS-REQ-56",
         "The old values hold until the new ones are started.",
@@ -96,7 +112,12 @@ ROWS = (
         "After a power loss the order is known, and goes on only when somebody says so.",
         ("recovery.restore",),
     ),
-    Row("REQ-X-06", "In any hour no more than a maximum, over all sources.", open=True),
+    Row(
+        "REQ-X-06",
+        "In any hour no more than a maximum, over all sources.",
+        ("core.limits.Proof.within", "core.window.Window.steps", "doses.check_order"),
+        "In any window of a length that is set.",
+    ),
     Row("REQ-X-07", "A change of the log is found out.", ("store.records.link", "haipump.journal.verify")),
     Row("REQ-X-08", "The watchdog ends the flow and is told.", ("app.App._power_on", "recovery.restore")),
     Row(
@@ -110,9 +131,11 @@ ROWS = (
         "An alarm halts basal and bolus as its table says.",
         ("app.App.raise_alarm",),
     ),
-    Row("OP-R5.2(3)", "A minimum time between boluses.", open=True),
+    Row("OP-R5.2(3)", "A minimum time between boluses.", ("doses.check_order",)),
     Row(
-        "OP-R5.2(5)/R5.3(7)", "A bolus that would pass the dose limit is refused, or halted before it does.", open=True
+        "OP-R5.2(5)/R5.3(7)",
+        "A bolus that would pass the dose limit is refused, or halted before it does.",
+        ("core.limits.Proof.within", "core.window.Window.cap"),
     ),
     Row(
         "OP-R5.3(5/6)",
@@ -155,7 +178,7 @@ ROWS = (
         "The reservoir is known to 1 mL; low warns, empty stops.",
         ("app.App._check_volume", "core.ledger.Ledger.reservoir_nl"),
     ),
-    Row("OP-R6.9(3)/(4)", "With an unknown drug the pump stays stopped.", open=True),
+    Row("OP-R6.9(3)/(4)", "With an unknown drug the pump stays stopped.", ("doses.drug_loaded",)),
     Row(
         "OP-R7.1",
         "Safety is separate from control.",

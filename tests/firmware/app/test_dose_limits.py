@@ -42,6 +42,7 @@ def no(of: Pump, text: str) -> dict[str, object]:
     return {name: answer[name] for name in ("code", "limit", "value", "maximum", "free_in_s", "what") if name in answer}
 
 
+@pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)", "CS-REQ-51-55")
 @pytest.mark.parametrize("soft", [False, True])
 def test_what_has_been_delivered_and_what_is_ordered_count_together(soft):
     of = limited("soft_dose_nl=1000000" if soft else "max_dose_nl=1000000")
@@ -150,6 +151,7 @@ def test_later_steps_of_a_programme_count_before_it_begins():
     assert 300 * UL < fullest_nl(of) <= 400 * UL
 
 
+@pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)")
 def test_a_limit_lowered_under_a_running_order_halts_it_in_time():
     of = limited("max_dose_nl=1000000")
     of.order("prepare_rate rate_nl_per_day=20000000")
@@ -165,6 +167,7 @@ def test_a_limit_lowered_under_a_running_order_halts_it_in_time():
     assert of.no("prepare_rate rate_nl_per_day=20000000")["limit"] == "max_dose_nl"
 
 
+@pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)")
 def test_a_limit_below_what_was_delivered_halts_at_once():
     of = limited("max_dose_nl=1000000")
     of.order("prepare_rate rate_nl_per_day=1300000")
@@ -223,6 +226,7 @@ def test_a_start_knows_what_was_delivered_before_it():
     assert fullest_nl(of, 7_200) <= ML
 
 
+@pytest.mark.requirement("REQ-X-06")
 def test_after_a_power_cut_the_upper_end_counts():
     of = limited("max_dose_nl=1000000")
     of.order("prepare_bolus volume_nl=600000 duration_s=600")
@@ -274,6 +278,7 @@ def test_lives_of_orders_pauses_cuts_and_lowered_limits(seed):
 # --- lockout, soft limits, drug
 
 
+@pytest.mark.requirement("CS-REQ-25", "OP-R5.2(3)", "CS-REQ-26/27")
 def test_the_lockout_between_boluses():
     of = limited("lockout_s=1800")
     of.order("prepare_bolus volume_nl=50000")
@@ -306,6 +311,7 @@ def test_a_programme_keeps_the_lockout_too():
             of.act(f"prepare_programme sha256={digest}")
 
 
+@pytest.mark.requirement("GIP-6.1.2", "GIP-6.1.3/4")
 @pytest.mark.parametrize(
     ("limits", "verb", "highest", "name", "bit"),
     [
@@ -333,6 +339,7 @@ def test_a_soft_limit_needs_an_override_with_its_reason(limits, verb, highest, n
     assert len(of.journal_of("override")) == (2 if bit == 4 else 1)
 
 
+@pytest.mark.requirement("GIP-6.1.2", "GIP-6.1.3/4", "CS-REQ-25")
 def test_a_hard_limit_has_no_override():
     of = limited("max_dose_nl=100000")
     assert of.no("prepare_bolus volume_nl=100001 override=1 reason=please")["code"] == "limit"
@@ -345,6 +352,7 @@ def test_kvo_passes_a_soft_limit_and_says_so():
     assert of.journal_of("override")[0]["limits"] == 1
 
 
+@pytest.mark.requirement("GIP-6.1.2", "GIP-6.1.6/7", "CS-REQ-51-55", "OP-R6.9(3)/(4)")
 def test_limits_belong_to_a_drug():
     of = limited("drug=floxuridine max_dose_nl=1000000")
     assert of.ask("dose")["drug"] == "floxuridine"

@@ -134,7 +134,7 @@ def test_a_session_without_orders_ends_and_the_delivery_goes_on():
     assert of.answer(b"hello\n").split("nonce=")[1].split()[0] != nonce
 
 
-@pytest.mark.requirement("A9", "A10")
+@pytest.mark.requirement("A9", "A10", "CS-REQ-26/27")
 def test_forgeries_are_counted_shown_and_journalled_in_bursts():
     """An hour of forgeries, one a second: six records or seven, not 3,600; nothing else happens."""
     of = locked()

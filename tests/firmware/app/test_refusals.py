@@ -58,7 +58,7 @@ def test_rates_beyond_settings_motor_syringe_and_step_period():
     assert has(quiet(of, RATE % 100_000_000_001), code="range", field="rate_nl_per_day")
 
 
-@pytest.mark.requirement("GIP-1.4.12", "GIP-6.1.3/4", "OP-R5.3(5/6)", "R5")
+@pytest.mark.requirement("GIP-1.4.12", "GIP-6.1.3/4", "OP-R5.3(5/6)", "R5", "CS-REQ-25")
 def test_boluses_beyond_limits():
     of = pump()
     assert has(quiet(of, "prepare_bolus volume_nl=5000001"), code="limit", limit="max_bolus_nl", maximum=5_000_000)

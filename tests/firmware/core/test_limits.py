@@ -157,6 +157,7 @@ def _last_us(group: tuple[Any, ...]) -> int:
     return max(one.total_us if one.total_us >= 0 else 1_000 * SECOND for one in group)
 
 
+@pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)")
 @pytest.mark.parametrize("chunk", range(8))
 def test_every_window_is_seen_and_none_is_made_up(chunk):
     for seed in range(chunk * 125, chunk * 125 + 125):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ def held(steps: list[tuple[int, int]], now_s: int, span_s: int) -> int:
 STEPS = st.lists(st.tuples(st.integers(1, 900), st.integers(0, 400)), min_size=1, max_size=300)
 
 
+@pytest.mark.requirement("REQ-X-06")
 @given(STEPS, st.integers(0, 2))
 @example([(1, 100), *[(40, 1)] * 200], 0)
 def test_a_window_never_counts_too_little(looks, late_s):
@@ -61,6 +63,7 @@ def test_what_has_left_the_window_is_forgotten():
     assert memory.steps(EVER, 520) == 520, "the search has an end, whenever it is asked for"
 
 
+@pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)")
 def test_steps_go_as_far_as_the_limit_and_no_further():
     memory = window(max_dose_nl=231_147, step_fl=231_147_588)  # 999.997 steps
     assert memory.most == 999
