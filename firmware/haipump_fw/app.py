@@ -15,11 +15,13 @@ from haipump_fw.core.alarms import Alarms
 from haipump_fw.core.clock import Deadline, Uptime, ticks_add, ticks_diff
 from haipump_fw.core.ledger import COMMIT_EARLY_NL, COMMIT_EARLY_S, Ledger
 from haipump_fw.core.machine import Machine
+from haipump_fw.core.occlusion import Occlusion
 from haipump_fw.core.options import DOSE_LIMITS
-from haipump_fw.core.states import DELIVERING, HANDLING, RUNNING, STATES
+from haipump_fw.core.states import DELIVERING, RUNNING, STATES
 from haipump_fw.core.supervision import Supervision
 from haipump_fw.core.units import FL_PER_NL, US_PER_S
 from haipump_fw.delivery import (
+    BACKOFF,
     BOLUS,
     DOSE,
     EXTENDED,
@@ -43,6 +45,7 @@ TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about 
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
+RELIEF_STEPS = const(10)  # ... of a back-off, which ends at a pressure
 REFILL_MAX_S = const(3_600)  # nobody does anything for so long: the refill is over
 REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
@@ -119,6 +122,7 @@ class App:
         self.supervision = Supervision(self.values)
         self.doses = None  # a DoseWatch, where there are limits
         self._watch_doses()
+        self.occlusion = Occlusion(self.values)
         self.alarms = Alarms()
         self.machine = Machine(self)
         self.refill_begun = False
@@ -242,6 +246,8 @@ class App:
         if before is None or before == state:
             return
         self._since_s = self.clock.s
+        if before == "alarm" and state != "relieving":
+            self.occlusion.resume_at = None
         if before == "paused":
             self.alarms.unset("paused_too_long")
         if state not in RUNNING and state != "paused":
@@ -314,6 +320,8 @@ class App:
     def begin(self, order, event, *new):
         """Start an order whose intent is on the flash."""
         self._collect()  # not while the motor speeds up, when plans take memory and time
+        if not self.delivery.moving():
+            self.occlusion.clear()
         self.motor_on()
         self.look_at_shaft()
         if self.doses is not None:
@@ -348,6 +356,8 @@ class App:
                 self.ledger.primed_nl += stepped_nl
             elif order.source == WITHDRAW:
                 self.ledger.withdrawn_nl += stepped_nl
+            elif order.source == BACKOFF:
+                self._relief("close", order)
         volumes = planned_nl, commanded_nl, stepped_nl
         self.remember(order, result, *volumes, confirmed_nl, elapsed_s)
         self.storage.record("result", order.number, order.source, result, *volumes, stepped_nl - confirmed_nl)
@@ -384,6 +394,8 @@ class App:
                 self.raise_alarm("end_of_travel")  # it went the whole way, and there was no switch
                 self.fire("motion_over", "no_switch")
                 self.alarms.unset("end_of_travel")  # over with the move: latched until acknowledged
+            elif order.source == BACKOFF:
+                self._relieved("complete")
             else:
                 self.fire("motion_over", "complete")
         self.changed()
@@ -406,6 +418,7 @@ class App:
         self._close_books()
         self._stop_orders(_STOPPED)
         self.fire("stop", why)
+        self._clear_alarm()  # a stop in the middle of a back-off
         return number, left_nl
 
     def pause(self, why):
@@ -458,6 +471,7 @@ class App:
         self.values = self.storage.settings.values
         self.supervision.configure(self.values)
         self._watch_doses()
+        self.occlusion.configure(self.values)
         if not self.delivery.moving():
             self.delivery.configure(self.values)
         self._slow_at_s = self.clock.s
@@ -765,12 +779,12 @@ class App:
         else:
             self.alarms.unset("driver_error")
         captured = inputs & contract.IN_CAPTURED
-        if not captured and (state in DELIVERING or state == "paused" or state in ("priming", "withdrawing")):
+        if not captured and state != "moving" and (state in RUNNING or state == "paused"):
             self.raise_alarm("syringe_released")
         elif captured:
             self.alarms.unset("syringe_released")
         forward = state in RUNNING and self.delivery.direction > 0
-        backward = state in HANDLING and self.delivery.direction < 0
+        backward = state in RUNNING and self.delivery.direction < 0
         if backward and inputs & contract.IN_BACK and move is not None and move.source == HOME:
             self._end(move, _COMPLETE, self.now_us())
             self.fire("motion_over", "home")
@@ -788,6 +802,7 @@ class App:
         delivery = self.delivery
         state = self.machine.state
         high = supervision.pressure(sensors.pressure_raw())
+        low = self.occlusion.suction(supervision.pressure_raw)
         if not supervision.sensor_dead:
             if self.alarms.standing:
                 self.alarms.unset("pressure_sensor")
@@ -798,13 +813,19 @@ class App:
             delivery.account()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):
                 self._look_again()
-            if high and state in RUNNING and delivery.direction > 0:
-                self.raise_alarm("occlusion")
+            if state in RUNNING and delivery.direction > 0:
+                if self.occlusion.feed(supervision.pressure_raw, delivery.net_steps, self.clock.s) or high:
+                    self.raise_alarm("occlusion")
+            elif low and state == "withdrawing":
+                self.raise_alarm("upstream_occlusion")
+            elif state == "relieving" and supervision.pressure_raw <= self.occlusion.relief_raw:
+                self._end(delivery.move, _COMPLETE, self.now_us())
+                self._relieved("pressure")
             if state in RUNNING:
                 self._check_volume(delivery.net_steps)
             step_us = delivery.period_us()
             self._checked_period_us = step_us
-            steps = TICK_STEPS
+            steps = TICK_STEPS if state != "relieving" else RELIEF_STEPS
             if 0 < self._low_steps - delivery.net_steps < steps:  # look when it is reached, not later
                 steps = self._low_steps - delivery.net_steps
             if 0 < self._empty_steps - delivery.net_steps < steps:
@@ -814,8 +835,14 @@ class App:
             self._watch_rest()
         else:
             supervision.forget_shaft()  # hands are at the pump
-        if self.alarms.standing and supervision.pressure_fell():
-            self.alarms.unset("occlusion")
+        if self.alarms.standing:
+            if supervision.pressure_fell():
+                self.alarms.unset("occlusion")
+            if not low:
+                self.alarms.unset("upstream_occlusion")
+        again = self.occlusion.resume_at
+        if again is not None and state == "alarm" and self.clock.s >= again[0]:
+            self._relief("resume")
         if state == "paused" and self.clock.s - self._since_s >= self.values["pause_max_s"]:
             self.raise_alarm("paused_too_long")
         if self.doses is not None:
@@ -918,18 +945,38 @@ class App:
             self.alarms.set(name, self.clock.s)
             self._tell_alarms()  # before the orders' ends: which order it hit, and nobody waits for it behind them
             self._close_books()
+            before, basal = self.machine.state, self.delivery.basal
             self._stop_orders(_ALARM)
             # steps that were not commanded: nothing runs again before a self test
             self.fire("fail" if name == "step_count" else "alarm_stop", name)
+            if name == "occlusion":
+                self._relief("begin", before, basal)
         else:
             self.alarms.set(name, self.clock.s)
 
     def acknowledge(self, name):
         """Acknowledge one alarm or all (None). Returns how many changed."""
         count = self.alarms.acknowledge(name)
+        self._clear_alarm()
+        return count
+
+    def _clear_alarm(self):
         if self.machine.state == "alarm" and not self.alarms.waits(alarm_table.STOP):
             self.fire("alarm_clear", "acknowledged")
-        return count
+
+    def _relief(self, name, *values):
+        """`relief` is loaded for a moment."""
+        from haipump_fw import relief
+
+        self.loaded()
+        try:
+            getattr(relief, name)(self, *values)
+        finally:
+            self.ports.system.forget(relief)
+
+    def _relieved(self, why):
+        self.fire("relieved", why)
+        self._clear_alarm()  # somebody was quicker
 
     def _tell_alarms(self):
         changes = self.alarms.changed

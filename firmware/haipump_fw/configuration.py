@@ -39,6 +39,8 @@ def prepare_syringe(commands, fields):
         app.delivery.account()
         unseen = app.unseen_total()
         app.forget_unseen()
+        app.occlusion.forget()
+        app.delivery.slack = min(app.delivery.slack, app.delivery.backlash)  # this one was never drawn back
         app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], app.delivery.net_steps, unseen)
         app.syringe_known = True
         app.commit()

@@ -17,6 +17,7 @@ from haipump_fw.core.dosing import WORD_MAX_US, Order, Planner
 from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_near, div_up
 
 BASAL, KVO, PROGRAMME, BOLUS, EXTENDED, PRIME, WITHDRAW, JOG, HOME = range(1, 10)  # messages.SOURCES
+BACKOFF = const(11)
 DOSE = (BASAL, KVO, PROGRAMME, BOLUS, EXTENDED)
 
 _FIFO_US = const(25_000)
@@ -54,7 +55,9 @@ class Delivery:
         self.dosed = 0  # steps of dose that were made up to the last `account`
         self.guard = None  # asked how many of some words may be queued, where doses are watched; -1: none is due
         self.net_steps = 0  # signed, all steps made but take-up (of either direction), up to the last `account`
-        self.slack = 0  # steps that the nut has to go forward before it pushes; up to the backlash
+        # Steps that the nut has to go forward before it pushes: up to the backlash; after a back-off (`relief`) more,
+        # for spring and friction of the plunger.
+        self.slack = 0
         self.takeup = 0  # backlash steps to go in this direction before a step counts
         self.expected = 0  # signed, all steps made incl. take-up: what odometer and encoder should show
         self.handed = 0  # planner words in all, but those that were taken back
@@ -87,8 +90,9 @@ class Delivery:
             values["max_steps_per_s"],
         )
         # a nut that stood at the far side of its play stands there with the new play too
-        if self.slack == self.backlash > 0 or self.slack > values["backlash_steps"]:
-            self.slack = values["backlash_steps"]
+        more = max(0, self.slack - self.backlash)
+        if self.slack >= self.backlash > 0 or self.slack > values["backlash_steps"]:
+            self.slack = values["backlash_steps"] + more
         self.backlash = values["backlash_steps"]
         self._takeup_us = US_PER_S // min(values["start_steps_per_s"], 1000)
 
@@ -109,7 +113,7 @@ class Delivery:
 
     def start(self, order, *new):
         """Begin an order in its place. The basal order that it replaces is over when it begins."""
-        back = order.source in (WITHDRAW, HOME) or (order.source == JOG and order.rate < 0)
+        back = order.source in (WITHDRAW, HOME, BACKOFF) or (order.source == JOG and order.rate < 0)
         t_us = self._cut(-1 if back else 1)
         if order.source in (BASAL, KVO, PROGRAMME):
             if self.basal is not None:
@@ -334,7 +338,7 @@ class Delivery:
         self._takeup_words = self._words = self._booked_words = 0
 
     def _set_takeup(self):
-        self.takeup = self.slack if self.direction > 0 else self.backlash - self.slack
+        self.takeup = self.slack if self.direction > 0 else max(0, self.backlash - self.slack)
 
     def _account(self, undone):
         """Book the words made so far into position counters."""

@@ -96,7 +96,7 @@ def _restore_carry(app):
     carry_q = app.storage.last("carry", "phase_quanta", 0)
     if abs(carry_q) <= delivery.planner.step_q:
         delivery.planner.restore(carry_q)
-    delivery.slack = min(app.storage.last("carry", "slack_steps", 0), delivery.backlash)
+    delivery.slack = app.storage.last("carry", "slack_steps", 0)
 
 
 def _check_syringe(app, commit):

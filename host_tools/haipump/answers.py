@@ -131,6 +131,7 @@ class Limits:
     reservoir_low_nl: int
     reservoir_empty_nl: int
     pause_max_s: int
+    auto_resumes: int
     step_max_nl_per_day: int
     rate_min_nl_per_day: int
 

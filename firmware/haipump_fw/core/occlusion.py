@@ -30,6 +30,10 @@ _SCALE_MAX = const((1 << 14) - 1)
 STIFF_N_PER_MM = const(100)
 SOFT_N_PER_MM = const(10)
 LINE_NL_PER_KPA = const(5_000)
+# Under-pressure while a syringe is filled. A sensor that can't show it sees none.
+SUCTION_PA = const(4_000)
+SUCTION_SAMPLES = const(3)
+_RAW_MIN = const(100)
 LEARN_PA = const(8_000)  # a rise that says something about the compliance
 
 
@@ -39,7 +43,10 @@ class Occlusion:
     def __init__(self, values):
         self._levels = array("H", bytes(2 * BLOCKS))
         self._places = array("i", bytes(4 * BLOCKS))  # net steps
+        self.relief_raw = self.deduct = 0  # where a back-off ends; steps that it takes from the dose
+        self.resume_at, self.resumed = None, []  # what `relief` resumes, and when; when it did, in s
         self._bore_um = 0
+        self._sucked = 0
         self.learned = 0  # nL/kPa of syringe and line, 0: not known
         self.configure(values)
         self.clear()
@@ -50,6 +57,8 @@ class Occlusion:
         self._fall = max(1, FALL_PA * span // full)
         self._rise = max(1, RISE_PA * span // full)
         self._count_fl = full * FL_PER_NL // span  # volume of a count at 1 nL/Pa
+        low = values["pressure_zero_raw"] - SUCTION_PA * span // full
+        self._suction = low if low >= _RAW_MIN else 0
         self._step_fl = values["step_fl"]
         self._block_steps = max(1, BLOCK_NL * FL_PER_NL // self._step_fl)
         if self._bore_um != values["bore_um"]:
@@ -132,12 +141,17 @@ class Occlusion:
                 return True
         return False
 
+    def suction(self, raw):
+        """A reading at any time. True for SUCTION_SAMPLES of them with an under-pressure."""
+        self._sucked = self._sucked + 1 if raw < self._suction else 0
+        return self._sucked >= SUCTION_SAMPLES
+
     def foot(self):
         """(raw, steps) where the rise began that ends with the last reading: the newest block that is less than a
-        sixteenth above the lowest."""
+        sixteenth above the lowest. (last reading, None) without any."""
         count, level = self._count, max(0, self._last)
         if not count:
-            return level, -1
+            return level, None
         lowest = self._bottom
         low = lowest + (level - lowest) // 16
         for back in range(1, count + 1):

@@ -27,6 +27,7 @@ OPTIONS = (
     (23, "reservoir_low_nl", 0, 100_000_000, 2_000_000, "limits"),
     (24, "reservoir_empty_nl", 0, 100_000_000, 500_000, "limits"),
     (25, "pause_max_s", 60, 86_400, 600, "limits"),
+    (26, "auto_resumes", 0, 9, 0, "limits"),  # after an occlusion, in any 10 minutes; 0: never by itself
     # options
     (40, "kvo_nl_per_day", 1, 100_000_000, 500_000, "options"),
     (41, "bolus_nl_per_day", 1_000, 100_000_000_000, 288_000_000, "options"),  # rate of an immediate bolus (0.2 mL/min)

@@ -22,10 +22,11 @@ STATES = (
     "alarm",  # stopped by an alarm, motor off
     "fault",  # self test or integrity failed, motor off, needs a passed self test
     "service",  # leaving for mpremote
+    "relieving",  # stopped by an occlusion: backward, until the pressure is what it was before
 )
 DELIVERING = ("infusing", "bolus", "kvo")
 HANDLING = ("priming", "withdrawing", "moving")
-RUNNING = DELIVERING + HANDLING
+RUNNING = DELIVERING + HANDLING + ("relieving",)
 
 EVENTS = (
     "passed",  # self test
@@ -49,6 +50,9 @@ EVENTS = (
     "calibrate",
     "adjust",  # limits and options
     "alarm_stop",  # an alarm whose action is to stop
+    "relieve",  # stopped by an occlusion: the stop goes on with a back-off
+    "relieved",
+    "resume_rate",  # the pump goes on by itself after an occlusion, as often as that is allowed
     "alarm_clear",  # no such alarm waits for its acknowledgement any more
     "fail",  # integrity lost
     "selftest",
@@ -81,6 +85,7 @@ TRANSITIONS = (
     ("cancel_bolus", ("bolus",), "kvo", "kvo_runs"),
     ("cancel_bolus", ("bolus",), "stopped", None),
     ("stop", DELIVERING + ("paused",), "stopped", None),
+    ("stop", ("relieving",), "alarm", None),
     ("stop", HANDLING, "refill", "refilling"),
     ("stop", HANDLING, "stopped", None),
     ("start_prime", ("stopped", "refill"), "priming", None),
@@ -101,6 +106,10 @@ TRANSITIONS = (
     ("adjust", ("bolus",), "bolus", None),
     ("adjust", ("kvo",), "kvo", None),
     ("alarm_stop", RUNNING + ("paused",), "alarm", None),
+    ("relieve", ("alarm",), "relieving", None),
+    ("relieved", ("relieving",), "alarm", None),
+    ("resume_rate", ("alarm",), "infusing", "basal_runs"),
+    ("resume_rate", ("alarm",), "kvo", "kvo_runs"),
     ("alarm_clear", ("alarm",), "refill", "refilling"),
     ("alarm_clear", ("alarm",), "stopped", None),
     ("fail", tuple([state for state in STATES if state not in ("fault", "service")]), "fault", None),

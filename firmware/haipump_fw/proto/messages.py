@@ -153,7 +153,20 @@ TASKS = (
 # `source`, `task`, `state` and `was` are numbers: indices into SOURCES, TASKS and core.states.STATES; `alarm` is the
 # row in core.alarms.ALARMS; `why` an index into WHYS. `from_nl`: what was stepped before the order, and 1; 0: not told.
 # A `result` of a restart says in `commanded_nl` what the order has delivered at most.
-SOURCES = ("none", "basal", "kvo", "programme", "bolus", "extended", "prime", "withdraw", "jog", "home", "takeup")
+SOURCES = (
+    "none",
+    "basal",
+    "kvo",
+    "programme",
+    "bolus",
+    "extended",
+    "prime",
+    "withdraw",
+    "jog",
+    "home",
+    "takeup",
+    "backoff",
+)
 RESULTS = ("running", "complete", "stopped", "replaced", "alarm", "reset")
 WHYS = ("other", "host", "button", "inputs", "alarm", "complete", "acknowledged", "timeout")
 RECORDS = (

@@ -89,6 +89,9 @@ def limits(
     soft_dose: Annotated[str | None, typer.Option(help="The same for the dose in a window.")] = None,
     lockout: Annotated[str | None, typer.Option(help="Time from bolus to bolus, at least: 30min.")] = None,
     drug: Annotated[str | None, typer.Option(help="The drug that the dose limits are for; none: any.")] = None,
+    auto_resumes: Annotated[
+        int | None, typer.Option(help="So often in 10 minutes the rate goes on by itself after an occlusion.")
+    ] = None,
 ) -> None:
     """Shows the limits, or changes those that are given. For dose limits 0 is no limit."""
     given = {
@@ -98,6 +101,7 @@ def limits(
         "reservoir_low_nl": None if reservoir_low is None else q.volume_nl(reservoir_low),
         "reservoir_empty_nl": None if reservoir_empty is None else q.volume_nl(reservoir_empty),
         "pause_max_s": None if pause_max is None else q.duration_s(pause_max),
+        "auto_resumes": auto_resumes,
     }
     dose = {
         "max_dose_nl": None if max_dose is None else q.volume_nl(max_dose),

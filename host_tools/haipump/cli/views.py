@@ -27,6 +27,7 @@ STATE_STYLES: Mapping[str, str] = {
     "moving": "magenta",
     "refill": "blue",
     "alarm": "bold white on red",
+    "relieving": "bold white on red",
     "fault": "bold white on red",
     "stopped": "bold",
 }

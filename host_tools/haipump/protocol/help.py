@@ -93,6 +93,7 @@ FIELDS: Mapping[str, str] = {
     "app_hash": "SHA-256 over the application's files",
     "at_end": "what follows when the volume is delivered or the programme is over: stop or kvo",
     "back": "1: the back end switch is closed (home)",
+    "auto_resumes": "number of times in 10 minutes that a rate goes on by itself after an occlusion",
     "backlash_steps": "microsteps of play that a reversal takes up, not counted as dose",
     "basal_nl_per_day": "basal rate in force",
     "board": "kind of board",
@@ -393,6 +394,7 @@ STATES: Mapping[str, str] = {
     "alarm": "stopped by an alarm, the motor is off",
     "fault": "in fault, the motor is off",
     "service": "in service mode",
+    "relieving": "stopped by an occlusion and drawing the plunger back until the pressure is gone",
 }
 
 # Kind of an order, as in the journal.
@@ -408,6 +410,7 @@ SOURCES: Mapping[str, str] = {
     "jog": "jog",
     "home": "homing",
     "takeup": "taking up the backlash",
+    "backoff": "back-off after an occlusion",
 }
 
 RESULTS: Mapping[str, str] = {

@@ -38,6 +38,7 @@ STATES: Mapping[str, str] = {
     "withdrawing": "#7fcdb5",
     "moving": "#7fcdb5",
     "alarm": "#c94f00",
+    "relieving": "#c94f00",
     "fault": "#8a2f00",
     "self_test": "#8894a0",
     "service": "#8894a0",

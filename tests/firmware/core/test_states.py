@@ -18,7 +18,7 @@ from haipump_fw.core.machine import Machine, NotAllowed, pairs
 from haipump_fw.core.states import CONDITIONS, DELIVERING, EVENTS, REFUSED, RUNNING, STATES, TRANSITIONS
 
 STOP, RUN, BOL, KVO, PAU = "stopped", "infusing", "bolus", "kvo", "paused"
-PRI, WDR, MOV, REF, ALA, FAU, SER, TST = (
+PRI, WDR, MOV, REF, ALA, FAU, SER, REL, TST = (
     "priming",
     "withdrawing",
     "moving",
@@ -26,9 +26,10 @@ PRI, WDR, MOV, REF, ALA, FAU, SER, TST = (
     "alarm",
     "fault",
     "service",
+    "relieving",
     "self_test",
 )
-ALL = (TST, STOP, RUN, BOL, KVO, PAU, PRI, WDR, MOV, REF, ALA, FAU, SER)
+ALL = (TST, STOP, RUN, BOL, KVO, PAU, PRI, WDR, MOV, REF, ALA, FAU, SER, REL)
 IGNORE, REFUSE = "ignore", "refuse"
 
 
@@ -106,6 +107,8 @@ EXPECTED = (
         ((RUN, BOL, KVO, PAU), (), STOP),
         ((PRI, WDR, MOV), (), STOP),
         ((PRI, WDR, MOV), ("refilling",), REF),
+        ((REL,), (), ALA),
+        ((REL,), ("refilling",), ALA),
     ),
     rows("start_prime", "priming only at rest, disconnected", REFUSE, ((STOP, REF), (), PRI)),
     rows("start_withdraw", "GIP 1.8.1: reverse only when handling", REFUSE, ((STOP, REF), (), WDR)),
@@ -131,7 +134,16 @@ EXPECTED = (
         "alarm_stop",
         "GIP 3.1.3, OP R5.1(4): an alarm halts whatever moves, and what is held",
         IGNORE,
-        ((RUN, BOL, KVO, PAU, PRI, WDR, MOV), (), ALA),
+        ((RUN, BOL, KVO, PAU, PRI, WDR, MOV, REL), (), ALA),
+    ),
+    rows("relieve", "GIP 1.10.6: stored pressure is relieved, out of the stop only", IGNORE, ((ALA,), (), REL)),
+    rows("relieved", "GIP 1.10.6, CS REQ 22: a short reverse ends where it began", IGNORE, ((REL,), (), ALA)),
+    rows(
+        "resume_rate",
+        "a rate goes on after an occlusion, at most as often as allowed; nobody's acknowledgement moves fluid",
+        IGNORE,
+        ((ALA,), ("basal_runs",), RUN),
+        ((ALA,), ("kvo_runs",), KVO),
     ),
     rows(
         "alarm_clear",
@@ -253,8 +265,9 @@ def test_one_stop_ends_all_motion():
 
 
 def test_delivery_begins_only_by_an_order_of_somebody():
-    """Nothing but a start, a resume, or the end of one order under another leads into a delivering state."""
-    orders = {"start_rate", "start_kvo", "start_bolus", "resume"}
+    """Nothing but a start, a resume (by itself where that is allowed), or the end of one order under another leads
+    into a delivering state."""
+    orders = {"start_rate", "start_kvo", "start_bolus", "resume", "resume_rate"}
     for source, event, dest in edges():
         if dest in DELIVERING and source not in DELIVERING:
             assert event in orders, (source, event, dest)
