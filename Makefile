@@ -25,7 +25,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage costs detection wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -115,6 +115,9 @@ bench: $(DEV_STAMP) ## measure the figures we promise: table, and build/bench.js
 
 garbage: $(DEV_STAMP) ## 100 million bytes of garbage on the serial line of a pump that delivers (ARGS="--bytes N --seed S")
 	$(BIN)/python -m tools.measure_garbage $(ARGS)
+
+occlusion: $(DEV_STAMP) ## when a closed line is seen, over rate, syringe and compliance (docs/occlusion.md); ARGS="--days 1000": false alarms
+	$(BIN)/python -m tools.measure_occlusion $(ARGS)
 
 costs: $(DEV_STAMP) ## measure on the chip what work costs there, and write the table that `direct` charges by
 	$(BIN)/python -m tools.measure_costs

@@ -120,8 +120,8 @@ class Bench:
                 if self._look_us > t_us:
                     break
                 self.t_us = int(self._look_us)
-                self._look_us += self._check_us + self.random.randrange(JITTER_US)
                 reading = self.plant.pressure_raw(self.t_us)
+                self._look_us += self._check_us * (1 - (reading >> 4 & 7) / 64) + self.random.randrange(JITTER_US)
                 self._above = self._above + 1 if reading > self._limit_raw else 0
                 if self.detector.feed(reading, self.steps, self.t_us // US_PER_S):
                     return "slope"

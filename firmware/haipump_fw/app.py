@@ -132,6 +132,8 @@ class App:
         self.syringe_known = True
         self.finished = []
         self.supply_mv = self.temperature_mc = self.inputs = 0
+        self.supply_mv = self.temperature_mc = 0
+        self.inputs = 0
         self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
         # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
         # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
@@ -849,7 +851,8 @@ class App:
             self.doses.note()
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
-        self._check_tick = ticks_add(now, period)
+        # By the reading's noise up to a ninth sooner: a pulse that beats in step with this would look like a slow rise.
+        self._check_tick = ticks_add(now, period - (period >> 6) * (supervision.pressure_raw >> 4 & 7))
 
     def _look_again(self):
         """The shaft is where it should not be: for how many readings?"""

@@ -109,7 +109,7 @@ ROWS = (
     Row(
         "GIP-1.10.1/2",
         "Occlusion is an alarm, upstream and downstream.",
-        ("core.supervision.Supervision.pressure",),
+        ("core.occlusion.Occlusion.feed", "core.occlusion.Occlusion.suction"),
     ),
     Row(
         "GIP-1.10.3",
@@ -122,8 +122,8 @@ ROWS = (
         "From occlusion to alarm and stop passes no more than a stated time.",
         ("core.supervision.Supervision.pressure",),
     ),
-    Row("GIP-1.10.6", "The pressure that an occlusion stored is relieved.", open=True),
-    Row("GIP-1.10.7", "What an occlusion releases is at most 0.5 mL.", open=True),
+    Row("GIP-1.10.6", "The pressure that an occlusion stored is relieved.", ("relief.begin",)),
+    Row("GIP-1.10.7", "What an occlusion releases is at most 0.5 mL.", ("relief.begin",), "Below 10 uL at 1.5 uL/kPa."),
     Row(
         "GIP-2.1.1",
         "Rate and volume change in two steps.",

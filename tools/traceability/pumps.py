@@ -36,7 +36,7 @@ ROWS = (
         "When volume or duration is reached the infusion is over.",
         ("app.App._finish",),
     ),
-    Row("CS-REQ-22", "Reverse flow is limited, at once and in sum.", open=True),
+    Row("CS-REQ-22", "Reverse flow is limited, at once and in sum.", ("relief.budget",)),
     Row(
         "CS-REQ-24",
         "Boluses follow a schedule.",

@@ -52,6 +52,7 @@ def relieved(of: Pump, within_s: float = 120) -> None:
     of.run_to(lambda: of.app.machine.state != "relieving", within_s, 0.5)
 
 
+@pytest.mark.requirement("GIP-1.10.1/2", "GIP-1.10.5", "GIP-1.10.6", "GIP-1.10.7")
 @pytest.mark.parametrize("seed", [1, 4, 8])
 def test_at_1300_ul_a_day_an_alarm_within_30_min_and_hardly_a_bolus(seed):
     of = basal(seed)
@@ -147,6 +148,7 @@ def test_nothing_starts_while_it_draws_back():
             of.act(line)
 
 
+@pytest.mark.requirement("CS-REQ-22")
 def test_the_way_back_is_bounded_whatever_the_sensor_says():
     of = basal(rate=24_000_000)
     close(of)
@@ -221,6 +223,7 @@ def test_a_priming_that_is_blocked_is_relieved_and_teaches_the_compliance():
     assert of.ask("totals")["stepped_nl"] < 100_000, "priming is no dose, and nothing is taken from it"
 
 
+@pytest.mark.requirement("GIP-1.10.1/2", "OP-R7.2(4)/(5)")
 def test_suction_while_withdrawing_stops():
     of = basal()
     of.send(b"!\n")
