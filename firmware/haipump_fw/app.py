@@ -833,6 +833,8 @@ class App:
             if 0 < self._empty_steps - delivery.net_steps < steps:
                 steps = self._empty_steps - delivery.net_steps
             period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
+            # By the reading's noise up to a ninth sooner: a pulse that beats in step would look like a slow rise.
+            period -= (period >> 6) * (supervision.pressure_raw >> 4 & 7)
         elif state in ("stopped", "alarm", "fault"):
             self._watch_rest()
         else:
@@ -851,8 +853,7 @@ class App:
             self.doses.note()
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
-        # By the reading's noise up to a ninth sooner: a pulse that beats in step with this would look like a slow rise.
-        self._check_tick = ticks_add(now, period - (period >> 6) * (supervision.pressure_raw >> 4 & 7))
+        self._check_tick = ticks_add(now, period)
 
     def _look_again(self):
         """The shaft is where it should not be: for how many readings?"""
