@@ -833,8 +833,9 @@ class App:
             if 0 < self._empty_steps - delivery.net_steps < steps:
                 steps = self._empty_steps - delivery.net_steps
             period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
-            # By the reading's noise up to a ninth sooner: a pulse that beats in step would look like a slow rise.
-            period -= (period >> 6) * (supervision.pressure_raw >> 4 & 7)
+            if state in RUNNING:
+                # By the reading's noise up to a ninth sooner: a pulse that beats in step would look like a slow rise.
+                period -= (period >> 6) * (supervision.pressure_raw >> 4 & 7)
         elif state in ("stopped", "alarm", "fault"):
             self._watch_rest()
         else:
