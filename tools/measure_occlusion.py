@@ -205,8 +205,8 @@ def _bubbles(rng: random.Random, rate_nl_per_day: int) -> list[tuple[float, str,
     for _ in range(BUBBLES):
         at = rng.uniform(0, US_PER_DAY)
         gone = at + BUBBLE_NL / rate_nl_per_day * US_PER_DAY
-        found += [(at, "bubble", (BUBBLE_NL,)), (at, "occlude", (BUBBLE_PA_S_PER_NL,))]
-        found += [(gone, "bubble", (0.0,)), (gone, "release", ())]
+        found += [(at, "air", (BUBBLE_NL,)), (at, "occlude", (BUBBLE_PA_S_PER_NL,))]
+        found += [(gone, "air", (0.0,)), (gone, "release", ())]
     return found
 
 
