@@ -85,7 +85,7 @@ def test_basal_allocates_nothing(image, uptime_s):
     pump.order("prepare_rate rate_nl_per_day=20000000")  # a step a second
     pump.run(5)
     steps = len(pump.steps)
-    assert locked_passes(pump, 45) > 40
+    assert locked_passes(pump, 45) > 30
     assert len(pump.steps) - steps > 40
 
 
