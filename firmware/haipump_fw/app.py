@@ -132,8 +132,6 @@ class App:
         self.syringe_known = True
         self.finished = []
         self.supply_mv = self.temperature_mc = self.inputs = 0
-        self.supply_mv = self.temperature_mc = 0
-        self.inputs = 0
         self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
         # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
         # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
