@@ -125,9 +125,8 @@ class App:
         self.occlusion = Occlusion(self.values)
         self.alarms = Alarms()
         self.machine = Machine(self)
-        self.refill_begun = False
+        self.refill_begun = self.leave_for_service = False
         self.at_end = "stop"
-        self.leave_for_service = False
         self.forecast = Forecast(self)
         self.syringe_known = True
         self.finished = []
