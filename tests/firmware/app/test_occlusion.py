@@ -62,7 +62,7 @@ def test_at_1300_ul_a_day_an_alarm_within_30_min_and_hardly_a_bolus(seed):
     relieved(of)
     after = of.ask("totals")
     assert of.state() == "alarm" and not of.enabled
-    assert stored_pa > before.pressure_pa + 10_000
+    assert stored_pa > before.pressure_pa + 7_000, "some of it is relieved already"
     assert abs(truth(of).pressure_pa - before.pressure_pa) < 6_000, "what was stored is relieved"
     # Nothing arrived since, and the totals say so, to a jerk of the stopper.
     assert abs(after["stepped_nl"] - told["stepped_nl"]) < 8_000
