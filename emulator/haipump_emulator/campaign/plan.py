@@ -21,6 +21,7 @@ SECOND_US = 1_000_000
 NEVER_US = 1 << 62
 CALM_US = 25 * MINUTE_US  # the end of a life, without faults, in which the pump must recover
 FAULTS_PER_H = 1.25
+SLOW_FLASH = 30
 COMMANDS_PER_H = 1.6
 WRAP_US = 1 << 30  # of the chip's microsecond counter as the firmware sees it
 HARD_GROUPS = ("power", "line", "flash")  # a third of the lives: reboots, serial line, flash
@@ -146,7 +147,7 @@ PARAMETERS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
     "air": {"nl": _log(1_000, 1_000_000)},
     "empty": {"left_nl": _log(1, 1_000_000)},
     "pulsation": {"mean_pa": lambda draw: draw.randrange(-5_000, 25_000)},
-    "flash_wear": {"erases": _log(1, 10), "breakage": _pick(BREAKAGES)},
+    "flash_wear": {"erases": lambda draw: draw.choice((0, 0, 1, 3)), "breakage": _pick(BREAKAGES)},
     "clock_drift": {"ppm": lambda draw: draw.choice((-1, 1)) * _log(20, 20_000)(draw)},
     "clock_stall": {"ms": _log(1, 15_000)},
     "clock_wrap": {"lead_ms": _log(1, 600_000)},
@@ -186,6 +187,8 @@ def _strikes(draw: random.Random, groups: tuple[str, ...], until_us: int, core: 
         name = draw.choice(names)
         fault = make(name, {key: pick(draw) for key, pick in PARAMETERS.get(name, {}).items()})
         lasts_us = _log(SECOND_US, 40 * MINUTE_US)(draw)
+        if fault.group == "flash":
+            lasts_us *= SLOW_FLASH  # it is written a few times an hour, and erased a few times a day
         at_us = max(round(t_us), busy_us[fault.group])
         end_us = min(at_us + lasts_us, until_us)
         if at_us < end_us:

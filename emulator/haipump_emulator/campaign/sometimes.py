@@ -8,11 +8,11 @@ from __future__ import annotations
 from haipump_emulator.faults.catalogue import CATALOGUE
 
 FROM_HOURS = 900.0  # a shorter campaign is not held to the list
+RARE_FROM_HOURS = 20_000.0  # ... and to what comes less than five times in 1,000 hours from here on
 _ALWAYS = (
     "recovered",
     "no answer",
     "commit in doubt",
-    "commit in doubt was done",
     "totals judged",
     "totals are a range",
     "journal judged",
@@ -28,21 +28,27 @@ _ALWAYS = (
     "alarm infusion_complete latched",
     "alarm paused_too_long active",
     "alarm driver_error latched",
-    "alarm pressure_sensor latched",
     "alarm motor_stall latched",
-    "alarm occlusion latched",
     "alarm syringe_released latched",
+    *[f"state {state}" for state in ("infusing", "bolus", "kvo", "paused", "alarm", "refill")],
+)
+_RARE = (
+    "commit in doubt was done",
+    "alarm pressure_sensor latched",
+    "alarm occlusion latched",
     "alarm storage active",
     "alarm self_test active",
-    *[f"state {state}" for state in ("infusing", "bolus", "kvo", "paused", "alarm", "fault", "refill", "self_test")],
+    "state fault",
+    "state self_test",
 )
 
 
-def expected(core: str) -> list[str]:
+def expected(core: str, hours: float) -> list[str]:
     """Names of events, each of which some life must have had."""
-    return [*_ALWAYS, *[f"fault {name}" for name, row in CATALOGUE.items() if core in row.cores and row.drawn]]
+    rare = _RARE if hours >= RARE_FROM_HOURS else ()
+    return [*_ALWAYS, *rare, *[f"fault {name}" for name, row in CATALOGUE.items() if core in row.cores and row.drawn]]
 
 
 def missing(seen: dict[str, int], hours: float, core: str) -> list[str]:
     """What was never seen and should have been."""
-    return [name for name in expected(core) if not seen.get(name)] if hours >= FROM_HOURS else []
+    return [name for name in expected(core, hours) if not seen.get(name)] if hours >= FROM_HOURS else []
