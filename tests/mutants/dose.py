@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant(
         "backlash_not_taken_up",
         "delivery.py",
-        "self.takeup = self.slack if self.direction > 0 else self.backlash - self.slack",
+        "self.takeup = self.slack if self.direction > 0 else max(0, self.backlash - self.slack)",
         "self.takeup = 0",
         "after a withdrawal the first microlitres are not pushed",
         "H3",
@@ -126,8 +126,8 @@ MUTANTS = (
     Mutant(
         "withdrawing_pushes",
         "delivery.py",
-        "back = order.source in (WITHDRAW, HOME) or",
-        "back = order.source in (HOME,) or",
+        "back = order.source in (WITHDRAW, HOME, BACKOFF) or",
+        "back = order.source in (HOME, BACKOFF) or",
         "a withdrawal goes forward",
         "H6",
         ("tests/cores/test_contract.py::test_a_withdrawal_is_pulled_and_counted",),
@@ -258,5 +258,23 @@ MUTANTS = (
         "a bolus right after the last one",
         "H2",
         ("app/test_dose_limits.py::test_the_lockout_between_boluses",),
+    ),
+    Mutant(
+        "backs_off_with_the_plunger_free",
+        "relief.py",
+        "if steps <= 0 or raw <= watch.relief_raw or not held:",
+        "if steps <= 0 or raw <= watch.relief_raw:",
+        "a plunger that nothing holds is left behind, and the books are wrong",
+        "H4",
+        ("app/test_occlusion.py",),
+    ),
+    Mutant(
+        "backs_off_forwards",
+        "delivery.py",
+        "back = order.source in (WITHDRAW, HOME, BACKOFF) or",
+        "back = order.source in (WITHDRAW, HOME) or",
+        "wrong sign: the relief of an occlusion pushes",
+        "H4",
+        ("app/test_occlusion.py",),
     ),
 )
