@@ -200,7 +200,7 @@ class App:
             ],
         )
         self.changed()
-        self._collect()  # what starting left behind
+        self._taken = TAKEN_MAX_BYTES + 1  # what starting left behind goes before the first order, or within a minute
 
     def self_test(self):
         """Run the self test in state self_test. Returns (name, whether it is all right) of every part."""

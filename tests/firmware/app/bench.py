@@ -71,6 +71,7 @@ class Pump:
         self.step_times: list[int] = []
         self.net = 0
         self.next_id = 1
+        self._on = False  # EN
         self._rest = ""
         self._answers: list[str] = []
         self.core.listeners.append(self)
@@ -78,11 +79,17 @@ class Pump:
     # --- listener
 
     def on_step(self, t_us: int, direction: int) -> None:
+        if not self._on:
+            return  # the self test's: the driver does not see them
         self.step_times.append(t_us)
         self.net += direction
 
     def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
         self.seen.append((t_us, name, fields))
+        if name == "enable":
+            self._on = bool(fields["on"])
+        elif name in ("reset", "power"):
+            self._on = False
 
     # --- time and bytes
 
