@@ -182,7 +182,7 @@ ROWS = (
     Row(
         "OP-R7.1",
         "Safety is separate from control.",
-        ("app.App._guard", "delivery.Delivery.feed"),
+        ("app.App._guard",),
         "Contacts stop the motor in their interrupt; odometer and the guard of edges, which cuts STEP off by itself, "
         "are machines of their own; EN is off in reset; there is one processor.",
         PARTLY,
