@@ -1,45 +1,28 @@
 """Answers: what each message that only reads is told, and the telemetry event.
 
-Owns: which figures are shown under which name. Must not: change anything but the telemetry's period.
+Owns: which figures are shown under which name; what is rarely asked is in `enquiries`. Must not: change anything but
+the telemetry's period.
 """
 
 import binascii
 
-from haipump_fw import ports as contract
 from haipump_fw.core import alarms as alarm_table
-from haipump_fw.core import options
 from haipump_fw.core.units import QUANTA_PER_NL, US_PER_S
 from haipump_fw.delivery import seconds_left
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import RESULTS, SOURCES, TASKS, TELEMETRY_PERIOD_MIN_MS
+from haipump_fw.proto.messages import RESULTS, SOURCES, TELEMETRY_PERIOD_MIN_MS
 
 _RUNNING = RESULTS.index("running")
 
 
 class Answers:
-    """`read_VERB(fields)` returns the pairs of the answer; `rate_range()` is that of the orders' checks."""
+    """`read_VERB(fields)` returns the pairs of the answer."""
 
-    def __init__(self, app, rate_range):
+    def __init__(self, app):
         self.app = app
-        self._rate_range = rate_range
 
     def read_hello(self, fields):
         return [("firmware", self.app.version)]
-
-    def read_info(self, fields):
-        system = self.app.ports.system
-        return [
-            ("firmware", self.app.version),
-            ("protocol", self.app.protocol),
-            ("interpreter", system.interpreter),
-            ("app_hash", system.app_hash),
-            ("board", system.board),
-            ("heap_free", system.heap_free()),
-            ("reset", self.app.reset_cause),
-            ("task", TASKS[self.app.reset_task]),
-            ("forged", self.app.session.forged),
-            ("wrong", self.app.session.wrong),
-        ]
 
     def read_status(self, fields):
         app = self.app
@@ -61,33 +44,6 @@ class Answers:
             ("alarm", alarm_table.ALARMS[top][alarm_table.NAME] if top >= 0 else "none"),
         ]
 
-    def read_sensors(self, fields):
-        app = self.app
-        sensors = app.ports.sensors
-        inputs = app.ports.inputs.read()
-        app.supervision.pressure(sensors.pressure_raw())
-        app.look_at_shaft()
-        bits = (
-            ("front", contract.IN_FRONT),
-            ("back", contract.IN_BACK),
-            ("captured", contract.IN_CAPTURED),
-            ("diag", contract.IN_DIAG),
-            ("service", contract.IN_SERVICE),
-        )
-        return (
-            [
-                ("pressure_pa", app.supervision.pressure_pa()),
-                ("encoder_steps", app.supervision.confirmed_steps),
-                ("supply_mv", sensors.supply_mv()),
-                ("temperature_mc", sensors.temperature_mc()),
-            ]
-            + [(name, 1 if inputs & bit else 0) for name, bit in bits]
-            + [
-                ("enabled", 1 if app.ports.motor.enabled() else 0),
-                ("uncertain", 1 if app.delivery.uncertain else 0),
-            ]
-        )
-
     def read_totals(self, fields):
         app = self.app
         app.now_us()
@@ -102,24 +58,6 @@ class Answers:
             ("confirmed_nl", app.confirmed_nl(booked)),
             ("primed_nl", ledger.primed_nl),
             ("withdrawn_nl", ledger.withdrawn_nl),
-        ]
-
-    def read_lifetime(self, fields):
-        app = self.app
-        app.now_us()
-        planned_q, booked = app.running_dose()
-        ledger = app.ledger
-        total = ledger.life_total_nl(booked)
-        return [
-            ("commanded_nl", ledger.life_commanded_nl + ledger.commanded_nl(planned_q)),
-            ("stepped_nl", total),
-            ("stepped_min_nl", total),
-            ("stepped_max_nl", total + ledger.life_unsure_nl + ledger.unsure_nl),
-            ("confirmed_nl", ledger.life_confirmed_nl + app.confirmed_nl(booked)),
-            ("lost_steps", app.ledger.lost_steps + app.unseen_total()),
-            ("orders", app.ledger.orders),
-            ("boots", app.storage.boot),
-            ("flash_errors", app.storage.journal.failures),
         ]
 
     def read_order(self, fields):
@@ -181,25 +119,6 @@ class Answers:
             ("silence_s", silence_s),
         ]
 
-    def read_limits(self, fields):
-        (_, highest), lowest = self._rate_range()
-        return self._values("limits") + [("step_max_nl_per_day", highest), ("rate_min_nl_per_day", lowest)]
-
-    def read_calibration(self, fields):
-        return self._values("calibration", "syringe")
-
-    def read_settings(self, fields):
-        for row in options.OPTIONS:
-            if row[options.NAME] == fields["name"]:
-                return [
-                    ("name", row[options.NAME]),
-                    ("value", self.app.values[row[options.NAME]]),
-                    ("minimum", row[options.MINIMUM]),
-                    ("maximum", row[options.MAXIMUM]),
-                    ("default", row[options.DEFAULT]),
-                ]
-        raise Refused("field", [("field", "name"), ("what", "unknown")])
-
     def read_log(self, fields):
         journal = self.app.storage.journal
         seq = max(fields["seq"], journal.first_seq)
@@ -244,9 +163,4 @@ class Answers:
             ("empty_in_s", app.forecast.empty_in_s()),
             ("bolus_left_nl", app.left_nl(app.delivery.bolus)),
             ("alarm", alarm_table.ALARMS[top][alarm_table.NAME] if top >= 0 else "none"),
-        ]
-
-    def _values(self, *groups):
-        return [
-            (row[options.NAME], self.app.values[row[options.NAME]]) for group in groups for row in options.rows(group)
         ]

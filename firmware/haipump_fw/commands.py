@@ -1,8 +1,9 @@
 """Commands: what each message asks for, checked against state, limits and alarms, and carried out by the app.
 
-Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery; `answers`, and `programmes`,
-`handling` and `configuration`, which are in memory only while a message needs them, do the rest. Must not: parse or
-format lines, change a state but through `App.fire`, or start anything whose intent is not on the flash.
+Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery. `answers`, and `programmes`,
+`handling`, `doses`, `configuration` and `enquiries`, which are in memory only while a message needs them, do the rest.
+Must not: parse or format lines, change a state but through `App.fire`, or start anything whose intent is not on the
+flash.
 
 A prepare returns its normalised values and a plan: (verb, fields, blob, pairs). The commit prepares once more, and
 refuses when the world has changed so that other values would come out.
@@ -50,7 +51,7 @@ _VARYING = (
 class Commands:
     def __init__(self, app):
         self.app = app
-        self.answers = Answers(app, self.rate_range)
+        self.answers = Answers(app)
         self.last_bolus_nl = 0
         self.refusals = 0  # by limits
 
@@ -79,9 +80,10 @@ class Commands:
         return "%x" % app.storage.boot + binascii.hexlify(app.ports.system.random(8)).decode()
 
     def answer(self, verb, fields):
-        if verb == "dose":
-            return self.run("read_dose", fields)
-        return getattr(self.answers, "read_" + verb)(fields)
+        name = "read_" + verb
+        if hasattr(self.answers, name):
+            return getattr(self.answers, name)(fields)
+        return self.run(name, fields)
 
     def prepare(self, verb, fields, blob):
         self._check_recovered(verb)
@@ -127,6 +129,8 @@ class Commands:
             from haipump_fw import handling as module
         elif name in _DOSES:
             from haipump_fw import doses as module
+        elif name.startswith("read_"):
+            from haipump_fw import enquiries as module
         else:
             from haipump_fw import configuration as module
         app.loaded()
