@@ -16,6 +16,7 @@ from pathlib import Path
 from haipump.protocol import help as texts
 from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
+from haipump_fw.ports import BEAT_MS
 from haipump_fw.proto import messages
 from haipump_fw.proto import table as whole
 from tools.detection import table as detections
@@ -291,9 +292,10 @@ def alarm_table() -> str:
     bursts = []
     for priority, burst in enumerate(alarms.BURSTS):
         if burst:
-            pulses = ", ".join(str(ms) for ms in burst[0::2])
-            pauses = ", ".join(str(ms) for ms in burst[1:-1:2])
-            bursts.append((alarms.PRIORITIES[priority], f"{alarms.TONE_HZ[priority]} Hz", pulses, pauses, burst[-1]))
+            pulses = ", ".join(str(beats * BEAT_MS) for beats in burst[0::2])
+            pauses = ", ".join(str(beats * BEAT_MS) for beats in burst[1:-1:2])
+            tone = f"{alarms.TONE_HZ[priority]} Hz"
+            bursts.append((alarms.PRIORITIES[priority], tone, pulses, pauses, burst[-1] * BEAT_MS))
     return page(
         "Alarms",
         "haipump_fw/core/alarms.py and haipump/protocol/help.py",

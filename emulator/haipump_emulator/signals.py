@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from haipump_fw.core import alarms
+from haipump_fw.ports import BEAT_MS
 
 NOTHING = "all lamps dark, silent"
 BLINK_US = 1_000_000  # what is lit for longer is no flash
@@ -22,8 +23,9 @@ TONE_PERCENT = 2  # the chip's dividers don't meet a pitch exactly
 _NEVER_US = 1 << 62
 # Which priority flashes which lamp; low ones do not flash.
 _FLASHES = {"red": alarms.HIGH, "yellow": alarms.MEDIUM}
-# Between two bursts, by priority.
-_PAUSES_US = [burst[-1] * 1_000 if burst else 0 for burst in alarms.BURSTS]
+# Between two flashes, and between two bursts, by priority.
+_DARK_US = [flash[-1] * BEAT_MS * 1_000 if flash else 0 for flash in alarms.FLASHES]
+_PAUSES_US = [burst[-1] * BEAT_MS * 1_000 if burst else 0 for burst in alarms.BURSTS]
 
 Tell = Callable[[int, str], None]
 
@@ -55,8 +57,9 @@ class _Pulsed:
 
 class _Lamp(_Pulsed):
     def __init__(self, name: str) -> None:
-        super().__init__(_PAUSES_US[_FLASHES.get(name, alarms.MEDIUM)])
+        super().__init__(_DARK_US[_FLASHES.get(name, alarms.MEDIUM)])
         self._name = name
+        self.priority = _FLASHES.get(name, -1)
 
     def set(self, t_us: int, on: bool) -> None:
         if on != self.on:
@@ -71,12 +74,15 @@ class _Lamp(_Pulsed):
 
 
 class _Sound(_Pulsed):
+    priority = 0  # whose sound it is
+
     def set(self, t_us: int, hz: int) -> None:
         self.on, self.since_us = bool(hz), t_us
         if hz:
             self.pulsed = True
             found = [p for p, tone in enumerate(alarms.TONE_HZ) if tone and abs(hz - tone) * 100 <= tone * TONE_PERCENT]
-            self.pause_us = _PAUSES_US[found[0]] if found else 0
+            self.priority = found[0] if found else 0
+            self.pause_us = _PAUSES_US[self.priority]
             self._text = f"{alarms.PRIORITIES[found[0]]}-priority alarm sounds" if found else f"a tone of {hz} Hz"
 
     def text(self) -> str:
@@ -131,8 +137,15 @@ class Signals:
             ended = {part: part.ended_us for part in self._parts()}
             for part in ended:
                 part.expire(due_us)
+            self._end_together([part for part, at in ended.items() if at is not None and part.ended_us is None])
             started += [at for part, at in ended.items() if at is not None and part.ended_us is None]
             self._look(due_us, min(started))
+
+    def _end_together(self, ended: list[_Pulsed]) -> None:
+        """A lamp that has stopped flashing takes the sound of its alarm with it: nobody waits for the next burst."""
+        for part in ended:
+            if isinstance(part, _Lamp) and part.priority == self._sound.priority and not self._sound.on:
+                self._sound.pulsed = False
 
     def text(self, t_us: int) -> str:
         """What a person sees and hears at `t_us`, which is now."""

@@ -113,7 +113,7 @@ class Answers:
         row = alarm_table.ALARMS[i]
         return head + [
             ("alarm", row[alarm_table.NAME]),
-            ("priority", alarm_table.PRIORITIES[row[alarm_table.TRAITS] & alarm_table.PRIORITY]),
+            ("priority", alarm_table.PRIORITIES[app.alarms.level[i]]),
             ("phase", alarm_table.PHASES[app.alarms.phase[i]]),
             ("age_s", app.clock.s - app.alarms.since_s[i]),
             ("silence_s", silence_s),

@@ -67,6 +67,17 @@ TAKEN_PER_MODULE = const(12_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
 SHAFTS_MAX = const(8)  # readings of the shaft that must all say the same before it is believed
+# Below these there is an alarm, until it is so much better; a Pico at a good USB port has 4.6 V and more.
+SUPPLY_LOW_MV = const(4_450)
+SUPPLY_FAILING_MV = const(4_300)
+SUPPLY_BETTER_MV = const(100)
+HOT_MC = const(55_000)
+COOL_MC = const(50_000)
+STUCK_S = const(60)  # no finger holds a button for so long
+BUTTONS = contract.IN_START | contract.IN_STOP | contract.IN_SILENCE
+PENDING_S = const(15)  # an order that waits so long for its commit is told
+LINK_LOOK_S = const(2)  # while the host's silence lasts: is it still there?
+ERRORS_MAX = const(20)  # refused lines between two slow checks; one that was forged counts for four
 FLOOR_US = const(78_545)  # of 86,400: steps may come 10 % sooner than the highest rates of the orders say
 FINISHED_MAX = const(8)  # ended orders that can still be asked for
 FIRMWARE_VERSION = "0.1.0"
@@ -147,7 +158,7 @@ class App:
         self._low_steps = self._empty_steps = self._commit_steps = 0
         self._commit_at_s = 0
         self._slow_at_s = 0
-        self._forged = self._forged_at_s = 0  # refused codes that are in the journal, and when there may be more
+        self._init_watch()
         self._taken = 0  # bytes of memory since the last collection, about
         self._since_s = 0  # when the state changed
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
@@ -170,6 +181,16 @@ class App:
         interrupted = recovery.restore(self)
         ports.system.forget(recovery)
         self._power_on(*interrupted)
+
+    def _init_watch(self):
+        """What the watch over the surroundings remembers."""
+        self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
+        self._held_s = 0  # since when the buttons are as they are
+        self._errors = 0
+        self._host_gone_s = -1
+        self._host_silence = False
+        self._pending = False
+        self._forged = self._forged_at_s = 0  # refused codes that are in the journal, and when there may be more
 
     # --- power-on
 
@@ -214,7 +235,7 @@ class App:
             self.fire("failed", failed[0])
         else:
             self.alarms.unset("self_test")
-            self.alarms.acknowledge("self_test")
+            self.alarms.acknowledge("self_test", self.clock.s)
             self.fire("passed", "passed")
         self._slow_check()
         return parts
@@ -605,7 +626,7 @@ class App:
         if self.alarms.changed:
             note(_ALARMS)
             self._tell_alarms()
-        if self.panel.waiting():
+        if self.panel.waiting(now):
             note(_PANEL)
             self.panel.signal(now)
         self._storing = False
@@ -621,6 +642,8 @@ class App:
             self._speak()
             self.keep_moving()
             busy = not self.session.idle()
+        if self.session.token is not None or self._pending:
+            self._remind()
         if self.telemetry_ms and self._telemetry_at.passed(self.clock):
             note(_TELEMETRY)
             self._telemetry_at.after(self.clock, self.telemetry_ms)
@@ -631,6 +654,14 @@ class App:
             self._leave_for_service()
         self._calm = False
         return 0 if full or self._storing else self._sleep_us(busy)
+
+    def _remind(self):
+        """An order waits for its commit; what nobody committed is told until it has expired."""
+        self._pending = self.session.pending_s() >= PENDING_S
+        if self._pending:
+            self.alarms.set("input_pending", self.clock.s)
+        else:
+            self.alarms.unset("input_pending")
 
     def _move(self, now):
         """Words for the step machine."""
@@ -729,6 +760,8 @@ class App:
             sleep = min(sleep, self._telemetry_at.left_us(clock))
         if self._muted:
             sleep = min(sleep, SPEAK_RETRY_US)
+        if session.token is not None:
+            sleep = min(sleep, US_PER_S)
         if sleep > SLEEP_MAX_US:
             self._calm = True
             self._calm_tick = ticks_add(now, sleep)
@@ -754,6 +787,8 @@ class App:
         if tripped & contract.IN_EDGES:
             tripped &= ~contract.IN_EDGES
             self._unordered("step_count")
+        if (inputs ^ self.inputs) & BUTTONS:
+            self._held_s = self.clock.s
         if tripped:  # the motor is off; what did it may be over by now
             inputs = (inputs | tripped) & ~(tripped & contract.IN_CAPTURED)
             self.inputs = inputs
@@ -849,9 +884,62 @@ class App:
             self.raise_alarm("paused_too_long")
         if self.doses is not None:
             self.doses.note()
+        self._check_supply()
+        self._check_keys()
+        if self.clock.s >= self.alarms.loop_until_s:
+            self.alarms.unset("alarm_loop")
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
         self._check_tick = ticks_add(now, period)
+
+    def _check_supply(self):
+        """Takes no memory, as all that comes with every look at the sensors."""
+        alarms = self.alarms
+        self.supply_mv = mv = self.ports.sensors.supply_mv()
+        if mv < SUPPLY_LOW_MV:
+            alarms.set("supply_low", self.clock.s)
+        elif mv >= SUPPLY_LOW_MV + SUPPLY_BETTER_MV:
+            alarms.unset("supply_low")
+        if mv >= SUPPLY_FAILING_MV:
+            self._sagging = False
+            if mv >= SUPPLY_FAILING_MV + SUPPLY_BETTER_MV:
+                alarms.unset("supply_failing")
+        elif self._sagging:
+            self.raise_alarm("supply_failing")
+        else:
+            self._sagging = True
+
+    def _check_keys(self):
+        if not self.inputs & BUTTONS:
+            self.alarms.unset("stuck_key")
+        elif self.clock.s - self._held_s >= STUCK_S:
+            self.alarms.set("stuck_key", self.clock.s)
+
+    def _check_surroundings(self):
+        """Once a minute: temperature, and whether the host is there and makes sense."""
+        alarms = self.alarms
+        self.temperature_mc = self.ports.sensors.temperature_mc()
+        if self.temperature_mc >= HOT_MC:
+            self.raise_alarm("over_temperature")
+        elif self.temperature_mc < COOL_MC:
+            alarms.unset("over_temperature")
+        errors = self.session.wrong + 3 * self.session.forged
+        if errors - self._errors >= ERRORS_MAX and not alarms.stands("command_errors"):
+            alarms.set("command_errors", self.clock.s)
+            alarms.unset("command_errors")  # over: latched until acknowledged
+        self._errors = errors
+        patience_s = self.values["host_lost_s"]
+        if not patience_s or not self.telemetry_ms or not self.host_gone():
+            self._host_gone_s = -1
+            alarms.unset("host_lost")
+        elif self._host_gone_s < 0:
+            self._host_gone_s = self.clock.s
+        elif self.clock.s - self._host_gone_s >= patience_s and self.machine.state in RUNNING:
+            alarms.set("host_lost", self.clock.s)
+
+    def host_gone(self):
+        """Its cable is off, it sleeps, or it does not take what it is told."""
+        return self._muted or not self.ports.console.attached()
 
     def _look_again(self):
         """The shaft is where it should not be: for how many readings?"""
@@ -921,8 +1009,7 @@ class App:
             self._forged = self.session.forged
             self._forged_at_s = self.clock.s + REFUSED_EVERY_S
             self.storage.record("refused", self._forged, self.session.wrong)
-        self.supply_mv = self.ports.sensors.supply_mv()
-        self.temperature_mc = self.ports.sensors.temperature_mc()
+        self._check_surroundings()
         if self.machine.state in DELIVERING:
             self._check_flow()
         self.delivery.account()
@@ -945,6 +1032,8 @@ class App:
         if row[alarm_table.TRAITS] & alarm_table.STOP and stopping:
             self.delivery.switch_off()
             self.alarms.set(name, self.clock.s)
+            if self.alarms.stopped(name, self.clock.s):
+                self.alarms.set("alarm_loop", self.clock.s)
             self._tell_alarms()  # before the orders' ends: which order it hit, and nobody waits for it behind them
             self._close_books()
             before, basal = self.machine.state, self.delivery.basal
@@ -958,7 +1047,7 @@ class App:
 
     def acknowledge(self, name):
         """Acknowledge one alarm or all (None). Returns how many changed."""
-        count = self.alarms.acknowledge(name)
+        count = self.alarms.acknowledge(name, self.clock.s)
         self._clear_alarm()
         return count
 
@@ -980,23 +1069,44 @@ class App:
         self.fire("relieved", why)
         self._clear_alarm()  # somebody was quicker
 
+    def silence(self, seconds, by):
+        """Audio pause asked for by a button or the host. Returns how long it is silent, 0 when that was refused."""
+        was_s = self.alarms.silent_until_s
+        seconds = self.alarms.silence(self.clock.s, seconds)
+        if self.alarms.silent_until_s != was_s:
+            self._host_silence = by == "host"
+            self.storage.record("alarm", 0, alarm_table.SILENCED, self.machine.index(), 0, seconds)
+            self.session.event("silence", [("seconds", seconds), ("by", by)])
+            self.panel.refresh()
+        return seconds
+
+    def check_silence(self):
+        """A silence that the host asked for ends with the link to it. Seconds until this is looked at again, 0: need
+        not be."""
+        left_s = self.alarms.silent_until_s - self.clock.s
+        if left_s <= 0:
+            return 0
+        if self._host_silence and self.host_gone():
+            self.alarms.end_silence(self.clock.s)
+            return 0
+        return min(left_s, LINK_LOOK_S)
+
     def _tell_alarms(self):
         changes = self.alarms.changed
         self.alarms.changed = []
         state = self.machine.index()
         for i, phase in changes:
-            row = alarm_table.ALARMS[i]
             number, _ = self.main_order()
             self.storage.record("alarm", i + 1, phase, state, number, self.supervision.pressure_pa())
             self.session.event(
                 "alarm",
                 [
-                    ("alarm", row[alarm_table.NAME]),
-                    ("priority", alarm_table.PRIORITIES[row[alarm_table.TRAITS] & alarm_table.PRIORITY]),
+                    ("alarm", alarm_table.ALARMS[i][alarm_table.NAME]),
+                    ("priority", alarm_table.PRIORITIES[self.alarms.level[i]]),
                     ("phase", alarm_table.PHASES[phase]),
                 ],
             )
-        self.panel.restart()
+        self.panel.refresh()
 
     # --- telemetry
 

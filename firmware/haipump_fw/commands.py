@@ -419,8 +419,10 @@ class Commands:
     def act_silence(self, fields):
         app = self.app
         seconds = fields.get("seconds", app.values["silence_s"])
-        app.alarms.silence(app.clock.s, seconds)
-        return [("seconds", seconds)]
+        left_s = app.silence(seconds, "host")
+        if not left_s:
+            raise Refused("state", [("what", "it_has_to_sound_first")])
+        return [("seconds", left_s)]
 
     def act_ack(self, fields):
         app = self.app

@@ -1,6 +1,7 @@
 """The operator's panel: what the buttons ask for, and what LEDs and piezo tell.
 
-Owns: debouncing of presses, the bursts of alarm signals. Must not: decide what an alarm does to the motion.
+Owns: debouncing of presses, which signals are played when. Must not: decide what an alarm does to the motion, or time a
+signal: the port does that by itself.
 """
 
 from haipump_fw import ports as contract
@@ -10,7 +11,7 @@ from haipump_fw.core.clock import Deadline, ticks_add, ticks_diff
 from haipump_fw.core.states import RUNNING
 
 _PRESS_MIN_MS = const(50)  # a second press of one button within this time is contact bounce
-_REST_US = const(100_000_000)  # nothing to signal: look again
+_LOOK_S = const(10)  # while an alarm stands: is there one that escalates?
 
 
 class OperatorPanel:
@@ -18,26 +19,20 @@ class OperatorPanel:
         self._app = app
         self._bounces = [Deadline() for _ in range(3)]  # until then a press of that button is contact bounce
         self._tick = app.clock.tick
-        self._burst_at = 0
-        self._shown = -1  # LEDs as they are lit; -1: look again
+        self._stale = True
+        self._lit = self._flashing = self._sounding = 0
 
     def refresh(self):
-        """The state has changed: light the LEDs anew."""
-        self._shown = -1
+        """State, alarms or silence have changed: look again."""
+        self._stale = True
 
-    def restart(self):
-        """The alarms have changed: begin the burst anew."""
-        self._burst_at = 0
-        self._shown = -1
-        self._tick = self._app.clock.tick
-
-    def waiting(self):
+    def waiting(self, now):
         """There is something to show."""
-        return self._app.alarms.standing or self._shown < 0
+        return self._stale or (self._app.alarms.standing and ticks_diff(self._tick, now) <= 0)
 
     def left_us(self, now):
-        """Microseconds until the next element of the burst."""
-        return ticks_diff(self._tick, now)
+        """Microseconds until it is looked again."""
+        return 0 if self._stale else ticks_diff(self._tick, now)
 
     def press(self, pressed):
         """Buttons that went down: bits of `Inputs.pressed`."""
@@ -53,49 +48,41 @@ class OperatorPanel:
             bounce.after(app.clock, _PRESS_MIN_MS)
             if bit == contract.IN_START:
                 name = "start"
-                if app.machine.state == "paused":
+                if app.machine.state == "paused" and app.alarms.forbids(alarm_table.NO_START) is None:
                     app.resume("button")
             elif bit == contract.IN_SILENCE:
                 name = "silence"
-                app.alarms.silence(app.clock.s, app.values["silence_s"])
+                app.silence(app.values["silence_s"], "button")
             else:
                 name = "stop"
             app.session.event("button", [("button", name)])
 
-    def _lights(self):
-        """LEDs without a flashing one."""
-        app = self._app
-        lights = contract.LED_GREEN if app.machine.state in RUNNING else 0
-        if app.alarms.standing and app.alarms.signalling() == alarm_table.LOW:
-            lights |= contract.LED_YELLOW
-        return lights
-
     def signal(self, now):
-        """LEDs and piezo: one element of the burst at a time."""
+        """LEDs and piezo tell what stands now. What goes on as it was is left alone: no pulse is cut short."""
         app = self._app
-        lights = self._lights()
-        priority = app.alarms.signalling() if app.alarms.standing else 0
-        if priority == 0:
-            app.ports.panel.tone(0)
-            self._show(lights)
-            self._tick = ticks_add(now, _REST_US)
-            return
-        if ticks_diff(self._tick, now) > 0:
-            return
-        burst = alarm_table.BURSTS[priority]
-        at = self._burst_at % len(burst)
-        self._burst_at = at + 1
-        on = at % 2 == 0
-        audible = on and app.alarms.sounding(app.clock.s) > 0
-        app.ports.panel.tone(alarm_table.TONE_HZ[priority] if audible else 0)
-        if on and priority == alarm_table.HIGH:
-            lights |= contract.LED_RED
-        elif on and priority == alarm_table.MEDIUM:
-            lights |= contract.LED_YELLOW
-        self._show(lights)
-        self._tick = ticks_add(now, burst[at] * 1000)
-
-    def _show(self, lights):
-        if lights != self._shown:
-            self._shown = lights
-            self._app.ports.panel.leds(lights)
+        alarms = app.alarms
+        panel = app.ports.panel
+        self._stale = False
+        if alarms.standing:
+            alarms.watch(app.clock.s)
+        left_s = app.check_silence() or _LOOK_S
+        priority = alarms.signalling()
+        sound = alarms.sounding(app.clock.s)
+        flashing = priority if priority > alarm_table.LOW else 0
+        if flashing != self._flashing or sound != self._sounding:
+            app.keep_moving()  # the first signal loads who plays it
+        if flashing != self._flashing:
+            self._flashing = flashing
+            led = contract.LED_RED if flashing == alarm_table.HIGH else contract.LED_YELLOW
+            panel.flash(led if flashing else 0, alarm_table.FLASHES[flashing])
+            self._lit = -1
+        lit = contract.LED_GREEN if app.machine.state in RUNNING else 0
+        if priority == alarm_table.LOW:
+            lit |= contract.LED_YELLOW
+        if lit != self._lit:
+            self._lit = lit
+            panel.leds(lit)
+        if sound != self._sounding:
+            self._sounding = sound
+            panel.sound(alarm_table.TONE_HZ[sound], alarm_table.BURSTS[sound])
+        self._tick = ticks_add(now, left_s * 1_000_000)

@@ -81,7 +81,7 @@ def _most(intent, commit):
 def _restore_alarms(app):
     """Latching alarms that waited for their acknowledgement when the power went still do."""
     for record in app.storage.journal.alarms():
-        waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED)
+        waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED, alarm_table.ESCALATED)
         number = record.values["alarm"]
         if waits and 0 < number <= len(alarm_table.ALARMS):  # a newer firmware may have known more
             name, traits = alarm_table.ALARMS[number - 1]

@@ -83,6 +83,8 @@ RULES = (
         Rule(f"{_EMU}.{part}", (_EMU, *_NAMES, _DEVICE), STDLIB | EMULATOR_LIBRARIES)
         for part in ("cli", "control", "link", "pacing")
     ],
+    # What is seen and heard is timed in the beats of the panel's port.
+    Rule(f"{_EMU}.signals", (f"{_FW}.core.alarms", f"{_FW}.ports"), STDLIB - CLOCKS, never=(f"{_FW}.ports.rp2",)),
     Rule(_EMU, (_EMU, *_NAMES, _DEVICE), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),
     # The message table alone: the host's codec is its own, so that the two codecs check each other.
     Rule("haipump", ("haipump", f"{_FW}.proto.messages", _ALL, _DEVICE), STDLIB | HOST_LIBRARIES),

@@ -27,7 +27,7 @@ motor.enable(True); steps.configure(8); steps.begin(1, 1000)
 for n in range(40):
     steps.put(700 + n)
 for n in range(30):
-    panel.leds(n & 7); panel.tone(1000 + n)
+    panel.leds(n & 7); panel.sound(1000 + n, (1, 2, 3, 4))
     wait(10000)
     print(n, inputs.read(), inputs.pressed(), steps.queued())
     if n == 5:

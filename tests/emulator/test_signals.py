@@ -6,6 +6,7 @@ from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_emulator.signals import NOTHING, Signals
 from haipump_fw.core import alarms
+from haipump_fw.ports import BEAT_MS
 
 S = 1_000_000
 
@@ -20,17 +21,25 @@ class Seen:
     def lamp(self, t_s, name, on):
         self.signals.on_event(int(t_s * S), "led", {"red": 0, "yellow": 0, "green": 0, name: int(on)})
 
-    def burst(self, t_s, priority, lamp=None, audible=True):
-        """One burst; the time at which its last pulse ends."""
-        pattern = alarms.BURSTS[priority]
-        for at, ms in enumerate(pattern):
-            if lamp:
-                self.lamp(t_s, lamp, at % 2 == 0)
-            if audible:
-                hz = alarms.TONE_HZ[priority] + 1 if at % 2 == 0 else 0  # as the chip's dividers have it
-                self.signals.on_event(int(t_s * S), "tone", {"frequency_hz": hz})
-            t_s += ms / 1000
-        return t_s - pattern[-1] / 1000
+    def alarm(self, t_s, priority, lamp=None, bursts=1, flashes_s=None):
+        """So many bursts, and the lamp's flashes for as long, or for `flashes_s`; when the last pulse ends."""
+        turns = []
+        hz = alarms.TONE_HZ[priority] + 1  # as the chip's dividers have it
+        at_s = end_s = t_s
+        for _ in range(bursts):
+            for place, beats in enumerate(alarms.BURSTS[priority]):
+                turns.append((at_s, "tone", {"frequency_hz": 0 if place % 2 else hz}))
+                end_s = at_s
+                at_s += beats * BEAT_MS / 1000
+        if lamp:
+            on, off = (beats * BEAT_MS / 1000 for beats in alarms.FLASHES[priority])
+            for number in range(int((flashes_s or end_s - t_s) / (on + off)) + 1):
+                for lit, after_s in ((1, 0), (0, on)):
+                    fields = {"red": 0, "yellow": 0, "green": 0, lamp: lit}
+                    turns.append((t_s + number * (on + off) + after_s, "led", fields))
+        for moment_s, name, fields in sorted(turns, key=lambda turn: turn[0]):
+            self.signals.on_event(round(moment_s * S), name, fields)
+        return end_s
 
     def now(self, t_s):
         return self.signals.text(int(t_s * S))
@@ -46,20 +55,16 @@ class Seen:
 )
 def test_an_alarm_is_one_line_when_it_begins_and_one_when_it_ends(priority, lamp, says):
     seen = Seen()
-    period_s = sum(alarms.BURSTS[priority]) / 1000
-    for number in range(20):
-        end_s = seen.burst(10 + number * period_s, priority, lamp)
+    end_s = seen.alarm(10, priority, lamp, bursts=20)
     assert seen.lines == [(10, says)]
-    assert seen.now(end_s + 1) == says  # between two bursts
     assert seen.now(end_s + 30) == NOTHING
-    assert seen.lines[1:] == [(pytest.approx(end_s, abs=1e-5), NOTHING)]
+    (ended_s, text), *more = seen.lines[1:]
+    assert text == NOTHING and not more and ended_s == pytest.approx(end_s, abs=1e-5 if lamp is None else 1.5)
 
 
 def test_an_alarm_that_is_silenced_goes_on_flashing():
     seen = Seen()
-    end_s = seen.burst(10, alarms.HIGH, "red")
-    for number in range(1, 5):
-        seen.burst(10 + 7.45 * number, alarms.HIGH, "red", audible=False)
+    end_s = seen.alarm(10, alarms.HIGH, "red", flashes_s=40)
     assert seen.lines[1:] == [(pytest.approx(end_s, abs=1), "red flashes, silent")]
 
 
@@ -75,7 +80,7 @@ def test_a_lamp_that_stays_lit_does_not_flash():
 def test_a_pump_without_power_shows_nothing_at_once():
     for what in ("power", "reset"):
         seen = Seen()
-        seen.burst(10, alarms.HIGH, "red")
+        seen.alarm(10, alarms.HIGH, "red", flashes_s=3)
         seen.signals.on_event(13 * S, what, {})
         assert seen.lines[1:] == [(13, NOTHING)]
         seen.lamp(20, "red", True)

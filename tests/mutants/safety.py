@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "silence_swallows_a_new_alarm",
         "core/alarms.py",
-        "            if new:\n                self.silent_until_s = now_s\n",
-        "",
+        "            self.end_silence(now_s)\n            return True\n",
+        "            return True\n",
         "what happens during a silence is not heard",
         "H14",
         ("core/test_alarms.py::test_silence_ends_by_itself_and_a_new_alarm_breaks_it",),
@@ -207,8 +207,8 @@ MUTANTS = (
     Mutant(
         "silent_light",
         "panel.py",
-        "        if on and priority == alarm_table.HIGH:\n            lights |= contract.LED_RED\n",
-        "        if audible and priority == alarm_table.HIGH:\n            lights |= contract.LED_RED\n",
+        "        flashing = priority if priority > alarm_table.LOW else 0\n",
+        "        flashing = sound if sound > alarm_table.LOW else 0\n",
         "who silences a high alarm puts out its light",
         "H14",
         ("app/test_signals.py::test_light_goes_on_in_silence", "app/test_signals.py"),

@@ -139,10 +139,10 @@ ROWS = (
     Row(
         "GIP-2.2.4/5",
         "An input that was begun and left is told, and discarded.",
-        ("proto.session.Session._take_plan",),
+        ("proto.session.Session._take_plan", "app.App._remind"),
         "A token ends after 30 s.",
     ),
-    Row("GIP-2.3.1", "A key that is held for a minute is an alarm.", open=True),
+    Row("GIP-2.3.1", "A key that is held for a minute is an alarm.", ("app.App._check_keys",)),
     Row(
         "GIP-2.3.2",
         "Presses shorter than a person's are ignored.",
@@ -229,5 +229,11 @@ ROWS = (
         "Who may configure is authenticated; others cannot change defaults.",
         ("proto.session.Session._check_mac", "configuration.act_set_key"),
     ),
-    Row("GIP-7.1.1", "The pump works at 5 to 45 C.", note="A temperature alarm.", applies=PARTLY, open=True),
+    Row(
+        "GIP-7.1.1",
+        "The pump works at 5 to 45 C.",
+        ("app.App._check_surroundings",),
+        "Too warm is an alarm that stops; the self test refuses what is too cold.",
+        PARTLY,
+    ),
 )

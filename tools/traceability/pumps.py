@@ -151,7 +151,7 @@ ROWS = (
         "At once by steps, over 15 minutes by flow; each rate's times are in detection.md.",
     ),
     Row("OP-R6.4.1", "Priority and what the pump does are in a table, for each alarm.", ("app.App.raise_alarm",)),
-    Row("OP-R6.4.4(2)", "A silence that came over the link ends with the link.", open=True),
+    Row("OP-R6.4.4(2)", "A silence that came over the link ends with the link.", ("app.App.check_silence",)),
     Row(
         "OP-R6.5(13)",
         "Stop silences.",
@@ -159,7 +159,11 @@ ROWS = (
         "Stop stops and is logged; what stands goes on sounding.",
         PARTLY,
     ),
-    Row("OP-R6.5(18)", "The same alarm, stopped and started three times in 10 minutes, stops the pump.", open=True),
+    Row(
+        "OP-R6.5(18)",
+        "The same alarm, stopped and started three times in 10 minutes, stops the pump.",
+        ("core.alarms.Alarms.stopped",),
+    ),
     Row("OP-R6.5(23)", "The rate that is pumped now is shown.", ("delivery.Delivery.flow_nl_per_day",)),
     Row(
         "OP-R6.6(1)-(8)",

@@ -166,7 +166,11 @@ class DirectCore:
     def _sleep(self, t_us: int) -> None:
         """Nothing runs until t_us, but pulses, and the switches that they reach."""
         steps = self._ports.steps
-        while steps.pulse_us <= t_us:
+        panel = self._ports.panel
+        while steps.pulse_us <= t_us or panel.turn_us <= t_us:
+            if panel.turn_us < steps.pulse_us:
+                self._signal()
+                continue
             self.now_us = max(self.now_us, steps.pulse_us)
             if self._emit_one() and self._wake_us > self.now_us:
                 self._wake_us = self.now_us
@@ -267,12 +271,21 @@ class DirectCore:
     # --- pulses
 
     def emit(self) -> None:
-        """Make all pulses that are due by now."""
+        """Make all pulses and signals that are due by now."""
         if self.app is None and not self._powered:
             return
-        steps = self._ports.steps
-        while steps.pulse_us <= self.now_us:
-            self._emit_one()
+        steps, panel = self._ports.steps, self._ports.panel
+        while steps.pulse_us <= self.now_us or panel.turn_us <= self.now_us:
+            if panel.turn_us < steps.pulse_us:
+                self._signal()
+            else:
+                self._emit_one()
+
+    def _signal(self) -> None:
+        """A lamp or the tone that comes or goes, told with its own time."""
+        now_us, self.now_us = self.now_us, self._ports.panel.turn_us
+        self._ports.panel.turn()
+        self.now_us = max(now_us, self.now_us)
 
     def _emit_one(self) -> bool:
         """One pulse; True when a switch changed with it."""
@@ -351,6 +364,7 @@ class DirectCore:
         if self.app is not None:
             self._task = self._ports.system.task()
             self._ports.steps.halt()
+            self._ports.panel.turn_us = NEVER_US
         self.plant.set_enable(self.now_us, False)
         self.app = None
         self._wake_us = self._boot_at_us = NEVER_US

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import random
 from collections import deque
+from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -284,23 +285,80 @@ class Inputs:
             self.trips |= dangerous & self.guarded
 
 
+class _Rhythm:
+    """Beats on and off, over and over; `change(on)` is called at each turn."""
+
+    def __init__(self, change: Callable[[bool], None]) -> None:
+        self._change = change
+        self._beats: tuple[int, ...] = ()
+        self._at = 0
+        self.turn_us = NEVER_US
+
+    def play(self, now_us: int, beats: tuple[int, ...]) -> None:
+        """From now on; nothing for no beats."""
+        self._beats, self._at = beats, 0
+        self.turn_us = now_us if beats else NEVER_US
+
+    def turn(self) -> None:
+        self._change(self._at % 2 == 0)
+        self.turn_us += self._beats[self._at] * contract.BEAT_MS * 1_000
+        self._at = (self._at + 1) % len(self._beats)
+
+
 class Panel:
+    """Lamps and piezo. Signals go on by themselves, at exact times; the chip's begin with its next beat."""
+
     def __init__(self, core: DirectCore) -> None:
         self._core = core
-        self._leds = 0
-        self._tone_hz = 0
+        self._mask = self._lit = self._led = self._hz = self._tone_hz = 0
+        self._flashing = False
+        self._flash = _Rhythm(self._blink)
+        self._sound = _Rhythm(lambda on: self._tone(self._hz if on else 0))
+        self.turn_us = NEVER_US  # when something comes or goes next
 
     def leds(self, mask: int) -> None:
-        if mask != self._leds:
-            self._leds = mask
-            names = (("red", contract.LED_RED), ("yellow", contract.LED_YELLOW), ("green", contract.LED_GREEN))
-            self._core.tell("led", {name: int(bool(mask & bit)) for name, bit in names})
+        self._mask = mask
+        self._light()
 
     def works(self) -> bool:
-        self.tone(0)
+        self._tone(0)
         return True
 
-    def tone(self, frequency_hz: int) -> None:
+    def flash(self, led: int, rhythm: tuple[int, ...] | None) -> None:
+        self._led, self._flashing = led, bool(led)
+        self._flash.play(self._core.now_us, rhythm or () if led else ())
+        self._light()
+        self._play()
+
+    def sound(self, frequency_hz: int, rhythm: tuple[int, ...] | None) -> None:
+        self._hz = frequency_hz
+        self._tone(0)
+        self._sound.play(self._core.now_us, rhythm or () if frequency_hz else ())
+        self._play()
+
+    def turn(self) -> None:
+        """What is due at `turn_us`."""
+        for rhythm in (self._flash, self._sound):
+            if rhythm.turn_us == self.turn_us:
+                rhythm.turn()
+        self.turn_us = min(self._flash.turn_us, self._sound.turn_us)
+
+    def _play(self) -> None:
+        self.turn_us = min(self._flash.turn_us, self._sound.turn_us)
+        self._core.emit()
+
+    def _blink(self, on: bool) -> None:
+        self._flashing = on
+        self._light()
+
+    def _light(self) -> None:
+        lit = self._mask & ~self._led | (self._led if self._flashing else 0)
+        if lit != self._lit:
+            self._lit = lit
+            names = (("red", contract.LED_RED), ("yellow", contract.LED_YELLOW), ("green", contract.LED_GREEN))
+            self._core.tell("led", {name: int(bool(lit & bit)) for name, bit in names})
+
+    def _tone(self, frequency_hz: int) -> None:
         if frequency_hz != self._tone_hz:
             self._tone_hz = frequency_hz
             self._core.tell("tone", {"frequency_hz": frequency_hz})
@@ -312,6 +370,9 @@ class Console:
     def __init__(self, core: DirectCore) -> None:
         self._core = core
         self.received = bytearray()
+
+    def attached(self) -> bool:
+        return self._core.usb_connected
 
     def readinto(self, buf: bytearray) -> int:
         received = self.received

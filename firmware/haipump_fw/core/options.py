@@ -41,6 +41,7 @@ OPTIONS = (
     (49, "pressure_zero_raw", 0, 65_535, 2_621, "options"),  # ... reading at 0 Pa (16 bit) ...
     (50, "pressure_span_raw", 1_000, 65_535, 58_982, "options"),  # ... and reading counts from 0 Pa to full scale
     (51, "jog_steps_per_s", 10, 2_000, 600, "options"),
+    (52, "host_lost_s", 0, 86_400, 60, "options"),  # a host that has telemetry and is gone for so long; 0: never
     # dose limits, of one drug; 0: none
     (60, "max_dose_nl", 0, 100_000_000, 0, "dose"),  # of all sources, in every window
     (61, "window_s", 600, 604_800, 86_400, "dose"),  # ... of this length

@@ -19,6 +19,8 @@ LED_RED = 1
 LED_YELLOW = 2
 LED_GREEN = 4
 
+BEAT_MS = 50  # what `Panel.flash` and `Panel.sound` play is timed in beats
+
 # Reset causes of `System.reset_cause()`
 RESET_POWER = "power"
 RESET_WATCHDOG = "watchdog"

@@ -96,11 +96,18 @@ class Inputs:
 
 
 class Panel:
-    def leds(self, mask):
-        """Light exactly the LEDs of the mask."""
+    """What flashes and what sounds goes on by itself until it is told otherwise, whatever the program does. A rhythm is
+    a tuple of beats (BEAT_MS) on, off, on, off ...; after the last one it begins anew. The first beat comes within
+    one."""
 
-    def tone(self, frequency_hz):
-        """Piezo on at this frequency, or off with 0."""
+    def leds(self, mask):
+        """Light exactly the LEDs of the mask, but for one that flashes."""
+
+    def flash(self, led, rhythm):
+        """From now on this LED (red or yellow) flashes, by a rhythm of two numbers; 0: none does."""
+
+    def sound(self, frequency_hz, rhythm):
+        """From now on the piezo sounds at this frequency, in this rhythm; 0: it is silent."""
 
     def works(self):
         """The pads of lamps and piezo follow what drives them, both ways, too short for a person to see; the lamps are
@@ -116,6 +123,9 @@ class Console:
     def write(self, buf, first, last):
         """Write the bytes from `first` to before `last` of `buf`, as many of them as there is room for now; returns how
         many were taken. Costs 50 us a byte. Allocates nothing."""
+
+    def attached(self):
+        """A host that is awake is at the other end of the cable. Takes a millisecond at most, and no memory."""
 
 
 class Flash:

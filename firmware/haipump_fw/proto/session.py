@@ -399,6 +399,11 @@ class Session:
             raise Refused("token", [("what", "expired")])
         return plan
 
+    def pending_s(self):
+        """Seconds since the open token was given, -1: there is none, or it has expired."""
+        age_s = -1 if self.token is None else self.app.now_s() - self._token_s
+        return age_s if age_s <= TOKEN_VALID_S else -1
+
     def drop_token(self):
         """Nothing is open any more: a commit will be refused until the next prepare."""
         self.token = None

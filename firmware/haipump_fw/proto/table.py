@@ -84,6 +84,7 @@ EVENTS = (
     ("state", "state=word was=word why=word"),
     ("done", "order=int source=word result=word planned_nl=int stepped_nl=int confirmed_nl=int"),
     ("alarm", "alarm=word priority=word phase=word"),
+    ("silence", "seconds=int by=word"),
     ("button", "button=word"),
     ("dropped", "events=int"),
     (

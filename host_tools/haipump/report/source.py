@@ -24,7 +24,7 @@ from haipump_fw.proto import messages
 STATES = tuple(texts.STATES)
 ALARM_NAMES = ("none", *texts.ALARMS)
 SOURCES, RESULTS, TASKS, WHYS = messages.SOURCES, messages.RESULTS, messages.TASKS, messages.WHYS
-PHASES = ("clear", "active", "acknowledged", "latched")
+PHASES = ("clear", "active", "acknowledged", "latched", "escalated", "silenced")
 CAUSES = ("power", "watchdog", "request", "fault")
 RUNNING = ("infusing", "bolus", "kvo", "priming", "withdrawing", "moving", "relieving")
 DOSE = ("basal", "kvo", "programme", "bolus", "extended")

@@ -406,6 +406,8 @@ def _alarms(records: Iterable[Record], source: Source, axis: Axis) -> list[Alarm
             continue
         values, t = record.values, axis.at(record.boot, record.uptime_s)
         name, phase = word(ALARM_NAMES, values["alarm"]), word(PHASES, values["phase"])
+        if phase == "silenced":
+            continue
         row = standing.get(name)
         if phase == "clear":
             if row is not None:

@@ -243,9 +243,17 @@ def test_panel_tells_only_what_changes():
     panel = core.app.ports.panel
     panel.leds(contract.LED_RED | contract.LED_GREEN)
     panel.leds(contract.LED_RED | contract.LED_GREEN)
-    panel.tone(440)
-    panel.tone(440)
-    assert seen == [("led", {"red": 1, "yellow": 0, "green": 1}), ("tone", {"frequency_hz": 440})]
+    lit = {"red": 1, "yellow": 0, "green": 1}
+    assert seen == [("led", lit)]
+    panel.sound(440, (2, 3))
+    panel.flash(contract.LED_RED, (1, 4))
+    core.run_until(core.now_us + 260_000)
+    panel.sound(0, None)
+    panel.flash(0, None)
+    core.run_until(core.now_us + 2 * SECOND)
+    on, off = ("tone", {"frequency_hz": 440}), ("tone", {"frequency_hz": 0})
+    dark = ("led", lit | {"red": 0})
+    assert seen == [("led", lit), on, dark, off, ("led", lit), on, off], seen
 
 
 def test_conversing_while_a_token_is_open_or_bytes_wait():

@@ -11,7 +11,7 @@ import pytest
 from haipump_emulator.direct import costs
 from haipump_emulator.plant import Plant, PlantParams
 from haipump_fw.core.alarms import ALARMS, LATCH, NAME, PHASES, PRIORITIES, PRIORITY, STOP
-from haipump_fw.ports import IN_CAPTURED, IN_FRONT, IN_START, IN_STOP
+from haipump_fw.ports import IN_CAPTURED, IN_FRONT, IN_SILENCE, IN_START, IN_STOP
 from haipump_fw.proto.messages import SOURCES
 from tests.firmware.app.bench import STEP_FL, Pump, pump
 
@@ -684,3 +684,239 @@ def test_a_latched_alarm_outlives_a_power_cut():
     of.run(1)
     of.power_cycle()
     assert of.alarm("occlusion") is None
+
+
+# --- what is around the pump
+
+
+def set_supply(of: Pump, mv: int) -> None:
+    of.core.plant.supply(of.now, mv)
+
+
+@pytest.mark.requirement("GIP-5.1.x")
+def test_a_supply_that_sags_is_told_and_then_stops_with_hysteresis():
+    of = running()
+    set_supply(of, 4_430)
+    of.run_to_alarm("supply_low", 70)
+    assert of.state() == "infusing" and of.alarm("supply_low")["priority"] == "low"
+    refused = of.no("prepare_bolus volume_nl=1000")
+    assert (refused["code"], refused["alarm"]) == ("alarm", "supply_low")
+    set_supply(of, 4_500)
+    of.run(130)
+    assert of.alarm("supply_low") is not None, "not better by enough"
+    set_supply(of, 4_270)
+    of.run_to_alarm("supply_failing", 70)
+    expect_stopped(of, "supply_failing", of.steps)
+    expect_refused_until_gone(of, "supply_failing", lambda: set_supply(of, 5_000))
+    assert of.alarm("supply_low") is None
+
+
+def test_one_low_reading_of_the_supply_stops_nothing():
+    of = running()
+    sensors = of.app.ports.sensors
+    real, low = sensors.supply_mv, [4_000]
+    sensors.supply_mv = lambda: low.pop() if low else real()
+    of.run(120)
+    assert not low and of.alarm("supply_failing") is None and of.state() == "infusing"
+
+
+@pytest.mark.requirement("GIP-7.1.1")
+def test_a_pump_that_is_too_warm_stops_until_it_has_cooled_down():
+    of = running()
+    of.core.plant.warm(of.now, 56.5, 1)
+    at = of.now
+    assert of.run_to_alarm("over_temperature", 130) - at < 75_000_000
+    assert of.state() == "alarm" and not of.enabled
+    of.act("ack")
+    of.core.plant.warm(of.now, 52.0, 1)
+    of.run(130)
+    assert of.no(RATE % 1_300_000)["alarm"] == "over_temperature"
+    of.core.plant.warm(of.now, 48.0, 1)
+    of.run(130)
+    of.order(RATE % 1_300_000)
+
+
+@pytest.mark.requirement("GIP-2.3.1", "A2")
+@pytest.mark.parametrize("button", [IN_START, IN_STOP, IN_SILENCE])
+def test_a_button_that_is_held_for_a_minute(button):
+    of = pump()
+    of.core.press(button, True)
+    at = of.now
+    of.run(55)
+    assert of.alarm("stuck_key") is None
+    assert of.run_to_alarm("stuck_key", 25) - at >= 60_000_000
+    assert of.no(RATE % 1_300_000)["alarm"] == "stuck_key"
+    of.core.press(button, False)
+    of.run(20)
+    assert of.alarm("stuck_key") is None, "not latching"
+    of.order(RATE % 1_300_000)
+
+
+def test_many_short_presses_are_no_stuck_button():
+    of = pump()
+    for _ in range(40):
+        of.core.press(IN_SILENCE, True)
+        of.run(2.5)
+        of.core.press(IN_SILENCE, False)
+        of.run(0.3)
+    assert of.alarm("stuck_key") is None
+
+
+@pytest.mark.requirement("OP-R6.7(4)-(6)", "A18")
+@pytest.mark.parametrize("how", ["usb_connected", "host_reads"])
+def test_a_host_that_watched_and_is_gone_is_missed_and_the_pump_goes_on(how):
+    of = running()
+    of.ask("telemetry period_ms=1000")
+    steps = of.steps
+    setattr(of.core, how, False)
+    of.run(60)
+    assert not of.app.alarms.standing
+    of.run(125)
+    assert of.app.alarms.listed() == [of.app.alarms.index("host_lost")]
+    assert of.app.machine.state == "infusing" and of.steps - steps > 400
+    setattr(of.core, how, True)
+    of.run(70)
+    assert of.alarm("host_lost") is None
+
+
+def test_a_host_that_never_watched_or_watches_no_more_is_not_missed():
+    of = running()
+    of.core.usb_connected = False
+    of.run(400)
+    assert not of.app.alarms.standing
+    of.core.usb_connected = True
+    of.order("prepare_settings host_lost_s=0")
+    of.ask("telemetry period_ms=1000")
+    of.core.usb_connected = False
+    of.run(400)
+    assert not of.app.alarms.standing
+
+
+def test_a_burst_of_refused_lines_is_told_and_delivery_goes_on():
+    of = running()
+    of.run(60)
+    for _ in range(19):
+        of.answer(b"nonsense\n")
+    of.run(70)
+    assert of.alarm("command_errors") is None
+    of.run_to(lambda: of.app._slow_at_s - of.app.clock.s > 50, 70, 1)
+    for _ in range(25):
+        of.answer(b"@7 ack *00000000\n")
+    at = of.now
+    assert of.run_to_alarm("command_errors", 70) - at < 61_000_000
+    assert of.alarm("command_errors") == of.alarm("command_errors") | {"priority": "low", "phase": "latched"}
+    assert of.state() == "infusing"
+    of.act("ack")
+    of.run(200)
+    assert of.alarm("command_errors") is None
+
+
+@pytest.mark.requirement("GIP-2.2.4/5")
+def test_an_order_that_waits_for_its_commit_is_told_until_it_expires():
+    of = pump()
+    token = of.act(RATE % 1_300_000)["token"]
+    at = of.now
+    of.run(14)
+    assert of.alarm("input_pending") is None
+    assert 14_000_000 <= of.run_to_alarm("input_pending", 3) - at < 17_500_000
+    of.act("commit token=" + token)
+    of.run(0.1)
+    assert of.alarm("input_pending") is None
+    of.act("prepare_bolus volume_nl=1000")
+    of.run(25)
+    assert of.alarm("input_pending")["priority"] == "low"
+    of.run(8)
+    assert of.alarm("input_pending") is None and of.state() == "infusing"
+
+
+@pytest.mark.requirement("OP-R6.5(18)")
+def test_the_same_alarm_three_times_in_ten_minutes_stops_for_good():
+    of = running()
+    start = of.now
+    for _ in range(3):
+        of.core.plant.driver_fault(of.now, True)
+        of.run(1)
+        of.core.plant.driver_fault(of.now, False)
+        of.run(1)
+        assert of.state() == "alarm"
+        of.act("ack alarm=driver_error")
+        if of.alarm("alarm_loop") is None:
+            assert of.state() == "stopped"
+            of.order(FAST)
+            of.run(60)
+    found = of.alarm("alarm_loop")
+    assert (found["priority"], found["phase"], of.state()) == ("high", "active", "alarm")
+    of.act("ack")
+    assert of.no(RATE % 1_300_000)["alarm"] == "alarm_loop"
+    of.run(600 - (of.now - start) / 1e6 - 5)
+    assert of.no(RATE % 1_300_000)["alarm"] == "alarm_loop"
+    of.run(30)
+    of.order(RATE % 1_300_000)
+
+
+def test_three_different_alarms_are_no_loop():
+    of = running()
+    for name in ("driver_error", "syringe_released", "end_of_travel"):
+        TRIPS[name](of, True)
+        of.run(1)
+        TRIPS[name](of, False)
+        of.run(6)
+        of.act("ack")
+        of.order(FAST)
+        of.run(20)
+    assert of.alarm("alarm_loop") is None and of.state() == "infusing"
+
+
+@pytest.mark.requirement("A19")
+@pytest.mark.parametrize("name", [name for name, _ in ALARMS])
+def test_clearing_an_alarm_never_moves_fluid(name):
+    """Whatever the alarm and however it is cleared, no step is made, and nothing that stood begins to run."""
+    of = running()
+    of.app.raise_alarm(name)
+    of.run(1)
+    stopped = name in STOPPING
+    assert (of.state() in ("alarm", "fault")) == stopped
+    if not stopped:
+        of.act("stop")
+    steps = of.steps
+    for line in ("silence", f"ack alarm={name}", "ack"):
+        of.raw(line)
+        of.run(30)
+    of.core.press(IN_SILENCE, True)
+    of.run(1)
+    of.core.press(IN_START, True)
+    of.run(30)
+    assert of.steps == steps and not of.enabled
+    assert of.state() in ("stopped", "fault")
+
+
+@pytest.mark.requirement("CS-REQ-45/46")
+def test_the_start_button_does_not_resume_what_an_alarm_forbids():
+    of = running()
+    of.act("pause")
+    of.core.press(IN_SILENCE, True)
+    of.run_to_alarm("stuck_key", 80)
+    steps = of.steps
+    of.core.press(IN_START, True)
+    of.run(2)
+    assert of.state() == "paused" and of.steps == steps
+    assert of.no("resume")["alarm"] == "stuck_key"
+
+
+@pytest.mark.requirement("OP-R6.4.4(2)")
+@pytest.mark.parametrize("by", ["host", "button"])
+def test_a_silence_of_the_host_dies_with_the_link_and_one_of_the_button_does_not(by):
+    of = running()
+    of.core.plant.driver_fault(of.now, True)
+    of.run(1)
+    if by == "host":
+        of.act("silence seconds=120")
+    else:
+        of.core.press(IN_SILENCE, True)
+        of.core.press(IN_SILENCE, False)
+    of.run(1)
+    of.core.usb_connected = False
+    of.seen.clear()
+    of.run(12)
+    sounded = any(event == "tone" and fields["frequency_hz"] for _, event, fields in of.seen)
+    assert sounded == (by == "host")

@@ -137,6 +137,8 @@ def widest(name: str, kind: str) -> Any:
             return value
     if name in _FLAGS:
         return 1
+    if name == "by":
+        return "button"
     if name in ("order", "orders"):
         return PLAUSIBLE_ID
     if name in ("seq", "first", "last"):

@@ -79,13 +79,56 @@ def test_exactly_the_masked_leds_are_lit(chip, load, mask):
     assert sum(bit for name, bit in bits.items() if chip.block.level(pins.gpio(name))) == mask
 
 
-def test_the_piezo_is_quiet_until_told(chip, load):
+def test_the_piezo_is_quiet_until_told_and_sounds_in_its_rhythm(chip, load):
     panel = load("devices").Panel()
     assert chip.tone == 0
-    panel.tone(2_700)
-    assert chip.tone == 2_700
-    panel.tone(0)
+    panel.sound(2_700, (2, 1, 1, 4))
+    assert (
+        heard(chip, lambda: chip.tone, 16)
+        == [2_700] * 2 + [0] + [2_700] + [0] * 4 + [2_700] * 2 + [0] + [2_700] + [0] * 4
+    )
+    panel.sound(0, None)
     assert chip.tone == 0
+    assert set(heard(chip, lambda: chip.tone, 10)) == {0}
+
+
+def heard(chip, look, beats):
+    """What there is in the middle of each of the next beats."""
+    found = []
+    chip.run_us(25_000)
+    for _ in range(beats):
+        found.append(look())
+        chip.run_us(50_000)
+    return found
+
+
+def test_a_lamp_flashes_by_itself_and_the_others_stay_as_they_are(chip, load):
+    panel = load("devices").Panel()
+    red, green = pins.gpio("red"), pins.gpio("green")
+    look = lambda: (chip.block.level(red), chip.block.level(green))  # noqa: E731
+    panel.flash(ports.LED_RED, (1, 3))
+    panel.leds(ports.LED_GREEN)
+    assert heard(chip, look, 8) == [(1, 1), (0, 1), (0, 1), (0, 1)] * 2
+    panel.leds(ports.LED_RED)
+    assert heard(chip, look, 8).count((1, 0)) == 2, "a lamp that flashes is not lit"
+    panel.flash(0, None)
+    assert set(heard(chip, look, 4)) == {(0, 0)}
+    panel.flash(ports.LED_RED, (1, 3))
+    assert heard(chip, look, 4).count((1, 0)) == 1, "and again"
+
+
+def test_the_beat_is_one_of_fifty_milliseconds_and_rests_when_nothing_plays(chip, load):
+    edges = []
+    chip.block.on_level.append(lambda now, pad, level: edges.append(now // chip.block.TICKS_PER_US))
+    panel = load("devices").Panel()
+    edges.clear()
+    panel.flash(ports.LED_YELLOW, (1, 1))
+    chip.run_us(1_000_000)
+    gaps = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    assert len(gaps) >= 19 and max(gaps) - min(gaps) <= 30 and abs(sum(gaps) / len(gaps) - 50_000) < 50
+    panel.flash(0, None)
+    chip.run_us(200_000)
+    assert chip.block.machines[3].tx_size > len(chip.block.machines[3].tx) == 0
 
 
 def short(chip, pad: int, level: int) -> None:
@@ -115,9 +158,10 @@ def test_a_lamp_or_piezo_that_does_not_follow_is_found_and_all_is_as_before(chip
     panel.leds(ports.LED_GREEN)
     assert panel.works()
     assert [chip.block.level(pins.gpio(lamp)) for lamp in ("red", "yellow", "green", "piezo")] == [0, 0, 1, 0]
-    panel.tone(500)
+    panel.sound(500, (9, 1))
+    chip.run_us(60_000)
     assert chip.tone == 500
-    panel.tone(0)
+    panel.sound(0, None)
     short(chip, pins.gpio(name), level)
     assert not panel.works()
 

@@ -164,7 +164,7 @@ def test_an_exception_of_the_application_ends_in_safe_outputs_a_note_and_a_reset
         board.steps.begin(1, 5_000)
         for _ in range(20):
             board.steps.put(500)
-        board.panel.tone(2_700)
+        board.panel.sound(2_700, (20, 20))
         chip.run_us(1_000)
         raise ZeroDivisionError("oops")
 

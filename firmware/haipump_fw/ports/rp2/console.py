@@ -62,7 +62,7 @@ class Console:
 
     def write(self, buf, first, last):
         """Write what fits of the bytes from `first` to before `last`, at most 64; returns how many were taken."""
-        if not self._awake():
+        if not self.attached():
             return last - first
         # "Writable" means that one byte fits: more would wait half a second for a host that has stopped reading.
         ready = self._writable
@@ -77,7 +77,7 @@ class Console:
                 return at - first
         return last - first
 
-    def _awake(self):
+    def attached(self):
         """True when the host has sent a frame in the last moments. Waits for one, a millisecond at most, when it has
         not been looked for lately. Allocates nothing."""
         number = mem32[_FRAME_NUMBER]

@@ -9,7 +9,7 @@ float. Must not: decide when the motor has to hold, what a colour or a tone mean
 
 from time import ticks_us
 
-from machine import ADC, PWM, WDT, Pin
+from machine import ADC, PWM, WDT, Pin, disable_irq, enable_irq
 
 from haipump_fw.const import const
 from haipump_fw.ports import LED_GREEN, LED_RED, LED_YELLOW
@@ -24,7 +24,6 @@ _ZERO_MC = const(437_230)
 _SLOPE_NUMERATOR = const(790)
 _SLOPE_DENOMINATOR = const(27)
 
-_HALF = const(32_768)  # duty of a square wave: the loudest that a piezo gets from one pin
 _QUIET_HZ = const(1_000)
 
 
@@ -87,41 +86,50 @@ class Sensors:
 
 
 class Panel:
-    """See `contract.Panel`."""
+    """See `contract.Panel`. Who plays signals is loaded for the first one: a start has no time for it."""
 
     def __init__(self):
-        self._red = Pin(pins.gpio("red"), Pin.OUT, value=0)
-        self._yellow = Pin(pins.gpio("yellow"), Pin.OUT, value=0)
-        self._green = Pin(pins.gpio("green"), Pin.OUT, value=0)
+        self._lamps = [Pin(pins.gpio(name), Pin.OUT, value=0) for name in ("red", "yellow", "green")]
         self._start_piezo()
+        self._player = None
 
     def _start_piezo(self):
         self._piezo = PWM(Pin(pins.gpio("piezo")), freq=_QUIET_HZ, duty_u16=0)
 
     def leds(self, mask):
-        """Light exactly the LEDs of the mask."""
-        self._red.value(1 if mask & LED_RED else 0)
-        self._yellow.value(1 if mask & LED_YELLOW else 0)
-        self._green.value(1 if mask & LED_GREEN else 0)
+        """Light exactly the LEDs of the mask, but for one that flashes."""
+        flashing = None if self._player is None else self._player.lamp
+        for at, bit in enumerate((LED_RED, LED_YELLOW, LED_GREEN)):
+            if self._lamps[at] is not flashing:
+                self._lamps[at].value(1 if mask & bit else 0)
 
-    def tone(self, frequency_hz):
-        """Piezo on at this frequency (8 Hz and up), or off with 0."""
-        if frequency_hz:
-            self._piezo.freq(frequency_hz)
-            self._piezo.duty_u16(_HALF)
-        else:
-            self._piezo.duty_u16(0)
+    def flash(self, led, rhythm):
+        """From now on this LED flashes; 0: none."""
+        self._signals().flash(self._lamps[0 if led == LED_RED else 1] if led else None, rhythm)
+
+    def sound(self, frequency_hz, rhythm):
+        """From now on the piezo sounds so (8 Hz and up); 0: it is silent."""
+        self._signals().sound(frequency_hz, rhythm)
+
+    def _signals(self):
+        if self._player is None:
+            from haipump_fw.ports.rp2.signals import Player
+
+            self._player = Player(self._piezo)
+        return self._player
 
     def works(self):
         """The pads of lamps and piezo follow what drives them."""
         good = True
-        for pin in (self._red, self._yellow, self._green, Pin(pins.gpio("piezo"), Pin.OUT, value=0)):
+        state = disable_irq()  # no signal in between
+        for pin in self._lamps + [Pin(pins.gpio("piezo"), Pin.OUT, value=0)]:
             was = pin.value()
             pin.value(1 - was)
             good = pin.value() == 1 - was and good
             pin.value(was)
             good = pin.value() == was and good
         self._start_piezo()
+        enable_irq(state)
         return good
 
 
