@@ -886,8 +886,6 @@ class App:
             self.doses.note()
         self._check_supply()
         self._check_keys()
-        if self.clock.s >= self.alarms.loop_until_s:
-            self.alarms.unset("alarm_loop")
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
         self._check_tick = ticks_add(now, period)
@@ -910,6 +908,8 @@ class App:
             self._sagging = True
 
     def _check_keys(self):
+        if self.clock.s >= self.alarms.loop_until_s:
+            self.alarms.unset("alarm_loop")
         if not self.inputs & BUTTONS:
             self.alarms.unset("stuck_key")
         elif self.clock.s - self._held_s >= STUCK_S:
