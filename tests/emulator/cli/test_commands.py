@@ -274,8 +274,8 @@ def test_the_screen_tells_lamps_and_sound_once(emulator):
     file = io.StringIO()
     panel = screen.Panel(Console(file=file, width=200), emulator.core)
     for number in range(20):
-        for on in (1, 0):
-            panel.on_event((200 * number + 100 * on) * 1_000, "led", {"red": on})
+        for at, on in ((100, 1), (200, 0)):
+            panel.on_event((200 * number + at) * 1_000, "led", {"red": on})
     assert file.getvalue() == "00:00:00.100  red flashes, silent\n"
 
 
