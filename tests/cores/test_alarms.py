@@ -153,6 +153,12 @@ def test_the_buttons(rig):
 # --- power and the lock: every power cycle is another boot
 
 
+def open_again(pump) -> None:
+    """A test that failed in the middle leaves no locked pump to all that come after it."""
+    if pump.hello().locked:
+        pump.unlock()
+
+
 @pytest.mark.requirement("REQ-X-03", "A7", "R11")
 @pytest.mark.needs("plant")
 def test_after_a_power_cut_it_is_stopped_and_the_total_is_a_range(rig):
@@ -171,7 +177,7 @@ def test_after_a_power_cut_it_is_stopped_and_the_total_is_a_range(rig):
 @pytest.mark.needs("plant")
 def test_the_lock_and_leaving_for_service(rig):
     pump = rig.pump
-    rig.afterwards(lambda: (rig.power_cycle(), rig.pump.ack()))
+    rig.afterwards(lambda: (rig.power_cycle(), open_again(pump), pump.ack()))
     with pytest.raises(Refused) as refusal:
         pump.set_key("11" * 32)
     assert refusal.value.code == "key", "without the jumper at power-up"

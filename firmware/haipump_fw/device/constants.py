@@ -53,8 +53,9 @@ def inline(sources: Mapping[str, bytes], kept: Container[str] = KEPT) -> dict[st
     for module in parsed.values():
         _visit(module, parsed, order)
     done = dict(sources)
+    gone = {name for module in order if module.name not in kept for name in _names(module)}
     for module in order:
-        done[module.path] = _replaced(module, parsed, module.name in kept).encode()
+        done[module.path] = _replaced(module, parsed, module.name in kept, gone).encode()
     return done
 
 
@@ -66,6 +67,12 @@ def dotted(path: str) -> str:
 def _parsed(path: str, data: bytes) -> _Module:
     text = data.decode()
     return _Module(dotted(path), path, text, ast.parse(text, path))
+
+
+def _names(module: _Module) -> Iterator[str]:
+    """Those of the constants that the module defines itself."""
+    for definition in module.definitions:
+        yield from (node.id for node in ast.walk(definition.targets[0]) if isinstance(node, ast.Name))
 
 
 def _visit(module: _Module, parsed: Mapping[str, _Module], order: list[_Module]) -> None:
@@ -130,7 +137,7 @@ def _number(node: ast.expr, module: _Module) -> int | None:
     return None
 
 
-def _replaced(module: _Module, parsed: Mapping[str, _Module], kept: bool) -> str:
+def _replaced(module: _Module, parsed: Mapping[str, _Module], kept: bool, gone: Container[str]) -> str:
     edits: list[tuple[ast.AST, str]] = []
     passed_over: set[ast.AST] = set()
     for definition in module.definitions:
@@ -141,20 +148,27 @@ def _replaced(module: _Module, parsed: Mapping[str, _Module], kept: bool) -> str
     needed = {node.id for node in others if isinstance(node, ast.Name)}
     for node in others:
         if isinstance(node, ast.ImportFrom) and node.module and node.module in parsed:
-            edits.extend(_import_edit(node, parsed[node.module], needed))
-        edits.extend(_use(node, module, parsed))
+            edits.extend(_import_edit(node, module, parsed[node.module], needed))
+        edits.extend(_use(node, module, parsed, gone))
     return edited(module.text, edits)
 
 
-def _import_edit(statement: ast.ImportFrom, whole: _Module, needed: Container[str]) -> Iterator[tuple[ast.AST, str]]:
-    """The import without constants, and without the `const` that made them."""
+def _import_edit(
+    statement: ast.ImportFrom, module: _Module, whole: _Module, needed: Container[str]
+) -> Iterator[tuple[ast.AST, str]]:
+    """The import without constants, and without the `const` that made them. Raises Unclear within a function."""
+    for alias in statement.names:
+        if alias.name in whole.numbers and (alias.asname or alias.name) not in module.numbers:
+            raise _unclear(module, statement, alias.name, "is imported within a function")
     rest = [a for a in statement.names if a.name not in whole.numbers and (a.name != "const" or "const" in needed)]
     if len(rest) < len(statement.names):
         names = ", ".join(alias.name + (f" as {alias.asname}" if alias.asname else "") for alias in rest)
         yield statement, f"from {statement.module} import {names}" if rest else ""
 
 
-def _use(node: ast.AST, module: _Module, parsed: Mapping[str, _Module]) -> Iterator[tuple[ast.AST, str]]:
+def _use(
+    node: ast.AST, module: _Module, parsed: Mapping[str, _Module], gone: Container[str]
+) -> Iterator[tuple[ast.AST, str]]:
     """The replacement of one node that reads a constant. Raises Unclear for one that writes or hides it."""
     if isinstance(node, ast.Name) and node.id in module.numbers:
         if not isinstance(node.ctx, ast.Load):
@@ -164,6 +178,8 @@ def _use(node: ast.AST, module: _Module, parsed: Mapping[str, _Module]) -> Itera
         numbers = parsed[module.modules[node.value.id]].numbers
         if node.attr in numbers:
             yield node, _literal(numbers[node.attr])
+    elif isinstance(node, ast.Attribute) and node.attr in gone:
+        raise _unclear(module, node, node.attr, "is read of what may be a module; import its name")
     elif isinstance(node, ast.Name | ast.arg):
         name = node.arg if isinstance(node, ast.arg) else node.id
         hides = isinstance(node, ast.arg) or not isinstance(node.ctx, ast.Load)

@@ -6,9 +6,8 @@ Owns: the codes, the operator's key, the comparison. Must not: hold a key. Loade
 import hashlib
 
 from haipump_fw.const import const
-from haipump_fw.proto.messages import MAC_DIGITS
+from haipump_fw.proto.messages import CONFIGURING, MAC_DIGITS, OPERATING
 
-OPERATING, CONFIGURING = const(1), const(2)
 _BLOCK = const(64)  # bytes of a SHA-256 block
 
 

@@ -12,7 +12,8 @@ An answer to a line without id has no `@id`. A line has both id and CRC, or neit
 A field is written `name=type`, with `?` behind it when it may be left out:
 `lo..hi` whole number in that range; `a|b|c` one of these words; `hex:N` 1 to N lower-case hex digits;
 `word:N` 1 to N characters of a-z 0-9 _ . -; `b64:N` 1 to N characters of base64.
-In answers and events the types are `int`, `word`, `hex`, `b64`, without ranges.
+In answers and events the types are `int`, `word`, `hex`, `b64`, without ranges, and `list`: words with commas between
+them, an exclamation mark before each that does not hold.
 """
 
 from haipump_fw.const import const
@@ -130,6 +131,7 @@ CONFIGURE = (
     "unlock",
 )
 SESSION_S = const(180)
+OPERATING, CONFIGURING = const(1), const(2)  # by whose key a line is signed
 
 # What the firmware is busy with: its number survives a reset by the watchdog and tells where it hung.
 TASKS = (

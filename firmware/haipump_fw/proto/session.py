@@ -26,6 +26,7 @@ from haipump_fw.proto.frame import Refused
 from haipump_fw.proto.messages import (
     ACT,
     CONFIGURE,
+    CONFIGURING,
     ID_MAX,
     LINE_MAX,
     PART_BYTES_MAX,
@@ -334,7 +335,7 @@ class Session:
             raise Refused("mac", [("what", "session_over")])  # the host says hello, and signs anew
         self._signed_s = self.app.now_s()
         configures = request.verb in CONFIGURE or (request.verb == "commit" and self._token_configures)
-        if configures and role != auth.CONFIGURING:
+        if configures and role != CONFIGURING:
             self._forgery("role")
 
     def _forgery(self, code):

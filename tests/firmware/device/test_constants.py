@@ -71,6 +71,12 @@ def test_what_is_no_small_number_stays(text):
         ("from p import units\n\ndef f(units):\n    return units.US\n", r"p/app\.py:3: units hides"),
         ("from p import units\n\ndef f():\n    units = 3\n", r"p/app\.py:4: units hides"),
         ("X = 1\n\ndef f(X):\n    return X\n", r"p/app\.py:3: X hides"),
+        ("def f():\n    from p.units import US\n    return US\n", r"p/app\.py:2: US is imported within a function"),
+        (
+            "def f():\n    from p import units\n    return units.US\n",
+            r"p/app\.py:3: US is read of what may be a module",
+        ),
+        ("def f():\n    return g().US\n", r"p/app\.py:2: US is read of what may be a module"),
     ],
 )
 def test_what_can_not_be_followed_is_refused(text, says):
