@@ -57,7 +57,7 @@ def field_text(kind: str) -> str:
     if "|" in kind:
         return " or ".join(f"`{word}`" for word in kind.split("|"))
     units = {"hex": "hexadecimal digits", "word": "characters of a-z 0-9 _ . -", "b64": "characters of base64"}
-    plain = {"int": "whole number", "hex": "hexadecimal", "word": "word", "b64": "base64"}
+    plain = {"int": "whole number", "hex": "hexadecimal", "word": "word", "b64": "base64", "list": "words"}
     if size:
         return f"1 to {size} {units[name]}"
     return plain.get(name, f"`{kind}`")

@@ -67,7 +67,7 @@ _ANSWERS = {
     "refill": "state=word",
     "silence": "seconds=int",
     "ack": "state=word count=int",
-    "selftest": "state=word result=word parts=word",
+    "selftest": "state=word result=word parts=list",
     "service": "state=word",
     "set_key": "locked=int",
     "lock": "locked=int",

@@ -31,6 +31,7 @@ _TYPES = {
     "word": re.compile(r"[a-z0-9_.-]+"),
     "hex": re.compile(r"[0-9a-f]+"),
     "b64": re.compile(r"[A-Za-z0-9+/]+={0,2}"),
+    "list": re.compile(r"!?[a-z0-9_.-]+(?:,!?[a-z0-9_.-]+)*"),
 }
 
 

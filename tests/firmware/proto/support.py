@@ -7,9 +7,12 @@ What the fake app does not model: delivery, storage, limits. It says yes unless 
 from __future__ import annotations
 
 import base64
+import inspect
+import re
 import zlib
 from typing import Any
 
+from haipump_fw import selftest
 from haipump_fw.core.options import MAXIMUM, OPTIONS
 from haipump_fw.core.options import NAME as OPTION_NAME
 from haipump_fw.proto.frame import Refused
@@ -76,6 +79,7 @@ def sample(verb: str, *, largest: bool = True, optional: bool = True) -> tuple[s
 # The longest that a value plausibly gets; a name that is not here is an integer of the width that its unit gives it.
 PLAUSIBLE_ID = 99_999_999  # an order every ten seconds for thirty years
 _WIDEST: dict[str, Any] = {
+    "parts": ",".join("!" + name for name in re.findall(r'^        \("(\w+)", ', inspect.getsource(selftest), re.M)),
     "state": "withdrawing",
     "was": "withdrawing",
     "why": "reservoir_empty",
