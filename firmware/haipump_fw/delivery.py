@@ -368,12 +368,8 @@ class Delivery:
         self.planner.settle(t_us, self._in_flight())
 
     def feed(self):
-        """Top up the words ahead; no other pulse may come."""
-        self.steps.guard(False)
-        self._top_up()
-        self.steps.guard(True)
-
-    def _top_up(self):
+        """Top up the words ahead; no other pulse may come: the guard lets more edges pass with each word, never before
+        it, for planning the next may take longer than all pulses that a fixed number of edges would allow."""
         self._clock.update()  # what came before in this pass may have taken as long as all words ahead
         steps = self.steps
         queued = steps.queued()
@@ -404,6 +400,7 @@ class Delivery:
             count = self._put_row(room) if period_us <= _ROW_PERIOD_US else 0
             if count:
                 queued += count
+                steps.guard(True)
                 continue
             delay = self._next()
             if delay < 0:
@@ -419,6 +416,7 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
+            steps.guard(True)
             if room == 1 and planner.period_us == period_us:
                 return
 

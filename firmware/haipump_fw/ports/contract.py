@@ -44,9 +44,10 @@ class Steps:
         """Stop at once and forget all words. Returns how many of them made no pulse. Safe at any time."""
 
     def guard(self, tight):
-        """How many edges the STEP pad may show from now on, `tight`: as many as words are queued, and one; else 31,
-        while words are being queued. One more releases the pad, stops the steps and switches the motor off, whatever
-        the program does at that moment (`Inputs.tripped` has IN_EDGES then); `halt` lifts it. Allocates nothing."""
+        """How many edges the STEP pad may show from now on, `tight`: as many as words are queued, and one; else 31.
+        Asked for after every word or row. One edge more releases the pad, stops the steps and switches the motor off,
+        whatever the program does at that moment (`Inputs.tripped` has IN_EDGES then); `halt` lifts it. Allocates
+        nothing."""
 
     def odometer(self):
         """Signed count of edges at the STEP pad since power-up, modulo 2**29, by a counter that believes nobody."""
