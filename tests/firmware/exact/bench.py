@@ -24,6 +24,7 @@ PASS_US = 900  # one pass of the loop
 TICK_US = 5_000_000  # the longest sleep
 WAKE_EARLY_US = 100_000_000
 WORDS_MAX = 64 + 8 + 1
+EDGES_WIDE = 31  # before the first word
 
 
 class Steps:
@@ -36,6 +37,7 @@ class Steps:
         self.direction = 1
         self.seen = []  # (moment, direction)
         self.depth = 0
+        self.edges_left = EDGES_WIDE
 
     def configure(self, fifo_depth: int) -> None:
         assert 1 <= fifo_depth <= 8
@@ -72,11 +74,17 @@ class Steps:
         left = self.queued()
         self.words.clear()
         self.pulse_us = NEVER
+        self.guard(True)
         return left
+
+    def guard(self, tight: bool) -> None:
+        self.edges_left = self.queued() + 1 if tight else EDGES_WIDE
 
     def pulses_until(self, t_us: int) -> None:
         while self.pulse_us <= t_us:
             at = self.pulse_us
+            self.edges_left -= 1
+            assert self.edges_left >= 0, f"the guard would cut off the pulse at {at}"
             self.seen.append((at, self.direction))
             self.pulse_us = at + self.words.popleft() if self.words else NEVER
         self.now = t_us
