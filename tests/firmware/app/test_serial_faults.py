@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from haipump_fw.app import SLOW_CHECK_S
 from haipump_fw.proto.messages import LINE_MAX, REQUESTS
 from tests.firmware.app.bench import SECOND, Pump, frame, pump
 from tools.measure_faults import LINES, Subject, all_single_faults
@@ -153,6 +154,7 @@ def test_a_megabyte_of_noise():
     other.core.run_until(of.now)
     assert of.status()["state"] == "infusing" and len(of.journal_of("intent")) == intents
     assert of.step_times == other.step_times
+    of.run(SLOW_CHECK_S)  # refused lines are counted then
     assert (of.ask("alarms")["count"], of.status()["alarm"]) == (1, "command_errors")
 
 
