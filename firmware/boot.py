@@ -24,4 +24,4 @@ if machine.mem32[0x40058010] == 0x2E5B71CE:  # scratch.service_requested(), of w
         machine.reset()
 
     # Held by its name: a timer that nobody holds is collected, and gone.
-    service_timer = machine.Timer(mode=machine.Timer.ONE_SHOT, period=1_800_000, callback=_service_over)
+    service_timer = machine.Timer(-1, mode=machine.Timer.ONE_SHOT, period=1_800_000, callback=_service_over)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import pytest
 
@@ -218,8 +219,17 @@ def test_a_power_cut_between_order_and_answer(after_us: int) -> None:
         steps: list[int] = []
 
         class Listener:
+            enabled = False  # without it the driver does not see a step: those of the self test
+
             def on_step(self, t_us: int, direction: int) -> None:
-                steps.append(t_us)
+                if self.enabled:
+                    steps.append(t_us)
+
+            def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
+                if name == "enable":
+                    self.enabled = bool(fields["on"])
+                elif name in ("reset", "power"):
+                    self.enabled = False
 
         line.core.listeners.append(Listener())
         line.verb, line.after_us = b" commit ", after_us

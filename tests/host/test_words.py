@@ -259,7 +259,10 @@ def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch
 
 
 def test_every_refusal_of_the_state_table_has_its_own_advice() -> None:
-    words = {why.replace(" ", "_").replace(",", "").lower() for _, _, why in REFUSED} | {"one_bolus_at_a_time"}
+    words = {why.replace(" ", "_").replace(",", "").lower() for _, _, why in REFUSED} | {
+        "one_bolus_at_a_time",
+        "it_has_to_sound_first",
+    }
     assert words == set(texts.STATE_ADVICE)
     for _, _, why in REFUSED:
         word = why.replace(" ", "_").replace(",", "").lower()

@@ -152,6 +152,20 @@ def test_a_token_is_good_for_thirty_seconds():
     assert talk.order(f"commit token={token}").pairs[1] != ("what", "expired")
 
 
+def test_what_was_prepared_and_waits_for_its_commit_is_told():
+    talk = Talk()
+    assert talk.session.pending_s() == -1
+    token = talk.order(RATE).fields["token"]
+    assert talk.session.pending_s() == 0
+    talk.app.seconds += TOKEN_VALID_S
+    assert talk.session.pending_s() == TOKEN_VALID_S
+    talk.app.seconds += 1
+    assert talk.session.pending_s() == -1, "expired"
+    talk.app.seconds -= 1
+    assert talk.order(f"commit token={token}").code is None
+    assert talk.session.pending_s() == -1
+
+
 def test_a_wrong_token_leaves_the_open_one_alone():
     talk = Talk()
     token = talk.order(RATE).fields["token"]

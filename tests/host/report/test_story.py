@@ -126,7 +126,9 @@ def test_a_calm_run_is_good_in_every_respect(story) -> None:
     assert [t for t, _ in boluses(calm)] == [28_800, 28_800 + DAY_S, 28_800 + 2 * DAY_S]
     assert calm.treated() == (0, 3 * DAY_S)
     assert [row.name for row in calm.alarms] == ["infusion_complete"]
-    assert calm.stays[0].state == "infusing" and all(stay.sure for stay in calm.stays)
+    before, treated, after = calm.stays  # the power-up before may be in the same second, or in the one before
+    assert (treated.state, treated.start, treated.end) == ("infusing", 0, 3 * DAY_S)
+    assert before.state == after.state == "stopped" and before.start >= -2 and all(stay.sure for stay in calm.stays)
 
 
 def test_stepped_never_leaves_half_a_microstep_of_what_was_commanded(story) -> None:
@@ -214,12 +216,15 @@ def test_the_range_contains_the_truth(story, recorded) -> None:
 
 def test_the_volumes_of_several_syringes_add_up(story) -> None:
     rough = story("rough")
-    volumes = [point.volume_nl for point in rough.points]
-    drops = [b - a for a, b in zip(volumes, volumes[1:], strict=False) if b < a]
-    assert len(drops) == 1 and -ledger.COMMIT_NL < drops[0] < 0  # only the power cut takes something back
+    drops = [(a, b) for a, b in zip(rough.points, rough.points[1:], strict=False) if b.volume_nl < a.volume_nl]
+    assert len(drops) == 2 and all(b.volume_nl - a.volume_nl > -ledger.COMMIT_NL for a, b in drops)
+    # Only the back-off of an occlusion, and the power cut, take something back.
+    relief = next(stay for stay in rough.stays if stay.state == "relieving")
+    assert (drops[0][0].t, drops[0][1].t) == (relief.start, relief.end)
+    assert (drops[1][0].boot, drops[1][1].boot) == (1, 2)
     assert [load.reservoir_nl for load in rough.loads] == [30_000_000, 20_000_000]
-    assert rough.points[-1].syringe > rough.points[0].syringe and rough.base_nl > 2_000_000
-    known = sum(order.stepped_nl for order in rough.orders if order.stepped_nl)
+    assert rough.points[-1].syringe > rough.points[0].syringe and rough.base_nl == drops[1][1].volume_nl
+    known = sum(order.stepped_nl for order in rough.orders if order.dose and order.stepped_nl)
     assert known < sums(rough).stepped_nl < known + 1_000_000
 
 
@@ -248,7 +253,8 @@ def test_alarms_have_their_begin_and_end(story) -> None:
     rows = {row.name: row for row in story("rough").alarms}
     assert set(rows) == {"paused_too_long", "occlusion", "power_lost", "infusion_complete"}
     occlusion = rows["occlusion"]
-    assert occlusion.priority == "high" and occlusion.value_pa > 69_000
+    assert occlusion.priority == "high"
+    assert 20_000 < occlusion.value_pa < 69_000, "well above what flows freely, and seen by its slope before the limit"
     assert occlusion.end is not None and occlusion.end > occlusion.start
     assert rows["paused_too_long"].end - rows["paused_too_long"].start == 600
     assert rows["infusion_complete"].end is None
