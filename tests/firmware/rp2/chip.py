@@ -125,7 +125,8 @@ class Timer:
     chip: "Chip"
     ONE_SHOT = 0
 
-    def __init__(self, *, mode: int, period: int, callback: Callable) -> None:
+    def __init__(self, id: int, /, *, mode: int, period: int, callback: Callable) -> None:
+        assert id == -1, "the RP2040's port has timers of software only"
         assert mode == self.ONE_SHOT
         self.chip.timers.append((period, callback))
 
