@@ -10,7 +10,7 @@ from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core.units import QUANTA_PER_NL, US_PER_S
 from haipump_fw.delivery import seconds_left
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import RESULTS, SOURCES, TELEMETRY_PERIOD_MIN_MS
+from haipump_fw.proto.messages import RESULTS, SOURCES, TASKS, TELEMETRY_PERIOD_MIN_MS
 
 _RUNNING = RESULTS.index("running")
 
@@ -23,6 +23,21 @@ class Answers:
 
     def read_hello(self, fields):
         return [("firmware", self.app.version)]
+
+    def read_info(self, fields):
+        system = self.app.ports.system
+        return [
+            ("firmware", self.app.version),
+            ("protocol", self.app.protocol),
+            ("interpreter", system.interpreter),
+            ("app_hash", system.app_hash),
+            ("board", system.board),
+            ("heap_free", system.heap_free()),
+            ("reset", self.app.reset_cause),
+            ("task", TASKS[self.app.reset_task]),
+            ("forged", self.app.session.forged),
+            ("wrong", self.app.session.wrong),
+        ]
 
     def read_status(self, fields):
         app = self.app

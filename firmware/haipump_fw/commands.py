@@ -38,6 +38,7 @@ _HANDLING = (
     "act_selftest",
     "act_service",
 )
+_LOCKING = ("act_set_key", "act_lock", "act_unlock")
 _DOSES = ("check_order", "prepare_dose", "read_dose")
 _STOPPED = RESULTS.index("stopped")
 _VARYING = (
@@ -127,19 +128,21 @@ class Commands:
             from haipump_fw import programmes as module
         elif name in _HANDLING:
             from haipump_fw import handling as module
+        elif name == "prepare_syringe":
+            from haipump_fw import syringe as module
+        elif name in _LOCKING:
+            from haipump_fw import locking as module
         elif name in _DOSES:
             from haipump_fw import doses as module
         elif name.startswith("read_"):
             from haipump_fw import enquiries as module
         else:
             from haipump_fw import configuration as module
+        for part in getattr(module, "WITH", ()):
+            app.ports.system.forget(part)
+        app.ports.system.forget(module)  # it lives on for as long as this call
         app.loaded()
-        try:
-            return self._allowed(getattr(module, name), self, *values)
-        finally:
-            for part in getattr(module, "WITH", ()):
-                app.ports.system.forget(part)
-            app.ports.system.forget(module)
+        return self._allowed(getattr(module, name), self, *values)
 
     def _allowed(self, action, *values):
         """Run an action; what the state table refuses becomes an error with the advice."""
@@ -282,7 +285,9 @@ class Commands:
             raise Refused("field", [("field", "ramp_s"), ("what", "not_with_vtbi")])
         if ramp_s:
             self.check_gentle(max(rate, present))
-            profile = profiles.Ramp(present, rate, ramp_s, limits.step_q)
+            from haipump_fw.core import courses
+
+            profile = courses.Ramp(present, rate, ramp_s, limits.step_q)
         elif vtbi_nl:
             slowing_nl = div_up(profiles.coast(limits, speed).total_q, QUANTA_PER_NL)
             if vtbi_nl < slowing_nl:  # it would be over before the motor has slowed down from the running rate

@@ -1,60 +1,16 @@
-"""Configuration: loading a syringe, limits, calibration, settings, keys and the lock.
+"""Configuration: limits, calibration and settings.
 
 Owns: what may be changed when, and that it is on the flash before it is in force. Loaded when something is changed, and
 freed again (`Commands`). Must not: start anything.
 """
 
-import binascii
-
 from haipump_fw.const import const
 from haipump_fw.core import options, profiles
 from haipump_fw.core.supervision import RAW_ALIVE_MAX, limit_raw
-from haipump_fw.core.units import QUANTA_PER_FL, US_PER_S, div_up
+from haipump_fw.core.units import US_PER_S, div_up
 from haipump_fw.proto.frame import Refused
 
 _STAIRS_MAX = const(128)  # of one acceleration: more would take too long to work out, and too much memory
-
-
-def prepare_syringe(commands, fields):
-    app = commands.app
-    app.machine.check("load")
-    syringe_nl = fields.get("syringe_nl", fields["reservoir_nl"])
-    if fields["reservoir_nl"] > syringe_nl:
-        raise Refused("range", [("field", "reservoir_nl"), ("maximum", syringe_nl)])
-    changes = {
-        "step_fl": fields["step_fl"],
-        "bore_um": fields["bore_um"],
-        "syringe_nl": syringe_nl,
-        "syringe_max_nl_per_day": fields.get("syringe_max_nl_per_day", 0),
-        "loaded_drug": binascii.crc32(fields["drug"].encode()) if "drug" in fields else 0,
-    }
-
-    def execute(number):
-        # The record comes first, the commit last: a start finds from their order that the power went in between.
-        record = ("syringe", fields["reservoir_nl"], fields["step_fl"], fields["bore_um"], syringe_nl)
-        life = app.ledger.life_at_loading(app.unseen_total())
-        if not app.storage.record(*record, *life) or not app.storage.write(app.window_us):
-            raise Refused("storage", [("what", app.storage.problem or "no_window")])
-        save(commands, changes)
-        app.delivery.account()
-        unseen = app.unseen_total()
-        app.forget_unseen()
-        app.occlusion.forget()
-        app.delivery.slack = min(app.delivery.slack, app.delivery.backlash)  # this one was never drawn back
-        app.ledger.new_syringe(fields["step_fl"], fields["reservoir_nl"], app.delivery.net_steps, unseen)
-        app.syringe_known = True
-        app.commit()
-        stored = app.storage.write(app.window_us)
-        app.refresh()
-        if not stored:
-            raise Refused("storage", [("what", app.storage.problem or "no_window")])
-
-    step_max = app.values["max_steps_per_s"] * fields["step_fl"] * QUANTA_PER_FL // US_PER_S
-    pairs = [("reservoir_nl", fields["reservoir_nl"])]
-    pairs += [(name, changes[name]) for name in ("step_fl", "bore_um", "syringe_nl", "syringe_max_nl_per_day")]
-    if "drug" in fields:
-        pairs.append(("drug", fields["drug"]))
-    return pairs + [("step_max_nl_per_day", step_max)], execute
 
 
 def prepare_limits(commands, fields):
@@ -139,37 +95,3 @@ def save(commands, changes, key=None):
     app.refresh()
     if app.values["step_fl"] != was:
         app.commit()  # with the fraction that is given up
-
-
-def act_set_key(commands, fields):
-    app = commands.app
-    if not app.was_serviced or app.machine.state != "stopped":
-        raise Refused("key")
-    key = binascii.unhexlify(fields["key"])
-    if app.values["locked"] and not any(key):
-        raise Refused("key", [("what", "zeros_delete_it_unlock_first")])
-    save(commands, {}, key)
-    app.session.key = app.storage.settings.key
-    return _settle_lock(commands)
-
-
-def act_lock(commands, fields):
-    if commands.app.session.key is None:
-        raise Refused("key", [("what", "no_key_set")])
-    return _set_locked(commands, 1)
-
-
-def act_unlock(commands, fields):
-    return _set_locked(commands, 0)
-
-
-def _set_locked(commands, locked):
-    save(commands, {"locked": locked})
-    return _settle_lock(commands)
-
-
-def _settle_lock(commands):
-    app = commands.app
-    app.recovering = False
-    app.session.locked = bool(app.values["locked"])
-    return [("locked", app.values["locked"])]

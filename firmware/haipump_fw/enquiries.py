@@ -7,23 +7,6 @@ all the time is in `answers`. Must not: change anything.
 from haipump_fw import ports as contract
 from haipump_fw.core import options
 from haipump_fw.proto.frame import Refused
-from haipump_fw.proto.messages import TASKS
-
-
-def read_info(commands, fields):
-    system = commands.app.ports.system
-    return [
-        ("firmware", commands.app.version),
-        ("protocol", commands.app.protocol),
-        ("interpreter", system.interpreter),
-        ("app_hash", system.app_hash),
-        ("board", system.board),
-        ("heap_free", system.heap_free()),
-        ("reset", commands.app.reset_cause),
-        ("task", TASKS[commands.app.reset_task]),
-        ("forged", commands.app.session.forged),
-        ("wrong", commands.app.session.wrong),
-    ]
 
 
 def read_sensors(commands, fields):

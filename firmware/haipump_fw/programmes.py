@@ -4,7 +4,7 @@ Owns: what a programme needs before it may start. Loaded when one is asked for, 
 parse one (`proto.programme`).
 """
 
-from haipump_fw.core import profiles
+from haipump_fw.core import courses, profiles
 from haipump_fw.core.units import QUANTA_PER_NL, div_up
 from haipump_fw.delivery import PROGRAMME, end_rate, new_order
 from haipump_fw.proto import programme
@@ -24,8 +24,8 @@ def prepare_programme(commands, fields, blob):
     for _, volume_q, _ in boluses:
         volume_nl = volume_q // QUANTA_PER_NL
         commands.check_jump(volume_nl, min(commands.last_bolus_nl, volume_nl), fields)
-    flow = profiles.Periodic(rates, plan.period_s, plan.repeats, commands.app.delivery.limits.step_q)
-    pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
+    flow = courses.Periodic(rates, plan.period_s, plan.repeats, commands.app.delivery.limits.step_q)
+    pulses = courses.Pulses(boluses, plan.period_s, plan.repeats)
     volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL
 
     def execute(number):

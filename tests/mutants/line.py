@@ -116,7 +116,7 @@ MUTANTS = (
     ),
     Mutant(
         "key_without_the_jumper",
-        "configuration.py",
+        "locking.py",
         'if not app.was_serviced or app.machine.state != "stopped":',
         'if app.machine.state != "stopped":',
         "whoever is on the line sets a key of his own",

@@ -24,7 +24,7 @@ ROWS = (
     Row(
         "GIP-1.1.6",
         "A basal programme covers up to 24 hours.",
-        ("core.profiles.Periodic.at",),
+        ("core.courses.Periodic.at",),
         "Ours repeats for up to 3650 days.",
         PARTLY,
     ),
@@ -227,7 +227,7 @@ ROWS = (
     Row(
         "GIP-6.3.x",
         "Who may configure is authenticated; others cannot change defaults.",
-        ("proto.session.Session._check_mac", "configuration.act_set_key"),
+        ("proto.session.Session._check_mac", "locking.act_set_key"),
     ),
     Row(
         "GIP-7.1.1",

@@ -40,7 +40,7 @@ ROWS = (
     Row(
         "CS-REQ-24",
         "Boluses follow a schedule.",
-        ("core.profiles.Pulses.at",),
+        ("core.courses.Pulses.at",),
         "As items of a programme.",
         PARTLY,
     ),
@@ -212,7 +212,7 @@ ROWS = (
     Row(
         "OP-R8.3(1)-(4)",
         "Keys come over a separate physical way, whole or not at all.",
-        ("configuration.act_set_key",),
+        ("locking.act_set_key",),
         "Only with the service jumper closed at power-up.",
         PARTLY,
     ),

@@ -15,7 +15,7 @@ One space separates, none stands at either end. "@" wants " *" and " *" wants "@
 import binascii
 
 from haipump_fw.const import const
-from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, PREPARE, REQUESTS
+from haipump_fw.proto.messages import ACT, ID_MAX, LINE_MAX, MAC_DIGITS, PREPARE, REQUESTS, expanded
 
 _NUMBER, _CHOICE, _WORD, _HEX, _BASE64 = const(0), const(1), const(2), const(3), const(4)
 _DIGITS = b"0123456789"
@@ -56,7 +56,7 @@ class Request:
     def fields(self):
         """{name: value}: int for numbers and for choices that are digits (`0|1`), bytes for base64, else str.
         Raises Refused (syntax, field, range)."""
-        specs = self._fields.encode().split()
+        specs = expanded(self._fields).encode().split()
         fields = {}
         for token in self.tokens:
             at = token.find(b"=")

@@ -11,7 +11,8 @@ An answer to a line without id has no `@id`. A line has both id and CRC, or neit
 
 A field is written `name=type`, with `?` behind it when it may be left out:
 `lo..hi` whole number in that range; `a|b|c` one of these words; `hex:N` 1 to N lower-case hex digits;
-`word:N` 1 to N characters of a-z 0-9 _ . -; `b64:N` 1 to N characters of base64.
+`word:N` 1 to N characters of a-z 0-9 _ . -; `b64:N` 1 to N characters of base64. `+group` stands for
+the settings of that group, see `expanded`.
 In answers and events the types are `int`, `word`, `hex`, `b64`, without ranges, and `list`: words with commas between
 them, an exclamation mark before each that does not hold.
 """
@@ -37,11 +38,16 @@ _VOLUME = "1..100000000"
 _SECONDS = "1..8640000"
 
 
-def _options(*groups):
+def expanded(fields):
+    """Request fields as they are: `+group` stands for the settings of that group, which would take a kilobyte."""
     out = []
-    for row in OPTIONS:
-        if row[GROUP] in groups:
-            out.append("%s=%d..%d?" % (row[NAME], row[MINIMUM], row[MAXIMUM]))
+    for word in fields.split():
+        if word[0] != "+":
+            out.append(word)
+            continue
+        for row in OPTIONS:
+            if row[GROUP] == word[1:]:
+                out.append("%s=%d..%d?" % (row[NAME], row[MINIMUM], row[MAXIMUM]))
     return " ".join(out)
 
 
@@ -86,13 +92,12 @@ REQUESTS = (
     (
         "prepare_syringe",
         PREPARE,
-        "reservoir_nl=0..100000000 step_fl=100000..20000000000 bore_um=1000..60000 drug=word:24? "
-        + _options("syringe"),
+        "reservoir_nl=0..100000000 step_fl=100000..20000000000 bore_um=1000..60000 drug=word:24? +syringe",
     ),
-    ("prepare_limits", PREPARE, _options("limits")),
-    ("prepare_dose", PREPARE, "drug=word:24? " + _options("dose")),
-    ("prepare_calibration", PREPARE, _options("calibration")),
-    ("prepare_settings", PREPARE, _options("options")),
+    ("prepare_limits", PREPARE, "+limits"),
+    ("prepare_dose", PREPARE, "drug=word:24? +dose"),
+    ("prepare_calibration", PREPARE, "+calibration"),
+    ("prepare_settings", PREPARE, "+options"),
     ("commit", ACT, "token=hex:8"),
     # long things in parts
     ("part_begin", PREPARE, "what=programme size=1..4096 sha256=hex:64"),

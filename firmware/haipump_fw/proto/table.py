@@ -7,7 +7,7 @@ The notation is that of `messages`.
 """
 
 from haipump_fw.core.options import GROUP, NAME, OPTIONS
-from haipump_fw.proto.messages import REQUESTS
+from haipump_fw.proto.messages import REQUESTS, expanded
 
 _PLAN = "token=hex valid_s=int hash=hex "  # every PREPARE answers these first, then what it normalised
 _SUPPLY = " empty_in_s=int reservoir_nl=int"  # -1: never (no flow), computed before the start (GIP 1.5.1)
@@ -76,7 +76,7 @@ _ANSWERS = {
 }
 
 # (verb, kind, request fields, answer fields)
-MESSAGES = tuple([(verb, kind, request, _ANSWERS[verb]) for verb, kind, request in REQUESTS])
+MESSAGES = tuple([(verb, kind, expanded(request), _ANSWERS[verb]) for verb, kind, request in REQUESTS])
 
 # (event, fields). `#n record` is not an event: the journal is read with `log`.
 EVENTS = (

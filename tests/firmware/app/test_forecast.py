@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from haipump_fw.core import profiles
+from haipump_fw.core import courses, profiles
 from haipump_fw.forecast import Forecast
 
 LIMITS = profiles.Limits(231_147_588 * 86_400, 300, 2_000, 2_000)
@@ -42,14 +42,12 @@ def basal_of(pick: random.Random):
     if kind == 0:
         return (profiles.rate(rate, LIMITS),), 0
     if kind == 1:
-        return (profiles.Ramp(pick.randrange(3_000_000), rate, pick.randrange(1, 14 * DAY_S), LIMITS.step_q),), 0
+        return (courses.Ramp(pick.randrange(3_000_000), rate, pick.randrange(1, 14 * DAY_S), LIMITS.step_q),), 0
     if kind == 2:
         items = [(0, rate, 0), (3_600, 0, 0), (7_200, rate // 3 + 1, 600)]
         repeats = pick.randrange(1, 30)
-        flow = profiles.Periodic(items, DAY_S, repeats, LIMITS.step_q)
-        return (flow, profiles.Pulses([(100, profiles.quanta(100_000), 600)], DAY_S, repeats)), pick.choice(
-            [0, 500_000]
-        )
+        flow = courses.Periodic(items, DAY_S, repeats, LIMITS.step_q)
+        return (flow, courses.Pulses([(100, profiles.quanta(100_000), 600)], DAY_S, repeats)), pick.choice([0, 500_000])
     return (profiles.square(profiles.quanta(pick.randrange(1, 5_000_000)), 3_600_000_000, LIMITS),), 500_000
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from haipump_fw.core import courses, profiles
 from haipump_fw.core import limits as limits_module
-from haipump_fw.core import profiles
 from haipump_fw.core.limits import Proof, planned
 from haipump_fw.core.window import EVER
 
@@ -85,7 +85,7 @@ def some_profile(rng: random.Random) -> Any:
     if kind == 1:
         return profiles.Pieces().add(rng.randrange(1, 10**17), rng.randrange(1, 900) * SECOND)
     if kind == 2:
-        return profiles.Ramp(rate, rng.randrange(10**7), rng.randrange(1, 900), STEP_Q * 10**4)
+        return courses.Ramp(rate, rng.randrange(10**7), rng.randrange(1, 900), STEP_Q * 10**4)
     if kind == 3:
         return profiles.volume_at_rate(profiles.quanta(rng.randrange(1, 60_000)), 10**9, MOTOR)
     pieces = profiles.Pieces()
@@ -105,7 +105,7 @@ def some_programme(rng: random.Random) -> tuple[Any, ...]:
     while (at_s := at_s + rng.randrange(1, 200)) < period_s - 10 and len(pulses) < 3:
         pulses.append((at_s, rng.randrange(1, 10**15), 9))
         at_s += 9
-    return profiles.Periodic(items, period_s, repeats, STEP_Q), profiles.Pulses(pulses, period_s, repeats)
+    return courses.Periodic(items, period_s, repeats, STEP_Q), courses.Pulses(pulses, period_s, repeats)
 
 
 def some_plans(rng: random.Random, now_us: int) -> list[Plan]:
@@ -177,7 +177,7 @@ def test_a_programme_of_years_takes_few_looks():
     """3,650 days of four rates and two boluses, close to the limit."""
     items = [(at_s, 1_000_000 + at_s, 0) for at_s in range(0, 86_400, 21_600)]
     pulses = [(3_600, profiles.quanta(100_000), 60), (40_000, profiles.quanta(50_000), 600)]
-    flow = profiles.Periodic(items, 86_400, 3_650, STEP_Q), profiles.Pulses(pulses, 86_400, 3_650)
+    flow = courses.Periodic(items, 86_400, 3_650, STEP_Q), courses.Pulses(pulses, 86_400, 3_650)
     plans: list[Plan] = [(flow, 0, 0, 0)]
     day_q = volume(plans, 86_400 * SECOND)
     looks: list[int] = []
@@ -189,7 +189,7 @@ def test_a_programme_of_years_takes_few_looks():
 
 def test_a_search_that_takes_too_long_counts_as_broken(monkeypatch):
     monkeypatch.setattr(limits_module, "LOOKS_MAX", 2)
-    plan: list[Plan] = [((profiles.Ramp(0, 1_300_000, 80_000, STEP_Q),), 0, 0, 0)]
+    plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 80_000, STEP_Q),), 0, 0, 0)]
     assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, still).within(9_020_000 * profiles.QUANTA_PER_NL // 1_000) == -1
 
 

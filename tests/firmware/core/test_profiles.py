@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from haipump_fw.core import profiles
-from haipump_fw.core.profiles import STAIR_US, Limits, Pieces, Pulses, Ramp, quanta
+from haipump_fw.core import courses, profiles
+from haipump_fw.core.courses import Pulses, Ramp
+from haipump_fw.core.profiles import STAIR_US, Limits, Pieces, quanta
 from tests.firmware.exact import oracle
 
 STEP_Q = 231_147_588 * 86_400
@@ -150,7 +151,7 @@ at_end stop
 
 @pytest.mark.requirement("GIP-1.1.6", "CS-REQ-24")
 def test_a_programme_is_what_its_text_says():
-    flow = profiles.Periodic(ITEMS, 600, 3, STEP_Q)
+    flow = courses.Periodic(ITEMS, 600, 3, STEP_Q)
     pulses = Pulses(((5, quanta(1_000), 20), (70, quanta(500), 530)), 600, 3)
     plans = oracle.programme(TEXT, lambda nl: 0)
     for profile, plan in zip((flow, pulses), plans, strict=True):
@@ -173,7 +174,7 @@ def test_nothing_flows_between_pulses_and_after_the_end():
     pulses = Pulses(((1, quanta(10), 2),), 10, 2)
     flowing = [second for second in range(25) if pulses.at(second * 1_000_000)[1]]
     assert flowing == [1, 2, 11, 12]
-    programme = profiles.Periodic([(1, 1_000, 0), (3, 0, 0)], 10, 2, STEP_Q)
+    programme = courses.Periodic([(1, 1_000, 0), (3, 0, 0)], 10, 2, STEP_Q)
     assert [second for second in range(25) if programme.at(second * 1_000_000)[1]] == [1, 2, 11, 12]
     assert Pieces().add(10, 5).at(5)[1] == 0
 

@@ -12,7 +12,7 @@ from collections import deque
 from fractions import Fraction
 
 from haipump_fw import delivery as fw
-from haipump_fw.core import options, profiles
+from haipump_fw.core import courses, options, profiles
 from haipump_fw.core.clock import Uptime
 from haipump_fw.delivery import Delivery, new_order
 from haipump_fw.proto import programme as grammar
@@ -225,7 +225,7 @@ class Bench:
 
     def ramp(self, nl_per_day: int, seconds: int) -> fw.Order:
         before = 0 if self.delivery.basal is None else self.delivery.basal.rate_nl_per_day(self.now)
-        new = profiles.Ramp(before, nl_per_day, seconds, self.delivery.limits.step_q)
+        new = courses.Ramp(before, nl_per_day, seconds, self.delivery.limits.step_q)
         text = Text(fw.BASAL, [oracle.ramp(before, nl_per_day, seconds)], 0, nl_per_day, sudden=True)
         return self.start(text, new)
 
@@ -249,8 +249,8 @@ class Bench:
                 boluses.append((at, profiles.quanta(value), seconds))
             else:
                 rates.append((at, value, seconds))
-        flow = profiles.Periodic(rates, plan.period_s, plan.repeats, self.delivery.limits.step_q)
-        pulses = profiles.Pulses(boluses, plan.period_s, plan.repeats)
+        flow = courses.Periodic(rates, plan.period_s, plan.repeats, self.delivery.limits.step_q)
+        pulses = courses.Pulses(boluses, plan.period_s, plan.repeats)
         return self.start(Text(fw.PROGRAMME, oracle.programme(text, lambda nl: 0), sudden=True), flow, pulses)
 
     # --- what happens to them
