@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "programme_starts_a_period_late",
-        "core/profiles.py",
+        "core/courses.py",
         "        turn = t_us // self.period_us\n        base_us = turn * self.period_us\n        base_q",
         "        turn = (t_us - 1) // self.period_us\n        base_us = turn * self.period_us\n        base_q",
         "off by one at the seam of two periods",

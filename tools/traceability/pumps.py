@@ -52,7 +52,7 @@ ROWS = (
     Row(
         "CS-REQ-26/27",
         "Refused requests are told and counted.",
-        ("proto.frame.error", "enquiries.read_info"),
+        ("proto.frame.error", "answers.Answers.read_info"),
         "Each refusal is told with its limit; lines that are wrong or forged are counted.",
         PARTLY,
     ),

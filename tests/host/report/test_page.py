@@ -104,6 +104,9 @@ def test_orders_and_days_are_those_of_the_file(recorded) -> None:
         ).fetchone()[0]
         for day in range(4)
     ]
+    # days count from power-up, and the last one has what is left
+    (begun_s,) = db.execute("select uptime_s from records where name = 'intent'").fetchone()
+    before = round(begun_s * 1_300_000 / 86_400)
     db.close()
     row = rows_of(page, "Orders")[0]
     assert row[0] == str(order) and row[1] == "1.3 mL/day for 3 days, with a daily 0.1 mL bolus"
@@ -111,7 +114,9 @@ def test_orders_and_days_are_those_of_the_file(recorded) -> None:
     assert row[8] == signed_volume(stepped - commanded)
     days = rows_of(page, "Dose per day")
     assert [day[0] for day in days] == ["1", "2", "3", "All"]
-    assert [day[3] for day in days] == ["1.4 mL", "1.4 mL", "1.4 mL", "4.2 mL"]
+    assert [day[3] for day in days] == [
+        format_volume(volume) for volume in (1_400_000 - before, 1_400_000, 1_400_000 + before, 4_200_000)
+    ]
     given = [format_volume(after - before) for before, after in zip(at_day, at_day[1:], strict=False)]
     assert [day[4] for day in days] == [*given, format_volume(stepped)]
 
