@@ -45,7 +45,7 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
     needs = project["project"]["dependencies"]
-    tests = [line for line in (*extras["parquet"], *extras["dev"]) if not line.startswith("haipump")]
+    tests = [line for line in (*extras["dask"], *extras["parquet"], *extras["dev"]) if not line.startswith("haipump")]
 
     write("build.txt", resolve([*project["build-system"]["requires"], "editables"], []))
     run = resolve(needs, [])

@@ -9,16 +9,18 @@ import pytest
 
 from haipump_emulator.campaign import live
 from haipump_fw.app import App
-from haipump_fw.core import ledger
+from haipump_fw.core import ledger, limits
 from haipump_fw.delivery import Delivery
+from haipump_fw.dosewatch import DoseWatch
+from haipump_fw.proto import session
 
 HOURS = 12.0
-SEEDS = range(1, 7)
+SEEDS = 20
 
 
-def caught() -> set[str]:
+def caught(first: int) -> set[str]:
     """The invariants that broke, over some seeds; the first that breaks is enough."""
-    for seed in SEEDS:
+    for seed in range(first, first + SEEDS):
         life = live(seed, HOURS)
         if not life.held:
             return {life.broken}
@@ -65,17 +67,43 @@ def raises(original: Any) -> Callable[..., Any]:
     return tell
 
 
+def takes_all(original: Any) -> Callable[..., Any]:
+    def within(self: Any, limit_q: int) -> Any:
+        return None
+
+    return within
+
+
+def forgets_the_bolus(original: Any) -> Callable[..., Any]:
+    def begin(self: Any, order: Any) -> Any:
+        done = original(self, order)
+        self.window.bolus_s -= 300
+        return done
+
+    return begin
+
+
+def believes(original: Any) -> Callable[..., Any]:
+    def check(self: Any, request: Any) -> Any:
+        return None
+
+    return check
+
+
 @pytest.mark.parametrize(
-    ("owner", "name", "mutant", "by"),
+    ("owner", "name", "mutant", "by", "first"),
     [
-        (Delivery, "start", too_fast, "over_delivery"),
-        (Delivery, "pause", goes_on, "over_delivery"),
-        (ledger.Ledger, "restore", forgets, "totals"),
-        (App, "_power_on", runs_again, "motor_on"),
-        (App, "_tell_alarms", raises, "exception"),
+        (Delivery, "start", too_fast, "over_delivery", 1),
+        (Delivery, "pause", goes_on, "over_delivery", 1),
+        (ledger.Ledger, "restore", forgets, "totals", 1),
+        (App, "_power_on", runs_again, "motor_on", 1),
+        (App, "_tell_alarms", raises, "exception", 1),
+        (limits.Proof, "within", takes_all, "dose_limit", 8),
+        (DoseWatch, "begin", forgets_the_bolus, "lockout", 15),
+        (session.Session, "_check_mac", believes, "forgery", 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_broken_firmware_is_caught(monkeypatch, owner, name, mutant, by):
+def test_a_broken_firmware_is_caught(monkeypatch, owner, name, mutant, by, first):
     monkeypatch.setattr(owner, name, mutant(getattr(owner, name)))
-    assert caught() == {by}
+    assert caught(first) == {by}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, Books, Flow, Violation, stairs, steady
+from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, Books, Flow, stairs, steady
+from haipump_emulator.campaign.violation import Violation
 
 SECOND = 1_000_000
 STEP_NL = 100.0

@@ -12,26 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+
+from haipump_emulator.campaign.violation import LATE_US, Violation
+from haipump_emulator.campaign.window import DoseWindow
 
 DAY_US = 86_400_000_000
-LATE_US = 150_000  # an order begins, ends or pauses 20 to 90 ms after the pump took it; a pass may be in between
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
-ROTOR_FULL_STEPS = 2  # a rotor without current falls into a full step, with current back to where it stood
+RELIEF_US = 2_000_000  # a back-off begins so soon after the motor went off
+NEVER_US = -(1 << 62)
+RELIEF_STEPS = 3_200  # ... and goes back by so many steps at most: 2 mm
 
 BASAL, BOLUS, EXTENDED = "basal", "bolus", "extended"
 Planned = Callable[[float], float]
-
-
-class Violation(Exception):
-    """An invariant does not hold. `kind` is its name."""
-
-    def __init__(self, kind: str, t_us: int, text: str) -> None:
-        super().__init__(f"{kind} at {t_us / 1e6:.6f} s: {text}")
-        self.kind, self.t_us, self.text = kind, t_us, text
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Violation, (self.kind, self.t_us, self.text)
 
 
 def steady(nl_per_day: float, volume_nl: float = 0.0, after_nl_per_day: float = 0.0) -> Planned:
@@ -85,40 +77,61 @@ class Books:
     slack_steps: float = SLACK_STEPS
     edges: int = 0
     dose: int = 0  # edges since the syringe was loaded, handling left out
-    reversals: int = 0
+    doubt: int = 0  # steps of these that were, or took up, play
     play: int = 0  # steps that the next order makes first, after a pull
+    backed: int = -1  # steps of the back-off that runs; -1: none does
     handling: bool = False
     enabled: bool = False
     pace: float = 1.0  # how much faster than right the pump's clock may go
     trusted: bool = True  # the CPU does what it should: the lower bound counts
     flows: dict[int, Flow] = field(default_factory=dict)
     most_nl: float = 0.0  # the largest excess over the upper bound without slack
+    window: DoseWindow = field(init=False)
+    checks: int = 0
+    _off_us: int = NEVER_US
     _from: int = 0
     _high: float = 0.0
     _low: float = 0.0
     _t_us: int = 0
     _open: bool = False
 
+    def __post_init__(self) -> None:
+        self.window = DoseWindow(self.step_nl)
+
     # --- what the plant saw
 
     def edge(self, t_us: int, direction: int) -> None:
         self.edges += direction
         if self.handling:
+            self.window.skip -= direction > 0 and self.window.skip > 0
             return
         self.dose += direction
+        if self.backed >= 0:
+            self._back(t_us, direction)
+            return
         if direction < 0:
             raise Violation("backwards", t_us, "a step back without an order that pulls")
         if not self.flows:
             raise Violation("motion", t_us, f"a step while nothing is ordered ({self.edges - self._from} since then)")
         if not self.enabled:
             raise Violation("motion", t_us, "a step while the motor is off")
+        self.window.edge(t_us)
+
+    def _back(self, t_us: int, direction: int) -> None:
+        self.backed += 1
+        if direction > 0 or self.backed > RELIEF_STEPS:
+            raise Violation("backwards", t_us, f"step {self.backed} of a back-off goes the wrong way, or too far")
 
     def motor(self, t_us: int, on: bool) -> None:
-        """EN as the pump sets it. Off ends everything."""
+        """EN as the pump sets it. Off ends everything; only what ended a delivery may go back a little, at once."""
         self.check(t_us)
+        if self.enabled and not on:
+            self._off_us = t_us if self.flows or self.handling else NEVER_US
         self.enabled = on
         if on and not self.flows and not self.handling:
-            raise Violation("motor_on", t_us, "the motor gets current while nothing is ordered")
+            if t_us - self._off_us > RELIEF_US:
+                raise Violation("motor_on", t_us, "the motor gets current while nothing is ordered")
+            self.backed = 0
         if not on:
             self.close(t_us)
 
@@ -129,11 +142,17 @@ class Books:
         self.handling = False
         self.trusted = True
         self._rebase()
+        if self.backed > 0:
+            self.play += self.backed
+            self.doubt += self.backed
+            self.window.skip += self.backed
+        self.backed = -1
 
     def pulled(self, steps: int) -> None:
         """The screw's play is open: so many steps go into it before anything moves."""
-        self.reversals += 1
-        self.play = steps
+        self.doubt += steps
+        self.play = max(self.play, steps)
+        self.window.skip = max(self.window.skip, steps)
 
     def _rebase(self) -> None:
         if self.edges - self._from >= self.play:
@@ -218,6 +237,7 @@ class Books:
         self._accrue(t_us)
         if self.handling or not self.flows:
             return
+        self.checks += 1
         low, high = self.bounds()
         slack = self.slack_steps * self.step_nl
         if not self.play:

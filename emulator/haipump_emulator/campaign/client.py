@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from haipump_emulator.campaign.world import World
 from haipump_emulator.scenario.host import Answer, Event, read_line, seal
+from haipump_fw.proto.messages import CONFIGURE, MAC_DIGITS
 
 ANSWER_US = 3_000_000
 LOOK_US = 8_000
@@ -55,6 +57,30 @@ class Reply:
 
 
 @dataclass
+class Keys:
+    """What lines to a locked pump are signed with: the key, or the operator's for what his is good for."""
+
+    key: bytes
+    nonce: str = ""
+    configures: bool = False  # the last prepare wants the key itself
+
+    def sign(self, identity: int, body: str) -> str:
+        verb = body.split()[0]
+        if verb != "commit":
+            self.configures = verb in CONFIGURE
+        return signed(self.key if self.configures else operator_key(self.key), self.nonce, identity, body)
+
+
+def operator_key(key: bytes) -> bytes:
+    return hmac.digest(key, b"operate", "sha256")
+
+
+def signed(key: bytes, nonce: str, identity: int, body: str) -> str:
+    code = hmac.new(key, f"{nonce}|@{identity} {body}".encode(), hashlib.sha256).hexdigest()
+    return f"{body} mac={code[:MAC_DIGITS]}"
+
+
+@dataclass
 class Client:
     """`on_event(event)` hears the pump's events. Counters: `lines` sent, `lost` without answer, `noise` unreadable."""
 
@@ -64,11 +90,16 @@ class Client:
     lost: int = 0
     noise: int = 0
     repeated: int = 0
+    keys: Keys | None = None
     _next_id: int | None = None
     _asked: int = 0
     _rest: bytes = b""
     _sent: list[bytes] = field(default_factory=list)
     _answers: list[Answer] = field(default_factory=list)
+
+    def forget(self) -> None:
+        """The pump has started anew: ids and nonce are asked for."""
+        self._next_id = None
 
     def listen(self) -> None:
         """Sort what has come."""
@@ -90,22 +121,43 @@ class Client:
 
     def act(self, body: str) -> Reply:
         """A line with the next id, repeated with the same id while no answer comes. An id that was too low from the
-        start (the pump has been off) was executed by nobody: the line goes out again with the next one."""
+        start (the pump has been off), or a code from a session that is over, was executed by nobody: the line goes out
+        again with the next ones."""
         reply = self._act(body)
-        return self._act(body) if reply.code == "stale" and reply.tries == 1 else reply
+        return self._act(body) if reply.code in ("stale", "mac") and reply.tries == 1 else reply
 
     def _act(self, body: str) -> Reply:
+        hello = self.greet()
         if self._next_id is None:
-            hello = self.ask("hello")
-            if not hello.ok:
-                return Reply(0, hello.answer, hello.sent_us, hello.heard_us, hello.tries)
-            self._next_id = int(hello.fields["next_id"])
+            return Reply(0, hello.answer, hello.sent_us, hello.heard_us, hello.tries)
         identity, self._next_id = self._next_id, self._next_id + 1
+        if self.keys is not None:
+            body = self.keys.sign(identity, body)
         self._sent = [*self._sent[-KEPT:], seal(f"@{identity} {body}")]
         reply = self._exchange(identity, body)
-        if reply.answer is None or reply.code in ("stale", "reused"):
+        if reply.answer is None or reply.code in ("stale", "reused", "mac"):
             self._next_id = None
         return reply
+
+    def greet(self) -> Reply:
+        """The next id, and the nonce to sign with, if they are not known."""
+        if self._next_id is not None:
+            return Reply(0, None, self.world.now_us, self.world.now_us, 0)
+        hello = self.ask("hello")
+        if hello.ok:
+            self._next_id = int(hello.fields["next_id"])
+            if self.keys is not None:
+                self.keys.nonce = hello.fields["nonce"]
+        return hello
+
+    def forge(self, body: str, key: bytes | None) -> Reply:
+        """A line that the pump must refuse: signed with this key, or with none. A refusal does not use up its id."""
+        self._next_id = None
+        self.greet()
+        if self._next_id is None or self.keys is None:
+            return Reply(0, None, self.world.now_us, self.world.now_us, 0)
+        identity, self._next_id = self._next_id, None
+        return self._exchange(identity, signed(key, self.keys.nonce, identity, body) if key else body)
 
     def upload(self, payload: bytes, digest: str) -> Reply:
         """A programme, in parts."""

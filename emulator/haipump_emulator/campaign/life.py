@@ -10,11 +10,12 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
-from haipump_emulator.campaign.books import Books, Violation
+from haipump_emulator.campaign.books import Books
 from haipump_emulator.campaign.client import Client
 from haipump_emulator.campaign.journal import intents
 from haipump_emulator.campaign.operator import Operator
 from haipump_emulator.campaign.plan import HARD_GROUPS, MINUTE_US, NEVER_US, SECOND_US, Plan, Strike, draw, stream
+from haipump_emulator.campaign.violation import Violation
 from haipump_emulator.campaign.world import World
 from haipump_emulator.cores import Recipe
 from haipump_emulator.faults.catalogue import ButtonStuck, ClockDrift
@@ -83,7 +84,7 @@ class Watcher:
                 self.operator.count(f"{name} {fields.get('cause', '')}".strip())
 
 
-MOVING = ("infusing", "bolus", "kvo", "paused", "priming", "withdrawing", "moving")
+MOVING = ("infusing", "bolus", "kvo", "paused", "priming", "withdrawing", "moving", "relieving")
 
 
 def live(
@@ -155,6 +156,10 @@ def _wait(world: World, operator: Operator, until_us: int) -> None:
 
 def _begin(plan: Plan, world: World, operator: Operator) -> None:
     _pass(world, world.now_us + SECOND_US)
+    if plan.locked:
+        operator.lock()
+    if plan.dosed:
+        operator.set_dose()
     operator.change_syringe()
     if plan.telemetry_ms:
         operator.ask(f"telemetry period_ms={plan.telemetry_ms}")
@@ -179,6 +184,7 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
             books.going(world.now_us)  # the button resumes what is paused
         if isinstance(strike.fault, ClockDrift):
             books.pace = 1 + abs(strike.fault.ppm) / 1e6
+            books.window.drift(world.now_us, strike.fault.ppm)
         strike.fault.apply(world.rig, world.now_us)
 
     def end() -> None:
@@ -186,6 +192,7 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
         strike.fault.end(world.rig, world.now_us)
         if isinstance(strike.fault, ClockDrift):
             books.pace = 1.0
+            books.window.drift(world.now_us, 0)
 
     world.at(strike.at_us, begin)
     if strike.fault.lasts:
@@ -226,6 +233,8 @@ def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None
             operator.act("selftest")
         operator.state = operator.ask("status").fields.get("state", "?")
         operator.loaded = False
+        if plan.dosed:
+            operator.free_dose()
         operator.change_syringe()
         if operator.loaded and operator.basal_order(PROOF_NL_PER_DAY):
             break

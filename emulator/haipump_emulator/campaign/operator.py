@@ -10,20 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from haipump_emulator.campaign.books import (
-    BASAL,
-    BOLUS,
-    DAY_US,
-    EXTENDED,
-    Books,
-    Flow,
-    Planned,
-    Violation,
-    stairs,
-    steady,
-)
-from haipump_emulator.campaign.client import Client, Reply, digest_of
+from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, EXTENDED, Books, Flow, Planned, stairs, steady
+from haipump_emulator.campaign.client import Client, Keys, Reply, digest_of, operator_key
 from haipump_emulator.campaign.plan import COMMANDS_PER_H, HOUR_US, MINUTE_US, NEVER_US, SECOND_US, Plan, stream
+from haipump_emulator.campaign.violation import Violation
 from haipump_emulator.campaign.world import World
 from haipump_emulator.scenario.host import BORES_UM, Event
 from haipump_emulator.scenario.rig import input_bit
@@ -33,9 +23,9 @@ AMBUSH_US = 60_000  # a commit and its answer take about as long
 PLAY_STEPS = 80  # as the pump is set: it takes up so much after a pull
 KVO_NL_PER_DAY = 500_000
 LIMITS = {"max_bolus_nl": 5_000_000, "reservoir_low_nl": 2_000_000, "occlusion_pa": 69_000}
-DELIVERING = ("infusing", "bolus", "kvo")
-READS = ("status", "totals", "alarms", "sensors", "lifetime", "limits", "calibration", "clock", "info", "order")
-HANDLED_US = 10 * MINUTE_US
+READS = ("status", "totals", "alarms", "sensors", "lifetime", "limits", "calibration", "clock", "info", "order", "dose")
+DRUGS = ("none", "none", "floxuridine", "heparin")
+BUTTON_US = 200_000
 
 
 @dataclass
@@ -57,6 +47,9 @@ class Operator:
     loaded: bool = False  # the pump's totals count from a moment that the books know
     widths: int = 0  # resets since the syringe was loaded
     limits: dict[str, set[int]] = field(default_factory=dict)
+    drug: str = "none"  # the limits are for this one
+    mismatch: bool = False  # the limits are for another drug than the one in the syringe
+    held: str = ""  # the pump said that it is locked, or not
     acked: dict[int, str] = field(default_factory=dict)  # commits that the pump said yes to
 
     def __post_init__(self) -> None:
@@ -117,7 +110,7 @@ class Operator:
             return
         if status.fields["alarm"] != "none" and self._draw.random() < 0.9:
             self.act("ack")
-        if int(status.fields["reservoir_nl"]) < 1_500_000:
+        if int(status.fields["reservoir_nl"]) < 1_500_000 or self.mismatch:
             self.change_syringe()
             return
         options = STOPPED if self.state == "stopped" else PAUSED if self.state == "paused" else RUNNING
@@ -141,6 +134,9 @@ class Operator:
         self.commands += 1
         reply = self.client.act(body)
         self.count("ack lost" if reply.answer is None else f"refused {reply.code}" if reply.refused else "done")
+        if reply.code in ("limit", "override"):
+            self.count(f"refused {reply.code} {reply.fields.get('limit', 'jump')}")
+        self.mismatch = self.mismatch or reply.fields.get("what") == "other_drug"
         return reply
 
     # --- orders
@@ -162,6 +158,8 @@ class Operator:
         prepared = self.prepare(body)
         if prepared is None:
             return False
+        if prepared.fields.get("passed", "0") != "0":
+            self.count("soft limit passed")
         volume, ends_us = planned(prepared)
         place = -1 - self.commands  # until the id is known: it is given when the line goes out
         flow = Flow(place, kind, volume, ends_us)
@@ -201,7 +199,9 @@ class Operator:
 
     def basal_order(self, nl_per_day: int) -> bool:
         return self.order(
-            f"prepare_rate rate_nl_per_day={nl_per_day} override=1", BASAL, lambda prepared: (steady(nl_per_day), 0.0)
+            f"prepare_rate rate_nl_per_day={nl_per_day}{self._override()}",
+            BASAL,
+            lambda prepared: (steady(nl_per_day), 0.0),
         )
 
     def rate_to_volume(self) -> None:
@@ -210,7 +210,7 @@ class Operator:
         kvo = self._draw.random() < 0.5
         end = "kvo" if kvo else "stop"
         self.order(
-            f"prepare_rate rate_nl_per_day={nl_per_day} vtbi_nl={volume_nl} at_end={end} override=1",
+            f"prepare_rate rate_nl_per_day={nl_per_day} vtbi_nl={volume_nl} at_end={end}{self._override()}",
             BASAL,
             lambda prepared: (steady(nl_per_day, volume_nl, KVO_NL_PER_DAY if kvo else 0.0), 0.0),
         )
@@ -227,7 +227,10 @@ class Operator:
             us = int(prepared.fields["duration_s"]) * 1e6
             return steady(volume_nl / us * DAY_US, volume_nl), us
 
-        self.order(f"prepare_bolus volume_nl={volume_nl}{more} override=1", EXTENDED if extended else BOLUS, planned)
+        body = f"prepare_bolus volume_nl={volume_nl}{more}{self._override()}"
+        sent_us = self.world.now_us
+        if self.order(body, EXTENDED if extended else BOLUS, planned):
+            self.books.window.bolus(sent_us, self.world.now_us)
 
     def programme(self) -> None:
         rates = [(self._draw.randrange(300, 3_000), self._draw.randrange(200_000, 4_000_000)) for _ in range(3)]
@@ -243,7 +246,12 @@ class Operator:
         if self.client.upload(payload, digest).ok:
             after = min(KVO_NL_PER_DAY, rates[-1][1]) if kvo else 0.0  # to keep open is never faster than to deliver
             planned = stairs([(span * 1e6, rate) for span, rate in rates], after)
-            self.order(f"prepare_programme sha256={digest} override=1", BASAL, lambda prepared: (planned, 0.0))
+            body = f"prepare_programme sha256={digest}{self._override()}"
+            self.order(body, BASAL, lambda prepared: (planned, 0.0))
+
+    def _override(self) -> str:
+        """Mostly people pass a soft limit with a reason."""
+        return " override=1" + (" reason=asked-by-dr-k" if self._draw.random() < 0.8 or self.hurry else "")
 
     # --- what ends, holds and goes on
 
@@ -253,11 +261,14 @@ class Operator:
         if self._draw.random() < 0.3:
             self.client.shout()
         elif self._draw.random() < 0.3:
-            self.world.core.press(input_bit("stop"), True)
-            self.world.run_until(self.world.now_us + 200_000)
-            self.world.core.press(input_bit("stop"), False)
+            self._press("stop")
         else:
             self.client.ask("stop")
+
+    def _press(self, button: str) -> None:
+        self.world.core.press(input_bit(button), True)
+        self.world.run_until(self.world.now_us + BUTTON_US)
+        self.world.core.press(input_bit(button), False)
 
     def pause(self) -> None:
         self.books.holding(self.world.now_us)
@@ -278,10 +289,19 @@ class Operator:
             self.books.forget_low(self.world.now_us)
 
     def silence(self) -> None:
-        self.act("silence")
+        """By the host, for a while or as long as the pump likes; or at the pump."""
+        if self._draw.random() < 0.3:
+            self.commands += 1
+            self._press("silence")
+        elif self.act("silence" + self._draw.choice(("", " seconds=10", " seconds=120"))).ok:
+            self.count("silenced")
 
     def acknowledge(self) -> None:
-        self.act("ack")
+        """All alarms, or the one that is shown."""
+        shown = self.ask("status").fields.get("alarm", "none")
+        one = shown != "none" and self._draw.random() < 0.5
+        if self.act(f"ack alarm={shown}" if one else "ack").ok and one:
+            self.count("one alarm acknowledged")
 
     def replay(self) -> None:
         """An old line again: it must not be executed a second time."""
@@ -295,6 +315,8 @@ class Operator:
             self.judge_totals(reply)
         if reply.ok and verb == "limits":
             self.judge_limits(reply)
+        if reply.ok and verb == "dose":
+            self.judge_dose(reply)
 
     def set_limits(self) -> None:
         name = self._draw.choice(sorted(LIMITS))
@@ -306,11 +328,104 @@ class Operator:
         if self.act(f"commit token={prepared.fields['token']}").ok:
             self.limits[name] = {value}
 
+    def set_dose(self) -> None:
+        """Limits of a drug, in every size from what stops at once to none."""
+        if not self.plan.dosed:
+            self.read()
+            return
+        draw = self._draw
+        most_nl = 0 if draw.random() < 0.1 else round(10_000 * 300 ** draw.random())
+        window_s = draw.choice((600, 3_600, 14_400, 86_400))
+        lockout_s = draw.choice((0, 60, 600, 3_600))
+        soft = [0 if draw.random() < 0.5 else round(nl * draw.random()) for nl in (4_000_000, 60_000, 300_000)]
+        running = self.state in ("infusing", "bolus", "kvo", "paused")
+        new = most_nl, self._window()[1] if running else window_s, lockout_s
+        text = f"prepare_dose max_dose_nl={new[0]} window_s={new[1]} lockout_s={new[2]}"
+        text += f" soft_rate_nl_per_day={soft[0]} soft_bolus_nl={soft[1]} soft_dose_nl={soft[2]}"
+        drug = self.drug if running else draw.choice(DRUGS)
+        self._commit_dose(text + ("" if running else f" drug={drug}"), new, drug)
+
+    def free_dose(self) -> None:
+        """No dose limits any more."""
+        text = "prepare_dose max_dose_nl=0 lockout_s=0 soft_rate_nl_per_day=0 soft_bolus_nl=0 soft_dose_nl=0 drug=none"
+        self._commit_dose(text, (0, self._window()[1], 0), "none")
+
+    def _window(self) -> tuple[int, int, int]:
+        return self.books.window.known()[-1]
+
+    def _commit_dose(self, text: str, new: tuple[int, int, int], drug: str) -> None:
+        prepared = self.prepare(text)
+        if prepared is None:
+            return
+        window = self.books.window
+        was = window.known()
+        window.offered(*new)
+        reply = self.act(f"commit token={prepared.fields['token']}")
+        if reply.ok:
+            self.count("dose limits set")
+            self.drug = drug
+        if reply.answer is not None:
+            window.settled(self.world.now_us, [new] if reply.ok else was)
+
+    # --- keys
+
+    def lock(self) -> None:
+        """A key needs the service jumper at power-up."""
+        core = self.world.core
+        key = stream(self.plan.seed, "key").randbytes(32)
+        core.press(input_bit("service"), True)
+        self._restart()
+        if self.act(f"set_key key={key.hex()}").ok:
+            self.client.keys = Keys(key)
+            self.act("lock")
+        core.press(input_bit("service"), False)
+        self._restart()
+        self.client.forget()
+        self.held = "1" if self.ask("hello").fields.get("locked") == "1" else ""
+
+    def _restart(self) -> None:
+        self.world.core.power(False)
+        self.world.run_until(self.world.now_us + SECOND_US)
+        self.world.core.power(True)
+        self.world.run_until(self.world.now_us + SECOND_US)
+        self.client.forget()
+
+    def intrude(self) -> None:
+        """Somebody without the key, with another one, or with the operator's where his is not enough."""
+        keys = self.client.keys
+        if keys is None:
+            self.replay()
+            return
+        if self.held != "1":
+            if self.act("lock").ok:
+                self.held = "1"
+            return
+        if self._draw.random() < 0.1:
+            self.held = ""
+            self.act("unlock")
+            self.count("unlocked")
+            return
+        key, verbs, code = self._draw.choice(
+            (
+                (None, ("pause", "ack", "unlock", "prepare_kvo", "prepare_limits max_bolus_nl=1000"), "locked"),
+                (bytes(32), ("pause", "ack", "unlock", "prepare_kvo", "silence"), "mac"),
+                (operator_key(keys.key), ("unlock", "service", "prepare_dose max_dose_nl=0"), "role"),
+            )
+        )
+        body = self._draw.choice(verbs)
+        self.commands += 1
+        reply = self.client.forge(body, key)
+        if reply.ok:
+            raise Violation("forgery", self.world.now_us, f"{body!r} was taken without the key for it")
+        if reply.refused:
+            self.count(f"forged {code}" if reply.code == code else f"forged {reply.code}")
+
     # --- handling
 
     def change_syringe(self) -> None:
         """Stop, refill, load, as the pump wants it."""
         self.count("syringe changed")
+        self.mismatch = False
         if self.state not in ("stopped", "refill"):
             self.stop()
         self.act("refill phase=begin")
@@ -319,12 +434,13 @@ class Operator:
         self.world.core.plant.refill(self.world.now_us, fill_nl)
         step = self.plan.step_fl
         text = f"reservoir_nl={fill_nl} step_fl={step} bore_um={BORES_UM[self.plan.syringe_ml]} syringe_nl={size_nl}"
+        text += f" drug={self.drug}" if self.drug != "none" else ""
         prepared = self.prepare(f"prepare_syringe {text}")
         if prepared is not None:
             self.loaded = False
             if self.act(f"commit token={prepared.fields['token']}").ok:
                 self.loaded, self.widths = True, 0
-                self.books.dose, self.books.reversals = 0, int(self.books.play > 0)
+                self.books.dose, self.books.doubt = 0, self.books.play
         self.act("refill phase=end")
 
     def prime(self) -> None:
@@ -358,7 +474,7 @@ class Operator:
         self.count("totals judged")
         low, high = int(reply.fields["stepped_min_nl"]), int(reply.fields["stepped_max_nl"])
         true_nl = self.books.dose * self.books.step_nl
-        slack = (self.books.slack_steps + self.books.reversals * PLAY_STEPS) * self.books.step_nl + MOVED_NL
+        slack = (self.books.slack_steps + self.books.doubt) * self.books.step_nl + MOVED_NL
         if not low - slack <= true_nl <= high + slack:
             raise Violation("totals", self.world.now_us, f"{true_nl:.1f} nL delivered, totals say {low} to {high}")
         if high - low > self.widths * COMMIT_NL:
@@ -374,6 +490,21 @@ class Operator:
                 raise Violation("settings", self.world.now_us, f"{name} is {value}, it was set to {sorted(known)}")
             self.limits[name] = {value}
 
+    def judge_dose(self, reply: Reply) -> None:
+        """Limits are those that were set; what the window holds is never told too small."""
+        window, now_us = self.books.window, self.world.now_us
+        names = ("max_dose_nl", "window_s", "lockout_s")
+        said = (int(reply.fields[names[0]]), int(reply.fields[names[1]]), int(reply.fields[names[2]]))
+        if said not in window.known():
+            raise Violation("settings", now_us, f"dose limits are {said}, they were set to {window.known()}")
+        window.settled(now_us, [said])
+        self.drug = reply.fields["drug"]
+        used_nl, true_nl = int(reply.fields["used_nl"]), window.used_nl(now_us)
+        if used_nl >= 0:
+            self.count("used dose judged")
+            if used_nl < true_nl - self.books.slack_steps * self.books.step_nl - MOVED_NL:
+                raise Violation("dose_used", now_us, f"{true_nl:.1f} nL in the window, the pump says {used_nl}")
+
 
 MOVED_NL = 2_000.0  # what a bolus delivers while totals are asked for
 Row = tuple[int, Callable[[Operator], Any]]
@@ -385,9 +516,12 @@ STOPPED: tuple[Row, ...] = (
     (3, Operator.programme),
     (2, Operator.read),
     (1, Operator.set_limits),
+    (3, Operator.set_dose),
     (1, Operator.change_syringe),
     (1, Operator.prime),
     (1, Operator.acknowledge),
+    (1, Operator.silence),
+    (1, Operator.intrude),
 )
 RUNNING: tuple[Row, ...] = (
     (4, Operator.bolus),
@@ -401,6 +535,15 @@ RUNNING: tuple[Row, ...] = (
     (2, Operator.acknowledge),
     (3, Operator.read),
     (1, Operator.set_limits),
+    (1, Operator.set_dose),
     (1, Operator.replay),
+    (1, Operator.intrude),
 )
-PAUSED: tuple[Row, ...] = ((4, Operator.resume), (1, Operator.stop), (1, Operator.read), (1, Operator.replay))
+PAUSED: tuple[Row, ...] = (
+    (5, Operator.resume),
+    (1, Operator.stop),
+    (1, Operator.read),
+    (1, Operator.replay),
+    (1, Operator.silence),
+    (1, Operator.intrude),
+)

@@ -21,11 +21,14 @@ SECOND_US = 1_000_000
 NEVER_US = 1 << 62
 CALM_US = 25 * MINUTE_US  # the end of a life, without faults, in which the pump must recover
 FAULTS_PER_H = 1.25
-SLOW_FLASH = 30
+# What takes longer to show: flash is written a few times an hour, and erased a few times a day; a slow flow needs hours
+# to fill a closed line.
+LONGER = {"flash": 30, "occlusion": 12}
 COMMANDS_PER_H = 1.6
 WRAP_US = 1 << 30  # of the chip's microsecond counter as the firmware sees it
 HARD_GROUPS = ("power", "line", "flash")  # a third of the lives: reboots, serial line, flash
 SYRINGES_ML = (5, 10, 20, 30)
+LOCKED, DOSED = 0.3, 0.5  # parts of the lives
 
 
 def stream(seed: int, name: str) -> random.Random:
@@ -61,6 +64,8 @@ class Plan:
     strikes: tuple[Strike, ...]
     calm_us: int  # from here on there are no faults
     telemetry_ms: int
+    locked: bool  # with keys, in locked mode
+    dosed: bool  # with dose limits
     plant: dict[str, float]
 
     @property
@@ -92,6 +97,8 @@ def draw(seed: int, hours: float, core: str = "direct", only: tuple[int, ...] | 
         strikes=tuple(strike for strike in strikes if only is None or strike.number in only),
         calm_us=calm_us,
         telemetry_ms=options.choice((0, 0, 0, 60_000, 600_000)),
+        locked=stream(seed, "lock").random() < LOCKED,
+        dosed=stream(seed, "dose").random() < DOSED,
         plant=_plant(stream(seed, "plant")),
     )
 
@@ -187,8 +194,7 @@ def _strikes(draw: random.Random, groups: tuple[str, ...], until_us: int, core: 
         name = draw.choice(names)
         fault = make(name, {key: pick(draw) for key, pick in PARAMETERS.get(name, {}).items()})
         lasts_us = _log(SECOND_US, 40 * MINUTE_US)(draw)
-        if fault.group == "flash":
-            lasts_us *= SLOW_FLASH  # it is written a few times an hour, and erased a few times a day
+        lasts_us *= LONGER.get(fault.group, LONGER.get(name, 1))
         at_us = max(round(t_us), busy_us[fault.group])
         end_us = min(at_us + lasts_us, until_us)
         if at_us < end_us:

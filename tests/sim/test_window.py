@@ -1,0 +1,137 @@
+"""The campaign's own sliding window of dose: exact at its ends, lenient while limits change, by the pump's clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from haipump_emulator.campaign.books import BASAL, RELIEF_STEPS, Books, Flow, steady
+from haipump_emulator.campaign.violation import Violation
+from haipump_emulator.campaign.window import DoseWindow
+
+SECOND = 1_000_000
+STEP_NL = 100.0
+HOUR_S = 3_600
+
+
+def window(most_nl: int = 1_000, window_s: int = HOUR_S, lockout_s: int = 0) -> DoseWindow:
+    made = DoseWindow(STEP_NL)
+    made.offered(most_nl, window_s, lockout_s)
+    made.settled(0, [(most_nl, window_s, lockout_s)])
+    made.edge(SECOND)  # the setting before still counts for a moment
+    return made
+
+
+def steps(of: DoseWindow, count: int, at_s: float) -> None:
+    for _ in range(count):
+        of.edge(round(at_s * SECOND))
+
+
+def test_a_window_takes_its_limit_and_one_step():
+    of = window()
+    steps(of, 10, 10)
+    with pytest.raises(Violation, match="dose_limit") as found:
+        of.edge(11 * SECOND)
+    assert found.value.text == "1200.0 nL in 3600 s, at most 1000 nL are allowed"
+
+
+def test_a_window_forgets_to_the_microsecond():
+    of = window()
+    steps(of, 10, 10)
+    of.edge((HOUR_S + 1) * SECOND)
+    of = window()
+    steps(of, 10, 10)
+    with pytest.raises(Violation):
+        of.edge((HOUR_S + 1) * SECOND - 1)
+
+
+def test_a_clock_that_is_too_fast_makes_windows_shorter():
+    of = window()
+    of.drift(SECOND, 20_000)
+    steps(of, 10, 10)
+    of.edge(round(HOUR_S / 1.02 + 2) * SECOND)
+    of.drift((HOUR_S - 65) * SECOND, 0)
+    with pytest.raises(Violation):
+        steps(of, 1, HOUR_S - 65)
+
+
+def test_while_nobody_knows_either_limit_may_hold():
+    of = window(most_nl=300)
+    of.offered(600, HOUR_S, 0)
+    steps(of, 6, 10)
+    assert of.known() == [(300, HOUR_S, 0), (600, HOUR_S, 0)]
+    of.settled(11 * SECOND, [(300, HOUR_S, 0)])
+    with pytest.raises(Violation):
+        of.edge(12 * SECOND)
+
+
+def test_a_lowered_limit_holds_after_a_moment():
+    of = window()
+    steps(of, 8, 10)
+    of.offered(200, HOUR_S, 0)
+    of.settled(20 * SECOND, [(200, HOUR_S, 0)])
+    of.edge(20 * SECOND + 100_000)
+    with pytest.raises(Violation):
+        of.edge(21 * SECOND)
+
+
+def test_steps_into_the_play_are_no_dose():
+    of = window()
+    of.skip = 5
+    steps(of, 15, 10)
+    with pytest.raises(Violation):
+        of.edge(11 * SECOND)
+
+
+def test_what_the_window_holds():
+    of = window()
+    steps(of, 4, 10)
+    assert of.used_nl(11 * SECOND) == 5 * STEP_NL
+    assert of.used_nl((HOUR_S + 5) * SECOND) == 4 * STEP_NL
+
+
+def test_boluses_keep_their_distance():
+    of = window(lockout_s=60)
+    of.bolus(10 * SECOND, 11 * SECOND)
+    of.bolus(69 * SECOND, 71 * SECOND)
+    with pytest.raises(Violation, match="lockout"):
+        of.bolus(100 * SECOND, 101 * SECOND)
+    assert of.boluses == 3
+
+
+def delivering() -> Books:
+    of = Books(STEP_NL)
+    of.sent(0, Flow(1, BASAL, steady(8_640_000.0)))
+    of.motor(0, True)
+    of.begun(0, 1)
+    return of
+
+
+def test_a_back_off_follows_a_delivery_at_once_and_goes_back_only_so_far():
+    of = delivering()
+    of.edge(SECOND, 1)
+    of.motor(2 * SECOND, False)
+    of.motor(3 * SECOND, True)
+    for _ in range(RELIEF_STEPS):
+        of.edge(4 * SECOND, -1)
+    with pytest.raises(Violation, match="backwards"):
+        of.edge(4 * SECOND, -1)
+
+
+def test_a_back_off_does_not_push():
+    of = delivering()
+    of.motor(2 * SECOND, False)
+    of.motor(3 * SECOND, True)
+    with pytest.raises(Violation, match="backwards"):
+        of.edge(4 * SECOND, 1)
+
+
+def test_what_a_back_off_drew_back_is_taken_up_and_no_dose():
+    of = delivering()
+    of.motor(2 * SECOND, False)
+    of.motor(3 * SECOND, True)
+    for _ in range(7):
+        of.edge(4 * SECOND, -1)
+    of.motor(5 * SECOND, False)
+    assert (of.play, of.doubt, of.window.skip, of.backed) == (7, 7, 7, -1)
+    with pytest.raises(Violation, match="motor_on"):
+        of.motor(6 * SECOND, True)
