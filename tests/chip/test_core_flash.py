@@ -91,6 +91,50 @@ time.sleep(9)
     guest.core.check()
 
 
+def test_no_interrupt_comes_through_an_erase_and_none_is_lost(image):
+    main = (
+        FLASH
+        + """
+import rp2
+from array import array
+@rp2.asm_pio()
+def beat():
+    irq(rel(0))
+    set(x, 19) [18]
+    label("wait")
+    jmp(x_dec, "wait") [9]
+ticks_us, ticks_diff, last, longest = time.ticks_us, time.ticks_diff, array("i", [time.ticks_us()]), array("i", [0, 0])
+def count(machine):
+    now = ticks_us()
+    longest[0] = max(longest[0], ticks_diff(now, last[0]))
+    last[0] = now
+    longest[1] += 1
+machine = rp2.StateMachine(0, beat, freq=22_000)  # every 10 ms
+machine.irq(count, hard=True)
+machine.active(1)
+time.sleep_ms(50)
+print(longest[0])
+flash.erase(0)
+print(longest[0])
+before = longest[1]
+time.sleep_ms(50)
+print(longest[1] - before)
+time.sleep(9)
+"""
+    )
+    guest = Guest(image, main).run(BOOTED_US + 300_000)
+    at_rest, erasing, after = map(int, guest.text().split())
+    assert 9_900 < at_rest < 10_200
+    assert 45_000 <= erasing < 56_000
+    assert after in (5, 6), "the beat goes on"
+
+
+def test_a_reset_in_an_erase_leaves_the_interrupts_alone(image):
+    main = FLASH + "import machine\nmachine.WDT(timeout=100)\nflash.erase(0)\nprint('never')\n"
+    guest = Guest(image, main, erase_us=400_000).run(BOOTED_US + 1_500_000)
+    assert guest.core.boots > 2 and "never" not in guest.text()
+
+
 def cut(image, main: str, mode: str, operation: int = 1, seed: int = 1) -> Guest:
     """Cut the power in that operation and let some time pass."""
     guest = Guest(image, main, seed=seed)

@@ -325,6 +325,7 @@ class ChipCore:
         self._noise.seed(f"{self.seed}/entropy/{self.boots}")
         self._tell_output()
         self._let_go()
+        self._flash.after_reset()
         self._console.after_reset()
         self.tell("reset", {"cause": cause})
 

@@ -81,6 +81,7 @@ class FlashChip:
         self._ssi = mcu.ssi
         self._select = mcu.qspi[_SELECT]
         self._ready = self._clock.create_alarm(self._wake)
+        self._masked: int | None = None  # interrupts that were enabled when the nap began
         mcu.flash[:FLASH_BYTES] = self._content
         self._command = bytearray()
         self._returned = 0
@@ -103,6 +104,11 @@ class FlashChip:
                 self._store(address, self._torn(old, new, self._random.choice(("prefix", "bits")), done))
         self._content[:] = self._mcu.flash[:FLASH_BYTES]
         self._mcu = None
+
+    def after_reset(self) -> None:
+        """The chip was reset: its CPU does not wait for a command any more, which goes on all the same."""
+        self._ready.cancel()
+        self._masked = None
 
     @property
     def content(self) -> bytes:
@@ -180,13 +186,23 @@ class FlashChip:
         if self._under_way is not None and self._clock.ticks < self._under_way[1]:
             status |= _BUSY
             # The CPU would ask again and again and do nothing else. It naps until the answer changes: the same for all
-            # that can be seen, and 45 ms cost one nap instead of 30,000 questions. An interrupt would wake it.
-            self._mcu.core.waiting = True
+            # that can be seen, and 45 ms cost one nap instead of 30,000 questions.
+            core = self._mcu.core
+            core.waiting = True
             self._ready.schedule_ticks(self._under_way[1] - self._clock.ticks)
+            # Interrupts are off, and stay pending. To the emulated CPU they would end a nap all the same, and begin.
+            if self._masked is None:
+                self._masked = core.enabled_interrupts
+                core.enabled_interrupts = 0
         return status
 
     def _wake(self) -> None:
-        self._mcu.core.waiting = False
+        core = self._mcu.core
+        core.waiting = False
+        if self._masked is not None:
+            core.enabled_interrupts = self._masked
+            core.interrupts_updated = True
+            self._masked = None
 
     def _select_moved(self, value: int, last: int) -> None:
         selected = int(value) == 0
