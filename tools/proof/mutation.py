@@ -1,11 +1,14 @@
 """How many small changes of `core`, `proto` and `store` do the tests notice? `make mutation`, or
 `python -m tools.proof.mutation [--sample N] [FILE ...]`.
 
-A first run of the tests of these three notes which of them reach which line (build/mutation). Each change is then tried
-with the tests that reach its line, the module's own first; with --deep what survives is tried with whole
-lives of the pump. Verdicts are kept in build/mutation/verdicts.jsonl: a run that
-was interrupted goes on, and what has not changed is not tried again. At the end docs/mutation.md is written: the score,
-and each survivor with its explanation.
+One run of the tests of these three, on the firmware as it is, notes which of them reach which line, and how long each
+takes. Each change is then tried with all tests that reach its line, until one fails: the quick ones first, and those
+that have noticed other changes of the same function (`forks`). Changes come in random order, so that a part of
+them is a fair sample; with --deep what survives is tried with whole lives of the pump.
+
+Verdicts are kept in build/mutation/verdicts.jsonl: a run that was interrupted goes on. One holds as long as the changed
+file is the same, and the test that noticed it exists; "survived" only as long as the tests that reach the line are
+the same. At the end docs/mutation.md is written: the score, and each survivor with its explanation.
 
 Owns: the choice of tests, the verdicts, the page. Must not: change the sources.
 """
@@ -13,36 +16,32 @@ Owns: the choice of tests, the verdicts, the page. Must not: change the sources.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
-import os
 import random
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-import coverage
-
-from tools.proof.explained import EXPLAINED
+from tools.proof import forks, runner
+from tools.proof.explained import reason
 from tools.proof.operators import Change, changes
-from tools.proof.runner import Job, Verdict, run
 from tools.traceability.model import ROOT
 
 FIRMWARE = ROOT / "firmware" / "haipump_fw"
 WORK = ROOT / "build" / "mutation"
 PAGE = ROOT / "docs" / "mutation.md"
 SUITES = ("tests/firmware/core", "tests/firmware/proto", "tests/firmware/store")
-# For what those that reach the line let pass, with --deep: all of them, and whole lives of the pump.
-DEEP = (*SUITES, "tests/firmware/exact", "tests/firmware/app")
+# For what those let pass, with --deep: the whole pump.
+DEEP = ("tests/firmware/exact", "tests/firmware/app")
 # Data, not code: see `operators`; and what runs on the desktop only.
 LEFT_OUT = ("core/ignored.py", "proto/table.py", "core/states.py", "core/options.py", "proto/messages.py")
-OTHERS_MAX = 40
-LIMIT_S = 150  # seconds of processor time, for the tests of one change ...
-DEEP_LIMIT_S = 600  # ... and for all of DEEP
+OWN_FACTOR = 10  # a module's own tests are as good as others that take a tenth of their time
+LIMIT_S = 150  # seconds of processor time, for a change that needs an import of its own
 BAR = 85
+NO_TEST = ("hangs", "import")  # by which a change can be noticed too
 
 
 def files() -> list[str]:
@@ -55,45 +54,62 @@ def files() -> list[str]:
     return sorted(name for name in found if not name.endswith("__init__.py") and name not in LEFT_OUT)
 
 
+@functools.cache
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+
+
 # --- which test reaches which line ---
 
 
-def measure(workers: int) -> None:
-    """Run the tests once, with the lines that each of them reaches."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    words = ["-m", "pytest", "-q", "-n", str(workers), "-p", "no:cacheprovider", "--core", "direct", *SUITES]
-    words += [f"--cov=haipump_fw.{part}" for part in ("core", "proto", "store")]
-    words += ["--cov-context=test", "--cov-report="]
-    done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env={**os.environ, "COVERAGE_FILE": str(WORK / "coverage")}
-    )
-    if done.returncode:
-        raise SystemExit("The tests fail without any change: mend that first.")
+class Tests:
+    """The tests of some suites: which of them reach a line, the most telling first."""
 
+    def __init__(self, suites: tuple[str, ...]) -> None:
+        self.suites = suites
+        kept = WORK / f"{Path(suites[0]).name}.json"
+        state = WORK / f"{Path(suites[0]).name}.of"
+        now = self._state()
+        if not state.exists() or state.read_text(encoding="utf-8") != now:
+            print("which test reaches which line ...", flush=True)
+            WORK.mkdir(parents=True, exist_ok=True)
+            forks.apart(lambda: forks.measure(suites).save(kept))
+            state.write_text(now, encoding="utf-8")
+        self.reached = forks.Reached.load(kept)
+        self._told: Counter[tuple[str, str, str]] = Counter()
 
-class Reach:
-    """Which tests reach a line, the quickest first."""
+    def _state(self) -> str:
+        paths = [*(ROOT / "tests").rglob("*.py"), *FIRMWARE.rglob("*.py")]
+        every = "".join(digest(path) for path in sorted(paths))
+        return hashlib.sha256(every.encode()).hexdigest()
 
-    def __init__(self) -> None:
-        data = coverage.CoverageData(str(WORK / "coverage"))
-        data.read()
-        self._lines: dict[str, dict[int, list[str]]] = {}
-        for path in data.measured_files():
-            by_line = {
-                line: [c.rpartition("|")[0] for c in names if c]
-                for line, names in data.contexts_by_lineno(path).items()
-            }
-            self._lines[Path(path).as_posix()] = by_line
-        self._counts = Counter(
-            test for lines in self._lines.values() for tests in lines.values() for test in set(tests)
-        )
+    def early(self, change: Change) -> bool:
+        """Has its function run before the first test, as the modules were imported?"""
+        return any(line in self.reached.early.get(change.file, ()) for line in change.lines)
 
-    def tests(self, file: str, line: int) -> list[str]:
-        """All of the module's own tests that reach it, and some of the others; those first that reach little else."""
-        ours = next(lines for path, lines in self._lines.items() if path.endswith(f"haipump_fw/{file}"))
-        found = sorted(set(ours.get(line, ())), key=lambda test: self._counts[test])
-        own = [test for test in found if f"/test_{Path(file).stem}" in test]
-        return own + [test for test in found if test not in own][:OTHERS_MAX]
+    def reaching(self, change: Change) -> list[str]:
+        return self.reached.lines.get(change.file, {}).get(change.line, [])
+
+    def told(self, change: Change, test: str) -> None:
+        """This test has noticed this change: it may notice others there."""
+        self._told[change.file, change.function, test] += 1
+
+    def ordered(self, change: Change) -> tuple[str, ...]:
+        own = f"/test_{Path(change.file).stem}"
+
+        def price(test: str) -> float:
+            told = self._told[change.file, change.function, test]
+            factor = OWN_FACTOR if own in test else 1
+            return (self.reached.cost[test][0] + 0.001) / factor / (1 + told) ** 2
+
+        return tuple(sorted(self.reaching(change), key=price))
+
+    def digest(self, change: Change) -> str:
+        """Of all that could notice it."""
+        tests = self.reaching(change)
+        paths = sorted({test.partition("::")[0] for test in tests})
+        every = "\n".join([*tests, *(digest(ROOT / path) for path in paths)])
+        return hashlib.sha256(every.encode()).hexdigest()[:12]
 
 
 # --- verdicts ---
@@ -101,53 +117,81 @@ class Reach:
 
 def key(change: Change) -> str:
     """Changes with the file that it is in: another file, another verdict."""
-    digest = hashlib.sha256((FIRMWARE / change.file).read_bytes()).hexdigest()[:12]
-    return f"{digest} {change.name}"
+    return f"{digest(FIRMWARE / change.file)} {change.name}"
 
 
-def known() -> dict[str, dict[str, Any]]:
-    """The verdicts so far."""
-    path = WORK / "verdicts.jsonl"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return {entry["key"]: entry for entry in map(json.loads, lines)}
+class Verdicts:
+    """What is known: by whom a change was noticed, and which tests have let it pass."""
+
+    def __init__(self) -> None:
+        self._path = WORK / "verdicts.jsonl"
+        self.caught: dict[str, str] = {}
+        self._passed: set[tuple[str, str]] = set()
+        for line in self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []:
+            self._learn(**json.loads(line))
+
+    def _learn(self, key: str, caught: str | None, of: str) -> None:
+        if caught:
+            self.caught[key] = caught
+        else:
+            self._passed.add((key, of))
+
+    def known(self, change: Change, tests: Tests) -> bool:
+        """Noticed by one of these tests, or by none of them."""
+        by = self.caught.get(key(change))
+        if by in tests.reached.cost or by in NO_TEST:
+            tests.told(change, by)
+            return True
+        return (key(change), tests.digest(change)) in self._passed
+
+    def keep(self, change: Change, tests: Tests, caught: str | None, ran: int, seconds: float) -> None:
+        """At once: nothing is lost when the run is ended here."""
+        entry = {"key": key(change), "caught": caught, "of": tests.digest(change)}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        self._learn(**entry)
+        if caught:
+            tests.told(change, caught)
+        by = caught or f"by none of {ran} tests"
+        print(f"{'caught  ' if caught else 'SURVIVED'} {change.name} ({by}, {seconds:.1f} s)", flush=True)
 
 
-def attempt(todo: list[Change], workers: int, deep: bool = False) -> None:
-    """Try changes; each verdict is kept at once."""
-    reach = Reach()
+def attempt(todo: list[Change], tests: Tests, workers: int) -> None:
+    """Try changes; each verdict is kept at once. Fills this process."""
+    verdicts = Verdicts()
     by_name = {change.name: change for change in todo}
-    with (WORK / "verdicts.jsonl").open("a", encoding="utf-8") as kept:
 
-        def keep(name: str, caught: str | None, seconds: float) -> None:
-            kept.write(json.dumps({"key": key(by_name[name]), "caught": caught, "deep": deep}) + "\n")
-            kept.flush()
-            print(
-                f"{'caught  ' if caught else 'SURVIVED'} {name} ({caught or 'by nobody'}, {seconds:.1f} s)", flush=True
-            )
+    def imported() -> Iterator[runner.Job]:
+        for change in todo:
+            if tests.early(change) and tests.reaching(change):
+                path = f"firmware/haipump_fw/{change.file}"
+                yield runner.Job(change.name, {path: change.text()}, tests.ordered(change), LIMIT_S)
 
-        def done(verdict: Verdict) -> None:
-            keep(verdict.job.name, verdict.caught, verdict.seconds)
+    def tasks() -> Iterator[forks.Task]:
+        for change in todo:
+            if not tests.reaching(change):
+                verdicts.keep(change, tests, None, 0, 0)
+            elif not tests.early(change):
+                yield forks.Task(change.name, change.file, change.tree, tests.ordered(change))
 
-        def jobs() -> Iterator[Job]:
-            for change in todo:
-                tests = DEEP if deep else tuple(reach.tests(change.file, change.line))
-                if tests:
-                    path = f"firmware/haipump_fw/{change.file}"
-                    yield Job(change.name, {path: change.text()}, tests, DEEP_LIMIT_S if deep else LIMIT_S)
-                else:
-                    keep(change.name, None, 0)
+    def judged(verdict: runner.Verdict) -> None:
+        verdicts.keep(by_name[verdict.job.name], tests, verdict.caught, verdict.ran, verdict.seconds)
 
-        run(jobs(), workers, done)
+    def done(outcome: forks.Outcome) -> None:
+        verdicts.keep(by_name[outcome.task.name], tests, outcome.caught, outcome.ran, outcome.seconds)
+
+    runner.run(imported(), workers, judged)
+    forks.apart(lambda: forks.run(tests.suites, tasks(), workers, tests.reached, done))
 
 
 # --- the page ---
 
 
-def page(tried: Iterable[tuple[Change, str | None]], of: int) -> str:
+def page(tried: Iterable[tuple[Change, bool]], of: int) -> str:
     """docs/mutation.md, when so many of `of` changes were tried."""
     tried = list(tried)
     total = Counter(change.file for change, _ in tried)
-    caught = Counter(change.file for change, by in tried if by)
+    caught = Counter(change.file for change, noticed in tried if noticed)
     whole = sum(caught.values())
     share = 100 * whole / max(1, len(tried))
     lines = [
@@ -156,8 +200,8 @@ def page(tried: Iterable[tuple[Change, str | None]], of: int) -> str:
         "<!-- Written by `make mutation`. Do not edit. -->",
         "",
         f"{len(tried)} of {of} small changes of functions in `core`, `proto` and `store` were tried (comparison, "
-        "arithmetic, "
-        f"constant, boolean, return), each with the tests that reach its line. {whole} were noticed: {share:.1f} %, "
+        "arithmetic, constant, boolean, return), each with all tests that reach its line. "
+        f"{whole} were noticed: {share:.1f} %, "
         f"bar {BAR} %. A survivor is a change that makes no difference, or a test that is missing: each is listed.",
         "",
         "| file | changes | noticed | share |",
@@ -172,12 +216,24 @@ def page(tried: Iterable[tuple[Change, str | None]], of: int) -> str:
         "| where | change | why nobody notices |",
         "| --- | --- | --- |",
     ]
-    for change, by in tried:
-        if not by:
+    for change, noticed in tried:
+        if not noticed:
             was, now = (text.replace("|", "\\|") for text in (change.was, change.now))
-            reason = EXPLAINED.get(change.name, "a test is missing, or nobody has looked yet")
-            lines.append(f"| `{change.file}` {change.function} | ``{was}`` becomes ``{now}`` | {reason} |")
+            why = reason(change.name) or "a test is missing, or nobody has looked yet"
+            lines.append(f"| `{change.file}` {change.function} | ``{was}`` becomes ``{now}`` | {why} |")
     return "\n".join(lines) + "\n"
+
+
+def survived(every: list[Change], tests: Tests, workers: int, seed: int) -> list[Change]:
+    """What these tests let pass, of all that is not known to be noticed."""
+    verdicts = Verdicts()
+    todo = [change for change in every if not verdicts.known(change, tests)]
+    random.Random(seed).shuffle(todo)
+    print(f"{len(every)} changes, {len(todo)} to be tried", flush=True)
+    if todo:
+        attempt(todo, tests, workers)
+    verdicts = Verdicts()
+    return [change for change in every if key(change) not in verdicts.caught]
 
 
 def main() -> int:
@@ -188,31 +244,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deep", action="store_true", help="what survives is tried with whole lives of the pump")
-    parser.add_argument("--again", action="store_true", help="measure anew which test reaches which line")
     parser.add_argument("--page", action="store_true", help="write docs/mutation.md")
+    parser.add_argument("--known", action="store_true", help="try nothing: what is known")
     asked = parser.parse_args()
     names = asked.files or files()
     every = [change for name in names for change in changes(name, (FIRMWARE / name).read_text(encoding="utf-8"))]
     count = len(every)
     if asked.sample:
         every = random.Random(asked.seed).sample(every, min(asked.sample, len(every)))
-    if asked.again or not (WORK / "coverage").exists():
-        measure(asked.workers)
-    had = known()
-    todo = [change for change in every if key(change) not in had]
-    print(f"{len(every)} changes, {len(todo)} to be tried", flush=True)
-    attempt(todo, asked.workers)
-    had = known()
-    if asked.deep:
-        again = [change for change in every if not had[key(change)]["caught"] and not had[key(change)]["deep"]]
-        print(f"{len(again)} survivors are tried with whole lives of the pump", flush=True)
-        attempt(again, asked.workers, deep=True)
-        had = known()
-    tried = [(change, had[key(change)]["caught"]) for change in every if key(change) in had]
-    share = 100 * sum(1 for _, by in tried if by) / max(1, len(tried))
+    tests = Tests(SUITES)
+    verdicts = Verdicts()
+    if asked.known:
+        every = [change for change in every if verdicts.known(change, tests)]
+    left = survived(every, tests, asked.workers, asked.seed)
+    if asked.deep and left:
+        left = survived(left, Tests(DEEP), asked.workers, asked.seed)
+    share = 100 * (1 - len(left) / max(1, len(every)))
     if asked.page:
-        PAGE.write_text(page(tried, count), encoding="utf-8")
-    print(f"{share:.1f} % of {len(tried)} noticed (bar {BAR} %)")
+        names_left = {change.name for change in left}
+        PAGE.write_text(page([(change, change.name not in names_left) for change in every], count), encoding="utf-8")
+    print(f"{share:.1f} % of {len(every)} noticed (bar {BAR} %)")
+    unknown = [change.name for change in left if reason(change.name) is None]
+    print(f"{len(left)} survivors, {len(unknown)} of them without an explanation", *unknown, sep="\n")
     return 0 if share >= BAR else 1
 
 

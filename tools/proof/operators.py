@@ -9,6 +9,7 @@ hand (states, alarms, settings, layouts), and a changed one changes what tests i
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import functools
 from collections.abc import Callable, Iterator
@@ -42,19 +43,26 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(frozen=True)
 class Change:
-    """`was` and `now` are the changed expression or statement; `text()` is the whole file with it."""
+    """`lines` are the function's; `was` and `now` the changed expression or statement; `tree()` is the whole file with
+    it, while in use."""
 
     file: str
     function: str
+    lines: range = field(compare=False)
     line: int
     was: str
     now: str
-    text: Callable[[], str] = field(compare=False)
+    tree: Callable[[], contextlib.AbstractContextManager[ast.Module]] = field(compare=False)
 
     @property
     def name(self) -> str:
         """Without the line's number: the same after an edit elsewhere."""
         return f"{self.file}: {self.function}: {self.was}  ->  {self.now}"
+
+    def text(self) -> str:
+        """The whole file with it."""
+        with self.tree() as tree:
+            return ast.unparse(tree)
 
 
 def _variants(node: ast.AST) -> Iterator[ast.AST]:
@@ -94,23 +102,28 @@ def _functions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, ast.Funct
             yield from _functions(node, prefix)
 
 
-def _with(tree: ast.Module, node: ast.AST, other: ast.AST) -> str:
-    """The file's text with `other` in the place of `node`; the tree stays as it is."""
-    parents = [(p, f, v) for p in ast.walk(tree) for f, v in ast.iter_fields(p)]
-    for parent, name, value in parents:
-        if value is node:
-            setattr(parent, name, other)
-            text = ast.unparse(tree)
-            setattr(parent, name, node)
-            return text
-        if isinstance(value, list):
-            for at, item in enumerate(value):
-                if item is node:
-                    value[at] = other
-                    text = ast.unparse(tree)
-                    value[at] = node
-                    return text
+@contextlib.contextmanager
+def _with(tree: ast.Module, node: ast.AST, other: ast.AST) -> Iterator[ast.Module]:
+    """The file's tree with `other` in the place of `node`; afterwards it is as it was."""
+    for parent in ast.walk(tree):
+        for name, value in ast.iter_fields(parent):
+            if value is node:
+                setattr(parent, name, _placed(other, node))
+                yield tree
+                setattr(parent, name, node)
+                return
+            if isinstance(value, list):
+                for at, item in enumerate(value):
+                    if item is node:
+                        value[at] = _placed(other, node)
+                        yield tree
+                        value[at] = node
+                        return
     raise LookupError("the node is not in the tree")
+
+
+def _placed(other: ast.AST, node: ast.AST) -> ast.AST:
+    return ast.fix_missing_locations(ast.copy_location(other, node))
 
 
 def changes(file: str, source: str) -> Iterator[Change]:
@@ -118,6 +131,7 @@ def changes(file: str, source: str) -> Iterator[Change]:
     tree = ast.parse(source)
     seen: dict[str, int] = {}
     for function, body in _functions(tree):
+        lines = range(body.body[0].lineno, (body.end_lineno or body.lineno) + 1)
         for statement in body.body:
             if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
                 continue  # a docstring
@@ -131,7 +145,7 @@ def changes(file: str, source: str) -> Iterator[Change]:
                     count = seen[name] = seen.get(name, 0) + 1
                     if count > 1:
                         was = f"{was} ({count})"
-                    yield Change(file, function, line, was, now, functools.partial(_with, tree, node, other))
+                    yield Change(file, function, lines, line, was, now, functools.partial(_with, tree, node, other))
 
 
 def _line(source: str, number: int) -> str:

@@ -31,6 +31,11 @@ from tools.traceability.model import ROOT
 
 SOURCE_ROOTS = ("firmware", "emulator", "host_tools")
 LIMIT_S = 60  # of processor time, for one job: a break may make a loop endless
+# For pytest, of all who break something.
+WORDS = (
+    *("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-W", "ignore::pytest.PytestAssertRewriteWarning"),
+    *("--core", "direct", "--hypothesis-profile", "proof"),
+)
 _WALL_MAX = 20  # times that of wall clock, for one that waits for what never comes
 
 
@@ -97,19 +102,7 @@ def _child(job: Job, roots: dict[str, Path], out: int) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     code: int | str = "died"
     try:
-        words = [
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            "-W",
-            "ignore::pytest.PytestAssertRewriteWarning",
-            "--core",
-            "direct",
-        ]
-        words += ["--hypothesis-profile", "proof", "-o", "pythonpath=" + " ".join([*paths, "."]), *job.tests]
+        words = [*WORDS, "-x", "-o", "pythonpath=" + " ".join([*paths, "."]), *job.tests]
         code = int(pytest.main(words, plugins=[notes]))
         if code > 1 and notes.caught is None:
             notes.caught = "import" if code in (2, 3) else None
