@@ -2,9 +2,9 @@
 `python -m tools.proof.mutation [--sample N] [FILE ...]`.
 
 One run of the tests of these three, on the firmware as it is, notes which of them reach which line, and how long each
-takes. Each change is then tried with all tests that reach its line, until one fails: the quick ones first, and those
-that have noticed other changes of the same function (`forks`). Changes come in random order, so that a part of
-them is a fair sample; with --deep what survives is tried with whole lives of the pump.
+takes. Each change is then tried with the tests that reach its line, until one fails: the quick ones first, and those
+that have noticed other changes of the same function (`forks`). What passes those of BUDGET_S has survived; with --deep
+it is tried with whole lives of the pump. Changes come in random order, so that a part of them is a fair sample.
 
 Verdicts are kept in build/mutation/verdicts.jsonl: a run that was interrupted goes on. One holds as long as the changed
 file is the same, and the test that noticed it exists; "survived" only as long as the tests that reach the line are
@@ -39,6 +39,7 @@ DEEP = ("tests/firmware/exact", "tests/firmware/app")
 # Data, not code: see `operators`; and what runs on the desktop only.
 LEFT_OUT = ("core/ignored.py", "proto/table.py", "core/states.py", "core/options.py", "proto/messages.py")
 OWN_FACTOR = 10  # a module's own tests are as good as others that take a tenth of their time
+BUDGET_S = 30  # for the tests of one change, as long as they took while it was noted what they reach
 LIMIT_S = 150  # seconds of processor time, for a change that needs an import of its own
 BAR = 85
 NO_TEST = ("hangs", "import")  # by which a change can be noticed too
@@ -65,8 +66,9 @@ def digest(path: Path) -> str:
 class Tests:
     """The tests of some suites: which of them reach a line, the most telling first."""
 
-    def __init__(self, suites: tuple[str, ...]) -> None:
+    def __init__(self, suites: tuple[str, ...], budget_s: float) -> None:
         self.suites = suites
+        self.budget_s = budget_s
         kept = WORK / f"{Path(suites[0]).name}.json"
         state = WORK / f"{Path(suites[0]).name}.of"
         now = self._state()
@@ -102,7 +104,12 @@ class Tests:
             factor = OWN_FACTOR if own in test else 1
             return (self.reached.cost[test][0] + 0.001) / factor / (1 + told) ** 2
 
-        return tuple(sorted(self.reaching(change), key=price))
+        chosen, seconds = [], 0.0
+        for test in sorted(self.reaching(change), key=price):
+            seconds += self.reached.cost[test][0]
+            if not chosen or seconds <= self.budget_s:
+                chosen.append(test)
+        return tuple(chosen)
 
     def digest(self, change: Change) -> str:
         """Of all that could notice it."""
@@ -200,7 +207,8 @@ def page(tried: Iterable[tuple[Change, bool]], of: int) -> str:
         "<!-- Written by `make mutation`. Do not edit. -->",
         "",
         f"{len(tried)} of {of} small changes of functions in `core`, `proto` and `store` were tried (comparison, "
-        "arithmetic, constant, boolean, return), each with all tests that reach its line. "
+        "arithmetic, constant, boolean, return), each with the tests that reach its line, as many as "
+        f"take {BUDGET_S} s. "
         f"{whole} were noticed: {share:.1f} %, "
         f"bar {BAR} %. A survivor is a change that makes no difference, or a test that is missing: each is listed.",
         "",
@@ -245,6 +253,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deep", action="store_true", help="what survives is tried with whole lives of the pump")
     parser.add_argument("--page", action="store_true", help="write docs/mutation.md")
+    parser.add_argument("--budget", type=float, default=BUDGET_S, metavar="S", help="for the tests of one change")
     parser.add_argument("--known", action="store_true", help="try nothing: what is known")
     asked = parser.parse_args()
     names = asked.files or files()
@@ -252,13 +261,13 @@ def main() -> int:
     count = len(every)
     if asked.sample:
         every = random.Random(asked.seed).sample(every, min(asked.sample, len(every)))
-    tests = Tests(SUITES)
+    tests = Tests(SUITES, asked.budget)
     verdicts = Verdicts()
     if asked.known:
         every = [change for change in every if verdicts.known(change, tests)]
     left = survived(every, tests, asked.workers, asked.seed)
     if asked.deep and left:
-        left = survived(left, Tests(DEEP), asked.workers, asked.seed)
+        left = survived(left, Tests(DEEP, asked.budget), asked.workers, asked.seed)
     share = 100 * (1 - len(left) / max(1, len(every)))
     if asked.page:
         names_left = {change.name for change in left}
