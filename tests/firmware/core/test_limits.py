@@ -121,7 +121,10 @@ def some_plans(rng: random.Random, now_us: int) -> list[Plan]:
         profile = some_profile(rng)
         elapsed = rng.choice([0, rng.randrange(100 * SECOND)])
         start = now_us + rng.choice([0, 0, rng.randrange(2_000) * SECOND])
-        plans.append(((profile,), elapsed, start, profiles.planned(profile, elapsed)))
+        held = profiles.planned(profile, elapsed)
+        if elapsed and rng.randrange(2):  # told as of its start, before now
+            start, elapsed, held = now_us - elapsed, 0, 0
+        plans.append(((profile,), elapsed, start, held))
     return plans
 
 
@@ -148,7 +151,7 @@ def check(seed: int) -> None:
         proof = Proof(past, plans, now_us, span_us, still)
         assert proof.within(-(-fullest // 1) + 12) is None, seed
         if fullest > 100:
-            found = proof.within(int(fullest) - low_q)
+            found = proof.within(-(-fullest // 1) - low_q)
             assert found is not None, seed
             assert found <= fullest + 12, seed
 
@@ -173,6 +176,20 @@ def test_the_bound_may_be_reached_exactly():
     assert Proof([(EVER, 1)], plan, 0, day_us, still).within(limit_q) == limit_q + 1
 
 
+def test_the_bound_may_be_reached_exactly_by_a_window_that_begins_later():
+    pulses = profiles.Pieces().add(10, SECOND).add(0, 5 * SECOND).add(12, SECOND)
+    plan: list[Plan] = [((pulses,), 0, 0, 0)]
+    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, still).within(12) is None
+    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, still).within(11) == 12
+
+
+def test_what_left_the_window_just_now_is_not_in_it():
+    past = [(EVER, 100), (0, 5)]
+    assert Proof(past, [], 3 * SECOND, 3 * SECOND, still).within(5) is None
+    assert Proof(past, [], 3 * SECOND - 1, 3 * SECOND, still).within(5) == 100
+
+
+
 def test_a_programme_of_years_takes_few_looks():
     """3,650 days of four rates and two boluses, close to the limit."""
     items = [(at_s, 1_000_000 + at_s, 0) for at_s in range(0, 86_400, 21_600)]
@@ -187,6 +204,17 @@ def test_a_programme_of_years_takes_few_looks():
     assert len(looks) < 100
 
 
+def test_a_search_may_take_just_so_many_looks(monkeypatch):
+    plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 8_000, STEP_Q),), 0, 0, 0)]
+    limit_q = 9_050 * profiles.QUANTA_PER_NL
+    looks: list[int] = []
+    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, lambda: looks.append(1)).within(limit_q) is None
+    assert len(looks) > 3
+    for most, verdict in ((len(looks), None), (len(looks) - 1, -1)):
+        monkeypatch.setattr(limits_module, "LOOKS_MAX", most)
+        assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, still).within(limit_q) == verdict
+
+
 def test_a_search_that_takes_too_long_counts_as_broken(monkeypatch):
     monkeypatch.setattr(limits_module, "LOOKS_MAX", 2)
     plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 80_000, STEP_Q),), 0, 0, 0)]
@@ -199,3 +227,8 @@ def test_sums_are_rounded_to_either_side():
     assert planned(plan, 5 + SECOND, False) == (3, 5 + 3 * SECOND)
     assert planned(plan, 5 + SECOND, True)[0] == 4
     assert planned(plan, 5 + 4 * SECOND, True) == (10, -1)
+
+
+def test_the_next_change_may_be_at_the_start_of_the_clock():
+    later: list[Plan] = [((profiles.Pieces().add(10, SECOND),), 0, start, 0) for start in (0, 5)]
+    assert planned(later, -1, True) == (0, 0)

@@ -63,6 +63,17 @@ def test_what_has_left_the_window_is_forgotten():
     assert memory.steps(EVER, 520) == 520, "the search has an end, whenever it is asked for"
 
 
+def test_what_may_have_been_under_way_is_not_sure():
+    memory = window()
+    memory.note(100, 500)
+    assert [memory.steps(now_s, 510, False) for now_s in (HOUR + 95, HOUR + 96)] == [10, 0]
+
+
+def test_a_limit_below_one_step_allows_none():
+    memory = window(max_dose_nl=100, step_fl=231_147_588)
+    assert memory.cap(50, 0) == 0
+
+
 @pytest.mark.requirement("REQ-X-06", "OP-R5.2(5)/R5.3(7)")
 def test_steps_go_as_far_as_the_limit_and_no_further():
     memory = window(max_dose_nl=231_147, step_fl=231_147_588)  # 999.997 steps
@@ -107,3 +118,10 @@ def test_the_past_can_be_filled_in():
     assert memory.steps(HOUR - 500, 5) == 39
     memory.note(memory.gap_s + 20, 8)
     assert memory.past(9)[-2:] == [(20, 6), (memory.gap_s + 20, 1)]
+
+
+def test_a_place_that_the_past_does_not_need_holds_nothing():
+    memory = window()
+    memory.note(10, 3)
+    memory.fill([(20, 0)], 3)
+    assert memory.past(5) == [(EVER, 2), (20, 2)]
