@@ -198,6 +198,17 @@ def test_the_one_to_show():
     assert alarms.top() == alarms.index(PASSING), "what nobody has seen comes first"
 
 
+def test_one_that_is_acknowledged_is_shown_when_it_is_the_only_one():
+    alarms = Alarms()
+    alarms.set(PASSING, 0)
+    alarms.acknowledge(None, 1)
+    assert alarms.top() == alarms.index(PASSING)
+
+
+def test_it_may_be_silenced_from_the_first_second_on():
+    assert Alarms().silence(0, 60) == 60
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_random_lives_against_a_model(seed):
     rng = random.Random(seed)

@@ -70,6 +70,46 @@ def test_a_row_ends_with_its_interval():
     assert planner.next_delay() == -1
 
 
+def test_a_step_half_a_microsecond_from_two_comes_at_the_later_one():
+    for in_rows in (False, True):
+        order = Order(1, 4, 8 * STEP_Q)
+        order.start(0, Pieces().add(8 * STEP_Q, 8_004))
+        planner = Planner(STEP_FL)
+        planner.restore(STEP_Q // 2)
+        planner.add(order)
+        planner.rebase(0, 0)
+        words = [0, 0]
+        assert planner.next_delay() == 0
+        assert not in_rows or planner.next_delays(words, 2) == 2
+        assert (words if in_rows else [planner.next_delay(), planner.next_delay()]) == [1_001, 1_000]
+    order = Order(1, 4, STEP_Q)
+    order.start(0, Pieces().add(STEP_Q, 2_001))
+    assert running(order).next_delay() == 1_001
+
+
+def test_a_step_that_is_due_when_the_plan_ends_is_made():
+    order = Order(1, 4, STEP_Q // 2)
+    order.start(0, Pieces().add(STEP_Q // 2, 1_000))
+    assert running(order).next_delay() == 1_000
+
+
+def test_an_order_tells_its_flow_and_its_end():
+    endless = at_rate(777, t_us=50)
+    assert (endless.end_us, endless.fastest, endless.pace(), endless.leaving) == (-1, 777, 777, False)
+    parts = Order(1, 3)
+    parts.start(50, Pieces().add(10, 3), Pieces().add(10, 7), Pieces().add(10, 5))
+    assert (parts.end_us, parts.pace()) == (57, 0)
+    assert Fraction(*parts.flow(51)) == Fraction(10, 3) + Fraction(10, 7) + Fraction(10, 5)
+    parts.start(60, Pieces().add(10, 3), Pieces().add_endless(1, 1))
+    assert parts.end_us == -1
+
+
+def test_an_order_that_is_held_at_its_beginning_plans_nothing():
+    order = at_rate(1_000_000)
+    order.hold(0)
+    assert (order.rate_nl_per_day(9_000), order.elapsed_us(9_000), order.planned_q(9_000)) == (0, 0, 0)
+
+
 def test_a_new_anchor_changes_nothing(monkeypatch):
     moments = []
     for most in (dosing.ANCHOR_STEPS_MAX, 7):
@@ -205,12 +245,26 @@ def test_no_order_has_less_than_nothing_whatever_steps_were_made(rates, made, t_
     """A motor that starved left steps out; one that is read after the plan has made some more."""
     orders = [at_rate(max(1, rate), number) for number, rate in enumerate(rates, 1)]
     planner = running(*orders)
-    planner.queued = made
-    planner.settle(t_us, 0)
+    early = data.draw(st.integers(0, made))
+    for at_us, count in ((t_us // 2, early), (t_us, made - early)):
+        planner.queued = count
+        planner.settle(at_us, 0)
+        owed = [order.planned_q(at_us) - order.booked * STEP_Q for order in orders]
+        given_up = [owed[i] for i, order in enumerate(orders) if order.booked]
+        assert not given_up or max(owed) - min(given_up) <= STEP_Q, "no step is better booked elsewhere"
     for order in data.draw(st.permutations(orders)):
         planner.end(order, t_us, 0)
         assert min(order.booked for order in orders) >= 0
         assert sum(order.booked for order in orders) == made
+
+
+def test_a_whole_step_is_carried_and_no_more():
+    for more in (0, 1):
+        order = Order(1, 4, STEP_Q + more)
+        order.start(0, Pieces().add(STEP_Q + more, 1_000))
+        planner = running(order)
+        planner.end(order, 1_000, 0)
+        assert planner.carry_q == (0 if more else STEP_Q)
 
 
 def test_what_a_fault_left_undone_is_given_up():
@@ -240,6 +294,16 @@ def test_a_change_that_is_still_to_come_does_not_change_what_is_planned_until_th
     order.leave(30_500)
     assert (order.leaving, order.end_us, order.planned_q(40_000)) == (True, 30_500, 19 * 10**9 + 3_500_000)
     assert order.planned_q(30_250) == 19 * 10**9 + 1_750_000
+
+
+def test_each_of_many_changes_is_remembered():
+    order = at_rate(1_000_000)
+    for t_us in (1_000, 30_000, 40_000):
+        order.start(t_us, Pieces().add_endless(1_000_000 + t_us, 1))
+    was = 10**9 + 29_000 * 1_001_000
+    assert order.planned_q(30_000) == was
+    assert order.planned_q(35_000) == was + 5_000 * 1_030_000
+    assert order.planned_q(41_000) == was + 10_000 * 1_030_000 + 1_000 * 1_040_000
 
 
 def test_changes_at_one_moment_are_one():

@@ -50,11 +50,18 @@ def test_a_new_syringe_starts_totals_anew_and_life_goes_on():
     assert ledger.life_total_nl(4) == ledger.stepped_nl(4) == 304
     assert ledger.life_at_loading(20) == (300, 280)
     ledger.new_syringe(2_000_000, 500, 300, 20)
-    assert (ledger.life_commanded_nl, ledger.life_confirmed_nl) == (300, 280)
+    assert (ledger.life_commanded_nl, ledger.life_confirmed_nl, ledger.life_unsure_nl) == (300, 280, 3)
     assert (ledger.stepped_nl(0), ledger.commanded_nl(0), ledger.confirmed_nl(0), ledger.unsure_nl) == (0, 0, 0, 0)
     assert (ledger.primed_nl, ledger.withdrawn_nl, ledger.orders) == (0, 0, 1)
     assert ledger.life_total_nl(10) == 320
     assert ledger.reservoir_nl(310) == 480
+
+
+def test_at_first_nothing_is_unsure_and_nothing_off():
+    ledger = Ledger(1_000_000)
+    assert (ledger.unsure_nl, ledger.off_nl()) == (0, 0)
+    ledger.ended(QUANTA_PER_NL - 1, 0)
+    assert ledger.off_nl() == 0
 
 
 COMMIT = {"stepped_nl": 700, "confirmed_nl": 690, "reservoir_nl": 5_000, "unsure_nl": 9, "life_nl": 2_700}

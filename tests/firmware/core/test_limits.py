@@ -189,7 +189,6 @@ def test_what_left_the_window_just_now_is_not_in_it():
     assert Proof(past, [], 3 * SECOND - 1, 3 * SECOND, still).within(5) == 100
 
 
-
 def test_a_programme_of_years_takes_few_looks():
     """3,650 days of four rates and two boluses, close to the limit."""
     items = [(at_s, 1_000_000 + at_s, 0) for at_s in range(0, 86_400, 21_600)]

@@ -103,6 +103,23 @@ def test_a_fall_begins_anew_and_one_reading_is_no_fall():
     assert found is not None and found > fallen + 3 * RISE_PA, "the window began anew"
 
 
+def test_a_small_fall_does_not_begin_anew():
+    line = Line()
+    line.hold(13_000, 600)
+    line.close(13_000, 1.5, until_pa=22_000)
+    fallen = 22_000 - 0.8 * FALL_PA
+    assert not line.hold(fallen, 2 * LOOK_S)
+    found = line.close(fallen, 1.5)
+    assert found is not None and found < 13_000 + 4.5 * RISE_PA
+
+
+def test_a_rise_at_either_end_and_none_between_is_no_slope():
+    line = Line()
+    line.hold(13_000, 3_600)
+    assert not line.hold(20_000, 1_200)
+    assert not line.hold(27_000, 3_600)
+
+
 def test_a_spike_up_is_no_rise():
     line = Line()
     line.hold(13_000, 600)
@@ -136,6 +153,15 @@ def test_memory_of_days_is_a_ring():
     assert line.close(13_000, 1.5) is not None
 
 
+def test_where_the_ring_begins_changes_nothing():
+    found = set()
+    for blocks in range(BLOCKS, 2 * BLOCKS, 25):
+        line = Line()
+        line.hold(13_000, blocks * (PART_S + LOOK_S // 5))
+        found.add(line.close(13_000, 5.0))
+    assert len(found) == 1 and None not in found
+
+
 def test_fast_motion_is_left_to_the_limit():
     line = Line(nl_per_s=12_000.0)  # 2 mL in three minutes
     line.hold(13_000, 600)
@@ -147,6 +173,10 @@ def test_nothing_is_said_without_steps():
     line.hold(13_000, 600)
     for pa in range(13_000, 60_000, 50):
         assert not line.look(pa)
+
+
+def test_at_first_there_is_no_relief():
+    assert (Occlusion(VALUES).relief_raw, Occlusion(VALUES).deduct) == (0, 0)
 
 
 def test_the_foot_is_where_the_rise_began():
@@ -188,6 +218,8 @@ def test_a_compliance_is_learned_and_narrows_what_is_possible():
     assert line.close(13_000, 4.0) is None, "more than twice of it"
     line.hold(13_000, 3_600)
     assert line.close(13_000, 2.5) is not None
+    line.hold(13_000, 3_600)
+    assert line.close(13_000, 1.0) is not None
     line.detector.configure({**VALUES, "step_fl": STEP_FL})
     assert line.detector.learned, "the same syringe"
     line.detector.configure({**VALUES, "bore_um": 21_700})
@@ -213,6 +245,9 @@ def test_suction_needs_some_readings_and_a_sensor_that_shows_it():
     low = [detector.suction(raw(-SUCTION_PA) - 1) for _ in range(SUCTION_SAMPLES)]
     assert low == [False] * (SUCTION_SAMPLES - 1) + [True]
     assert not detector.suction(raw(0))
+    least = 100 + raw(0) - raw(-SUCTION_PA)  # the lowest reading that is none of a broken wire
+    seeing = Occlusion({**VALUES, "pressure_zero_raw": least})
+    assert any([seeing.suction(0) for _ in range(SUCTION_SAMPLES)])
     blind = Occlusion({**VALUES, "pressure_zero_raw": 2_000})
     assert not any([blind.suction(0) for _ in range(20)])
 

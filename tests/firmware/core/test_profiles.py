@@ -170,6 +170,26 @@ def test_pulses_that_leave_the_end_of_the_period_free():
     assert [pulses.at(s * 1_000_000)[4] // 1_000_000 for s in (0, 2, 5, 10, 14)] == [1, 3, 10, 11, 20]
 
 
+def test_a_line_holds_until_the_end_that_is_told():
+    flow = courses.Periodic(ITEMS, 600, 3, STEP_Q)
+    for profile in (flow, Pulses(((5, quanta(1_000), 20), (70, quanta(500), 530)), 600, 3), Ramp(0, 10**8, 9, STEP_Q)):
+        t_us = 0
+        while True:
+            whole, num, den, elapsed, end = profile.at(t_us)
+            last_us = t_us + 10**9 if end < 0 else end - 1
+            held = profile.at(last_us)
+            assert held[4] == end and Fraction(held[1], held[2]) == Fraction(num, den), t_us
+            assert whole + num * (elapsed + last_us - t_us) // den == profiles.planned(profile, last_us)
+            if end < 0:
+                break
+            t_us = end
+    assert flow.at(flow.total_us)[1:] == (0, 1, 0, -1), "it begins with a rate, and does not begin anew"
+
+
+def test_stairs_are_as_long_as_the_slope_allows_whatever_it_begins_at():
+    assert Ramp(5_000_000, 5_000_100, 100, STEP_Q).at(0)[4] == Ramp(0, 100, 100, STEP_Q).at(0)[4]
+
+
 def test_nothing_flows_between_pulses_and_after_the_end():
     pulses = Pulses(((1, quanta(10), 2),), 10, 2)
     flowing = [second for second in range(25) if pulses.at(second * 1_000_000)[1]]
@@ -186,6 +206,7 @@ def test_a_volume_smaller_than_the_stairs_of_its_rate():
         profile = profiles.volume_at_rate(volume, 1_000 * STEP_Q // 1_000_000, limits)
         assert profile.total_q == volume
         assert max(speed for speed, _ in pieces(profile, limits)) <= top
+    assert profiles.volume_at_rate(one_stair + 1, 301 * STEP_Q // 1_000_000, limits).total_q == one_stair + 1
     # exactly the stairs: no cruise between them
     assert len(pieces(profiles.volume_at_rate(one_stair, 301 * STEP_Q // 1_000_000, limits), limits)) == 2
 

@@ -150,6 +150,30 @@ def test_a_shaft_that_is_turned_while_it_should_stand_is_seen_either_way():
         assert watch.shaft(angle(1_000 + way * (NEAR + 2)), 0) == name
 
 
+FINE = {**VALUES, "steps_per_turn": 4_096}  # what the encoder tells apart
+
+
+@pytest.mark.parametrize(("way", "name"), [(1, MORE), (-1, BACK)])
+def test_half_a_full_step_is_allowed_and_one_microstep_more_is_not(way, name):
+    near = FINE["steps_per_turn"] // 400
+    for off, found in ((near, None), (near + 1, name)):
+        for sign in (0, 1, -1):  # standing, or behind a way of one step: too short for the drift
+            watch = Supervision(FINE)
+            watch.reference(16 * 1_000, 0, 0, 0, 0)
+            assert watch.shaft(16 * (1_000 + sign), sign) is None
+            assert watch.shaft(16 * (1_000 + sign + way * off), sign) == found, (sign, off)
+        watch = Supervision(FINE)
+        assert watch.rest(16 * 1_000, 80) is None, "where it is first seen"
+        assert watch.rest(16 * (1_000 + way * off), 80) == found
+        watch.reference(16 * 2_000, 0, 0, 0, 0)
+        assert watch.rest(16 * 3_000, 90) is None, "where it came to rest"
+
+
+def test_a_slow_error_is_followed_also_step_by_step():
+    watch = referred()
+    assert {watch.shaft(angle(1_000 + step + step // (DRIFT_STEPS + 2)), step) for step in range(1_600)} == {None}
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_way_back_is_compared_with_where_it_turned(sign):
     watch = referred()
@@ -226,7 +250,7 @@ def test_words_ahead_are_no_runaway_and_pauses_save_nothing_up():
     assert not watch.pace(0, room)
     assert watch.pace(0, room + 1)
     watch.reference(0, 0, 0, 0, 0)
-    assert not watch.pace(15_000_000, 0)
+    assert not watch.pace(15_000_000, 0) and not watch.pace(15_000_000, room)
     assert watch.pace(15_000_000, room + 1)
     watch.reference(0, 0, 0, 0, 0)
     assert not watch.pace(room * 500, room) and not watch.pace(room * 500 + 499, room + 1)
@@ -259,6 +283,19 @@ def test_flow_is_compared_over_a_quarter_of_an_hour(per_minute, takeup):
     for percent, name in ((100, ""), (92, ""), (109, ""), (88, "under_infusion"), (113, "over_infusion")):
         found = minutes(percent, per_minute, takeup)
         assert set(found[:ANCHORS]) == {None} and set(found[ANCHORS:]) == {name}, percent
+
+
+@pytest.mark.parametrize(
+    ("per_minute", "shown", "name"),
+    [(100, 1_437, ""), (100, 1_436, "under_infusion"), (100, 1_763, ""), (100, 1_764, MORE), (ANCHOR_STEPS, 64, "")],
+)
+def test_flow_is_told_at_its_very_limits(per_minute, shown, name):
+    watch = Supervision(VALUES)
+    for minute in range(ANCHORS):
+        assert watch.confirmed_steps == 0
+        assert watch.flow(minute * per_minute, 0) is None
+    watch.confirmed_steps = shown
+    assert watch.flow(ANCHORS * per_minute, 0) == name
 
 
 def test_a_slow_flow_is_compared_over_so_many_steps_that_noise_is_none():

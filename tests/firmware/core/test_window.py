@@ -93,6 +93,14 @@ def test_steps_go_as_far_as_the_limit_and_no_further():
     assert memory.cap(HOUR + 50, 900) == -1
 
 
+@pytest.mark.parametrize("proven", [False, True])
+def test_what_was_too_much_before_leaves_nothing(proven):
+    memory = window(max_dose_nl=231_147, step_fl=231_147_588)
+    memory.fill([(EVER, 0), (-100, 2_000), (20, 0)], 0)
+    memory.proven = proven
+    assert memory.cap(30, 0) == 0
+
+
 def test_new_settings_void_what_they_touch():
     memory = window()
     for change, known, proven in (
