@@ -296,6 +296,7 @@ def alarm_table() -> str:
             pauses = ", ".join(str(beats * BEAT_MS) for beats in burst[1:-1:2])
             tone = f"{alarms.TONE_HZ[priority]} Hz"
             bursts.append((alarms.PRIORITIES[priority], tone, pulses, pauses, burst[-1] * BEAT_MS))
+    when = [(f"`{name}`", f"{seconds} s", since) for name, (seconds, since) in texts.ALARM_WITHIN.items()]
     return page(
         "Alarms",
         "haipump_fw/core/alarms.py and haipump/protocol/help.py",
@@ -303,6 +304,11 @@ def alarm_table() -> str:
         "must be acknowledged, and its cause must be gone, before anything starts again; nothing restarts by itself. "
         f"Silence mutes the tone for at most {alarms.SILENCE_MAX_S} s, and a new alarm breaks through it.",
         table(("alarm", "priority", "latches", "action", "meaning", "what to do", "basis"), rows),
+        "## When",
+        "What interrupts, switches, steps and readings of the line tell has its times in [detection.md](detection.md) "
+        "and [occlusion.md](occlusion.md). The rest is looked at every 15 s at least, or once a minute, and told after "
+        "so long at the latest, at any rate:",
+        table(("alarm", "within", "after"), when),
         "## Sound",
         "Times in milliseconds. The pattern follows the pulse, spacing and repetition windows that secondary sources "
         "give for IEC 60601-1-8 (high: ten pulses of 75 to 200 ms, repeated after 2.5 to 15 s; medium: three of 125 to "

@@ -50,6 +50,7 @@ def test_every_message_field_error_event_and_alarm_has_its_words() -> None:
     assert set(texts.NEXT_STEPS) == {code for code, _ in table.ERRORS}
     assert set(texts.EVENTS) == {name for name, _ in table.EVENTS}
     assert list(texts.ALARMS) == list(texts.ALARM_BASIS) == [row[alarms.NAME] for row in alarms.ALARMS]
+    assert set(texts.ALARM_WITHIN) < set(texts.ALARMS)
     assert set(texts.STATES) == set(states.STATES)
     assert set(texts.SOURCES) == set(messages.SOURCES)
     assert set(texts.RESULTS) == set(messages.RESULTS)

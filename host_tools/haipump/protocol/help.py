@@ -384,6 +384,18 @@ ALARM_BASIS: Mapping[str, str] = {
     "alarm_loop": "Open PCA R6.5(18)",
 }
 
+# What nothing interrupts for is looked at now and then: (seconds until it is told at the latest, from when on).
+ALARM_WITHIN: Mapping[str, tuple[int, str]] = {
+    "supply_low": (16, "the supply has sagged"),
+    "supply_failing": (32, "the supply has sagged: two looks"),
+    "stuck_key": (76, "the button went down"),
+    "input_pending": (17, "the order was read back"),
+    "paused_too_long": (16, "`pause_max_s` is over"),
+    "over_temperature": (76, "the pump has become too warm"),
+    "host_lost": (152, "the host has been gone for `host_lost_s`, which is never told sooner"),
+    "command_errors": (76, "the last of 39 refused lines within a minute (20 between two looks are enough)"),
+}
+
 STATES: Mapping[str, str] = {
     "self_test": "testing itself",
     "stopped": "stopped, the motor is off",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from haipump.protocol import help as texts
 from haipump_emulator.direct import costs
 from haipump_emulator.plant import Plant, PlantParams
 from haipump_fw.core.alarms import ALARMS, LATCH, NAME, PHASES, PRIORITIES, PRIORITY, STOP
@@ -809,6 +810,67 @@ def test_a_burst_of_refused_lines_is_told_and_delivery_goes_on():
     of.act("ack")
     of.run(200)
     assert of.alarm("command_errors") is None
+
+
+def sag(of: Pump) -> None:
+    set_supply(of, 4_000)
+
+
+def hold(of: Pump) -> None:
+    of.core.press(IN_SILENCE, True)
+
+
+def prepare(of: Pump) -> None:
+    of.act("prepare_bolus volume_nl=1000")
+
+
+def pause(of: Pump) -> None:
+    of.act("pause")
+    of.run(60)
+
+
+def heat(of: Pump) -> None:
+    of.core.plant.warm(of.now, 56.5, 0.1)
+    of.run(0.1)
+
+
+def leave(of: Pump) -> None:
+    of.order("prepare_settings host_lost_s=61")  # not a whole number of looks
+    of.ask("telemetry period_ms=1000")
+    of.run(2)
+    of.core.usb_connected = False
+    of.run(61)
+    assert not of.app.alarms.stands("host_lost"), "sooner than host_lost_s"
+
+
+def bother(of: Pump) -> None:
+    for _ in range(39):
+        of.answer(b"nonsense\n")
+        of.run(1.4)
+
+
+CAUSES = {
+    "supply_low": sag,
+    "supply_failing": sag,
+    "stuck_key": hold,
+    "input_pending": prepare,
+    "paused_too_long": pause,
+    "over_temperature": heat,
+    "host_lost": leave,
+    "command_errors": bother,
+}
+
+
+@pytest.mark.requirement("OP-R6.7(4)-(6)", "GIP-2.3.1", "GIP-5.1.x")
+@pytest.mark.parametrize("name", texts.ALARM_WITHIN)
+def test_what_is_looked_at_now_and_then_is_told_within_what_the_page_says(name):
+    """At the slowest looks, at 1.3 mL/day, and at any phase between two of them."""
+    for after_s in range(0, 77, 11):
+        of = running(RATE % 1_300_000)
+        of.order("prepare_limits pause_max_s=60")
+        of.run(60 + after_s)
+        CAUSES[name](of)
+        of.run_to(lambda of=of: of.app.alarms.stands(name), texts.ALARM_WITHIN[name][0], 0.5)
 
 
 @pytest.mark.requirement("GIP-2.2.4/5")
