@@ -22,7 +22,7 @@ LOOK_US = 250
 
 STEP_FL = 231_147_588  # 30 mL, lead 2 mm, 3,200 microsteps
 SMALL_STEP_FL = 11_215_674  # 1 mL: at 2,000 steps/s a larger one would be an occlusion by the line's resistance
-SYRINGES = {30: (STEP_FL, 21_700), 1: (SMALL_STEP_FL, 4_780)}
+SYRINGES = {30: (STEP_FL, 21_700), 10: (103_203_000, 14_500), 1: (SMALL_STEP_FL, 4_780)}
 TOP_NL_PER_DAY = 2_000 * SMALL_STEP_FL * 86_400 // 1_000_000  # 2,000 steps/s with the small one
 SCRATCH3 = 0x40058018  # the firmware does not use it
 
