@@ -13,8 +13,9 @@ PYTEST := $(BIN)/python -m pytest
 # A test that hangs is named after five minutes of wall clock instead of blocking for ever; no test relies on it.
 PYTEST_RUN := $(PYTEST) -q -n $(WORKERS) --dist worksteal --timeout 300
 PURE := haipump_fw.core haipump_fw.proto haipump_fw.store
-# Simulated pump-hours of `make campaign`
+# Simulated pump-hours of `make campaign`, and how many on the emulated chip
 HOURS ?= 100000
+CHIP_HOURS ?= 100
 # More haipump-emu options for `make emulator`, e.g. make emulator EMU="--speed 60 --syringe 10mL"
 EMU ?=
 # For `make board`
@@ -61,9 +62,14 @@ mutants: $(DEV_STAMP) ## are the tests awake: the firmware broken in known ways,
 mutation: $(DEV_STAMP) ## how many small changes of core, proto and store do the tests notice; an hour, goes on where it was
 	$(BIN)/python -m tools.proof.mutation --page --workers $(WORKERS) $(ARGS)
 
-campaign: $(DEV_STAMP) ## 100,000 pump-hours under random faults, into build/campaign and docs/reliability.md (HOURS=...); goes on where it was
-	$(BIN)/haipump-emu campaign --hours $(HOURS) --out build/campaign $(ARGS)
-	$(BIN)/python -m tools.reliability build/campaign
+campaign: $(DEV_STAMP) ## 100,000 pump-hours under random faults, 100 on the chip, and docs/reliability.md (HOURS=... CHIP_HOURS=...); goes on where it was
+	@status=0; \
+	$(BIN)/haipump-emu campaign --hours $(HOURS) --out build/campaign $(ARGS) || status=1; \
+	if $(BIN)/haipump-emu image; then \
+		$(BIN)/haipump-emu campaign --core chip --hours $(CHIP_HOURS) --each 2 --out build/campaign-chip $(ARGS) \
+			|| status=1; \
+	else echo "make: goes on without hours on the chip"; fi; \
+	$(BIN)/python -m tools.reliability build/campaign build/campaign-chip; exit $$status
 
 board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)

@@ -10,6 +10,7 @@ import pytest
 from haipump_emulator.campaign import live
 from haipump_fw.app import App
 from haipump_fw.core import ledger, limits
+from haipump_fw.core.supervision import Supervision
 from haipump_fw.delivery import Delivery
 from haipump_fw.dosewatch import DoseWatch
 from haipump_fw.proto import session
@@ -90,6 +91,21 @@ def believes(original: Any) -> Callable[..., Any]:
     return check
 
 
+def sees_no_shaft(original: Any) -> Callable[..., Any]:
+    def shaft(self: Any, raw: int, expected: int) -> Any:
+        original(self, raw, expected)
+
+    return shaft
+
+
+def cries(original: Any) -> Callable[..., Any]:
+    def configure(self: Any, values: Any) -> None:
+        original(self, values)
+        self._stall_steps = 6
+
+    return configure
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "mutant", "by", "first"),
     [
@@ -100,6 +116,8 @@ def believes(original: Any) -> Callable[..., Any]:
         (App, "_tell_alarms", raises, "exception", 1),
         (limits.Proof, "within", takes_all, "dose_limit", 8),
         (DoseWatch, "begin", forgets_the_bolus, "lockout", 15),
+        (Supervision, "shaft", sees_no_shaft, "undetected", 230),
+        (Supervision, "configure", cries, "false_alarm", 12),
         (session.Session, "_check_mac", believes, "forgery", 1),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

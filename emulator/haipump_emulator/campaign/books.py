@@ -76,6 +76,7 @@ class Books:
     step_nl: float
     slack_steps: float = SLACK_STEPS
     edges: int = 0
+    made: int = 0  # edges in either direction
     dose: int = 0  # edges since the syringe was loaded, handling left out
     doubt: int = 0  # steps of these that were, or took up, play
     play: int = 0  # steps that the next order makes first, after a pull
@@ -102,6 +103,7 @@ class Books:
 
     def edge(self, t_us: int, direction: int) -> None:
         self.edges += direction
+        self.made += 1
         if self.handling:
             self.window.skip -= direction > 0 and self.window.skip > 0
             return

@@ -10,6 +10,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any
 
+from haipump_emulator.campaign.alarms import AlarmJudge
 from haipump_emulator.campaign.books import Books
 from haipump_emulator.campaign.client import Client
 from haipump_emulator.campaign.journal import intents
@@ -47,7 +48,11 @@ class Life:
     edges: int = 0
     boots: int = 0
     excess_nl: float = 0.0
+    locked: bool = False
+    dosed: bool = False
+    fullest: float = 0.0  # window of dose, as a part of its limit
     seen: dict[str, int] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)  # how often each invariant was held against something
     strikes: list[str] = field(default_factory=list)
 
     @property
@@ -58,8 +63,8 @@ class Life:
 class Watcher:
     """Hears what the plant and the board do, and has the books judge it."""
 
-    def __init__(self, world: World, books: Books) -> None:
-        self._world, self._books = world, books
+    def __init__(self, world: World, books: Books, alarms: AlarmJudge) -> None:
+        self._world, self._books, self._alarms = world, books, alarms
         self.operator: Operator | None = None
         world.core.listeners.append(self)
 
@@ -68,17 +73,25 @@ class Watcher:
         if not self._books.enabled and (app is None or app.machine.state == "self_test"):
             return  # the self test's: the driver does not see them, and there are as many back
         self._books.edge(t_us, direction)
+        if direction > 0 and not self._books.handling:
+            self._alarms.edge(t_us)
         if app is not None and app.machine.state not in MOVING:
             raise Violation("motion", t_us, f"a step in state {app.machine.state}")
+
+    def on_bytes(self, t_us: int, direction: str, data: bytes) -> None:
+        if direction == "out":
+            self._alarms.hear(t_us, data)
 
     def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
         if name == "enable":
             self._books.motor(t_us, bool(fields["on"]))
+            self._alarms.motor(t_us, bool(fields["on"]))
         elif name == "reset" or (name == "power" and not fields["on"]):
-            if name == "power":
-                self._world.core.emit()
+            if name == "power" and hasattr(self._world.core, "emit"):
+                self._world.core.emit()  # the chip tells its steps as they come
             self._books.close(t_us)
             self._books.enabled = False
+            self._alarms.reset()
             if self.operator is not None:
                 self.operator.reset()
                 self.operator.count(f"{name} {fields.get('cause', '')}".strip())
@@ -93,6 +106,7 @@ def live(
     """Play the life of a seed and judge it. `only`: with just these of its faults."""
     plan = draw(seed, hours, core, only)
     life = Life(seed, hours, plan.kind, core, faults=len(plan.strikes), strikes=[s.text for s in plan.strikes])
+    life.locked, life.dosed = plan.locked, plan.dosed
     world: World | None = None
     try:
         made = (recipe or Recipe("direct")).make(
@@ -120,11 +134,16 @@ def _params(plan: Plan) -> PlantParams:
 
 
 def _play(plan: Plan, world: World, life: Life) -> None:
-    books = Books(plan.step_fl / 1e6)
-    watcher = Watcher(world, books)
-    operator = Operator(world, Client(world), books, plan, life.seen)
+    books, alarms = Books(plan.step_fl / 1e6), AlarmJudge()
+    watcher = Watcher(world, books, alarms)
+    operator = Operator(world, Client(world), books, alarms, plan, life.seen)
     watcher.operator = operator
-    world.tick = lambda: books.check(world.now_us)
+
+    def tick() -> None:
+        books.check(world.now_us)
+        alarms.check(world.now_us)
+
+    world.tick = tick
     for strike in plan.strikes:
         _arrange(strike, plan, world, books, operator)
     try:
@@ -136,6 +155,28 @@ def _play(plan: Plan, world: World, life: Life) -> None:
         _recover(plan, world, operator, books)
     finally:
         life.commands, life.edges, life.excess_nl = operator.commands, abs(books.edges), round(books.most_nl, 1)
+        life.judged, life.fullest = _judged(operator), round(books.window.fullest, 4)
+
+
+def _judged(operator: Operator) -> dict[str, int]:
+    """By invariant: looks, steps, answers or alarms that it was held against."""
+    books, alarms, seen = operator.books, operator.alarms, operator.seen
+    judged = {
+        "over_delivery": books.checks,
+        "motion": books.made,
+        "dose_limit": books.window.judged,
+        "lockout": books.window.boluses,
+        "dose_used": seen.get("used dose judged", 0),
+        "totals": seen.get("totals judged", 0),
+        "settings": seen.get("settings judged", 0),
+        "ack": len(operator.acked),
+        "twice": seen.get("orders in journals", 0),
+        "forgery": sum(count for name, count in seen.items() if name.startswith("forged ")),
+        "false_alarm": sum(alarms.explained.values()),
+        "undetected": sum(alarms.kept.values()),
+        "stuck": seen.get("recovered", 0),
+    }
+    return judged | {f"undetected {name}": count for name, count in sorted(alarms.kept.items())}
 
 
 def _pass(world: World, until_us: int) -> None:
@@ -180,6 +221,7 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
     def strike_now() -> None:
         operator.count(f"fault {strike.fault.name}")
         books.forget_low(world.now_us)
+        operator.alarms.begin(world.now_us, strike.fault)
         if isinstance(strike.fault, ButtonStuck) and strike.fault.button == "start":
             books.going(world.now_us)  # the button resumes what is paused
         if isinstance(strike.fault, ClockDrift):
@@ -190,6 +232,7 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
     def end() -> None:
         books.check(world.now_us)
         strike.fault.end(world.rig, world.now_us)
+        operator.alarms.end(world.now_us, strike.fault)
         if isinstance(strike.fault, ClockDrift):
             books.pace = 1.0
             books.window.drift(world.now_us, 0)
@@ -204,6 +247,7 @@ def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: O
 def _judge_journal(plan: Plan, world: World, operator: Operator) -> None:
     """No order was begun twice; one that was acknowledged was begun, if the flash was sound."""
     found, whole = intents(world.core.flash)
+    operator.seen["orders in journals"] = len(found)
     for identity, count in found.items():
         if count > 1:
             raise Violation("twice", world.now_us, f"order {identity} was begun {count} times")
@@ -238,10 +282,7 @@ def _recover(plan: Plan, world: World, operator: Operator, books: Books) -> None
         operator.change_syringe()
         if operator.loaded and operator.basal_order(PROOF_NL_PER_DAY):
             break
-        world.core.power(False)
-        _pass(world, world.now_us + SECOND_US)
-        world.core.power(True)
-        _pass(world, world.now_us + SECOND_US)
+        operator.restart()
     else:
         raise Violation("stuck", world.now_us, f"it can't be brought to deliver again: {operator.ask('status').fields}")
     _pass(world, world.now_us + 5 * MINUTE_US)

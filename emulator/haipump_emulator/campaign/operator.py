@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from haipump_emulator.campaign.alarms import AlarmJudge
 from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, EXTENDED, Books, Flow, Planned, stairs, steady
 from haipump_emulator.campaign.client import Client, Keys, Reply, digest_of, operator_key
 from haipump_emulator.campaign.plan import COMMANDS_PER_H, HOUR_US, MINUTE_US, NEVER_US, SECOND_US, Plan, stream
@@ -22,6 +23,7 @@ COMMIT_NL = 100_000  # a power loss widens the range of the totals by this much 
 AMBUSH_US = 60_000  # a commit and its answer take about as long
 PLAY_STEPS = 80  # as the pump is set: it takes up so much after a pull
 KVO_NL_PER_DAY = 500_000
+EMPTY_NL = 500_000
 LIMITS = {"max_bolus_nl": 5_000_000, "reservoir_low_nl": 2_000_000, "occlusion_pa": 69_000}
 READS = ("status", "totals", "alarms", "sensors", "lifetime", "limits", "calibration", "clock", "info", "order", "dose")
 DRUGS = ("none", "none", "floxuridine", "heparin")
@@ -35,6 +37,7 @@ class Operator:
     world: World
     client: Client
     books: Books
+    alarms: AlarmJudge
     plan: Plan
     seen: dict[str, int] = field(default_factory=dict)
     commands: int = 0
@@ -45,6 +48,7 @@ class Operator:
     due_us: int = NEVER_US  # somebody comes by then
     ambushes: list[Callable[[], None]] = field(default_factory=list)  # faults that come while a commit is under way
     loaded: bool = False  # the pump's totals count from a moment that the books know
+    filled_nl: float = 0.0  # what was loaded, from the motor's first step on
     widths: int = 0  # resets since the syringe was loaded
     limits: dict[str, set[int]] = field(default_factory=dict)
     drug: str = "none"  # the limits are for this one
@@ -56,6 +60,7 @@ class Operator:
         self._draw = stream(self.plan.seed, "workload")
         self._timing = stream(self.plan.seed, "timing")
         self.client.on_event = self._hear
+        self.alarms.low = self._low
         self.limits = {name: {value} for name, value in LIMITS.items()}
 
     def count(self, what: str) -> None:
@@ -87,6 +92,9 @@ class Operator:
         if event.name == "state":
             self.state = event.fields.get("state", "?")
             self.count(f"state {self.state}")
+
+    def _did(self, what: str) -> None:
+        self.alarms.did(self.world.now_us, what)
 
     # --- a turn
 
@@ -143,6 +151,7 @@ class Operator:
 
     def prepare(self, body: str) -> Reply | None:
         """People think before they commit, sometimes for too long."""
+        self._did("prepare")
         reply = self.act(body)
         if not reply.ok:
             return None
@@ -208,6 +217,7 @@ class Operator:
         nl_per_day = round(3_000_000 * 40 ** self._draw.random())
         volume_nl = self._draw.randrange(5_000, 100_000)
         kvo = self._draw.random() < 0.5
+        self._did("finite")
         end = "kvo" if kvo else "stop"
         self.order(
             f"prepare_rate rate_nl_per_day={nl_per_day} vtbi_nl={volume_nl} at_end={end}{self._override()}",
@@ -243,6 +253,7 @@ class Operator:
         payload = "".join(line + "\n" for line in lines).encode()
         digest = digest_of(payload)
         self.commands += 1
+        self._did("finite")
         if self.client.upload(payload, digest).ok:
             after = min(KVO_NL_PER_DAY, rates[-1][1]) if kvo else 0.0  # to keep open is never faster than to deliver
             planned = stairs([(span * 1e6, rate) for span, rate in rates], after)
@@ -272,6 +283,7 @@ class Operator:
 
     def pause(self) -> None:
         self.books.holding(self.world.now_us)
+        self._did("pause")
         if self.act("pause").ok:
             self.books.held(self.world.now_us)
 
@@ -306,6 +318,7 @@ class Operator:
     def replay(self) -> None:
         """An old line again: it must not be executed a second time."""
         self.commands += 1
+        self._did("replay")
         self.client.again(self._draw)
 
     def read(self) -> None:
@@ -360,6 +373,7 @@ class Operator:
         window = self.books.window
         was = window.known()
         window.offered(*new)
+        self._did("dose")
         reply = self.act(f"commit token={prepared.fields['token']}")
         if reply.ok:
             self.count("dose limits set")
@@ -374,16 +388,18 @@ class Operator:
         core = self.world.core
         key = stream(self.plan.seed, "key").randbytes(32)
         core.press(input_bit("service"), True)
-        self._restart()
+        self.restart()
         if self.act(f"set_key key={key.hex()}").ok:
             self.client.keys = Keys(key)
             self.act("lock")
         core.press(input_bit("service"), False)
-        self._restart()
+        self.restart()
         self.client.forget()
         self.held = "1" if self.ask("hello").fields.get("locked") == "1" else ""
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Power off and on."""
+        self._did("restart")
         self.world.core.power(False)
         self.world.run_until(self.world.now_us + SECOND_US)
         self.world.core.power(True)
@@ -414,6 +430,7 @@ class Operator:
         )
         body = self._draw.choice(verbs)
         self.commands += 1
+        self._did("forgery")
         reply = self.client.forge(body, key)
         if reply.ok:
             raise Violation("forgery", self.world.now_us, f"{body!r} was taken without the key for it")
@@ -440,6 +457,7 @@ class Operator:
             self.loaded = False
             if self.act(f"commit token={prepared.fields['token']}").ok:
                 self.loaded, self.widths = True, 0
+                self.filled_nl = fill_nl + self.books.edges * self.books.step_nl
                 self.books.dose, self.books.doubt = 0, self.books.play
         self.act("refill phase=end")
 
@@ -447,6 +465,7 @@ class Operator:
         """A push that is not dose, or a pull."""
         self.act("refill phase=begin")
         verb = self._draw.choice(("prime", "withdraw"))
+        self._did(verb)
         prepared = self.prepare(f"prepare_{verb} volume_nl={self._draw.randrange(10_000, 100_000)} disconnected=1")
         if prepared is not None:
             self.books.handling = True
@@ -467,6 +486,12 @@ class Operator:
 
     # --- judgement of what the pump says
 
+    def _low(self, name: str) -> bool:
+        """There may be as little in the syringe as `reservoir_low` or `reservoir_empty` says."""
+        most_nl = max(self.limits["reservoir_low_nl"]) if name == "reservoir_low" else EMPTY_NL
+        doubt_nl = (self.widths + 1) * COMMIT_NL + (self.books.slack_steps + self.books.doubt) * self.books.step_nl
+        return not self.loaded or self.filled_nl - self.books.edges * self.books.step_nl <= most_nl + doubt_nl
+
     def judge_totals(self, reply: Reply) -> None:
         """The range contains the plant's truth, and is no wider than the resets make it."""
         if not self.loaded:
@@ -484,6 +509,7 @@ class Operator:
 
     def judge_limits(self, reply: Reply) -> None:
         """A setting is the old or the new one."""
+        self.count("settings judged")
         for name, known in self.limits.items():
             value = int(reply.fields[name])
             if value not in known:

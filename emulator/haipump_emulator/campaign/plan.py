@@ -22,8 +22,8 @@ NEVER_US = 1 << 62
 CALM_US = 25 * MINUTE_US  # the end of a life, without faults, in which the pump must recover
 FAULTS_PER_H = 1.25
 # What takes longer to show: flash is written a few times an hour, and erased a few times a day; a slow flow needs hours
-# to fill a closed line.
-LONGER = {"flash": 30, "occlusion": 12}
+# to fill a closed line, and half of one until a shaft that stands still has missed four full steps.
+LONGER = {"flash": 30, "occlusion": 12, "mechanics": 4, "sensors": 4}
 COMMANDS_PER_H = 1.6
 WRAP_US = 1 << 30  # of the chip's microsecond counter as the firmware sees it
 HARD_GROUPS = ("power", "line", "flash")  # a third of the lives: reboots, serial line, flash

@@ -29,7 +29,7 @@ def write_parquet(path: Path, lives: Iterable[Life]) -> bool:
     columns: dict[str, list[object]] = {}
     for life in lives:
         for name, value in vars(life).items():
-            columns.setdefault(name, []).append(json.dumps(value) if name == "seen" else value)
+            columns.setdefault(name, []).append(json.dumps(value) if isinstance(value, dict) else value)
     parquet.write_table(pyarrow.table(columns), path)
     return True
 
