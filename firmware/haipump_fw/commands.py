@@ -25,11 +25,14 @@ from haipump_fw.delivery import (
     KVO,
     new_order,
 )
-from haipump_fw.proto.frame import Refused
+from haipump_fw.proto.frame import Refused, is_stop
 from haipump_fw.proto.messages import RESULTS
 
+_PIECE = const(64)  # bytes from the host, in the middle of something ...
+_HEARD_MAX = const(600)  # ... and so many at most: a line that is sent again, twice
 JUMP = const(10)  # a rate this many times higher or lower than the running one, or a bolus than the last, is a slip
 _HANDLING = (
+    "prepare_kvo",
     "prepare_prime",
     "prepare_withdraw",
     "prepare_jog",
@@ -39,7 +42,7 @@ _HANDLING = (
     "act_service",
 )
 _LOCKING = ("act_set_key", "act_lock", "act_unlock")
-_DOSES = ("check_order", "prepare_dose", "read_dose")
+_DOSES = ("prepare_dose", "read_dose")
 _STOPPED = RESULTS.index("stopped")
 _VARYING = (
     "empty_in_s",
@@ -55,6 +58,9 @@ class Commands:
         self.answers = Answers(app)
         self.last_bolus_nl = 0
         self.refusals = 0  # by limits
+        self._supply = None
+        self._piece = bytearray(_PIECE)
+        self._heard = b""  # in the middle of something, for the session when it is over
 
     # --- what the session asks of its delegate
 
@@ -110,12 +116,22 @@ class Commands:
             raise Refused("locked", [("what", "set_key_or_unlock_first")])
 
     def _prepared(self, verb, fields, blob):
+        self._supply = None
         try:
-            return self.run(verb, fields) if blob is None else self.run(verb, fields, blob)
+            pairs, execute = self.run(verb, fields) if blob is None else self.run(verb, fields, blob)
+            if self._supply is not None:
+                pairs = pairs + self._supplied()
+            self.breathe()
+            return pairs, execute
         except Refused as refusal:
             if refusal.code == "limit":
                 self.refusals += 1
             raise
+        finally:
+            heard = self._heard
+            if heard:
+                self._heard = b""
+                self.app.session.bytes_in(heard, len(heard))
 
     def run(self, name, *values):
         """What handles a message, by its name: here, or in a module that is loaded for it and freed again. Code takes
@@ -138,8 +154,6 @@ class Commands:
             from haipump_fw import enquiries as module
         else:
             from haipump_fw import configuration as module
-        for part in getattr(module, "WITH", ()):
-            app.ports.system.forget(part)
         app.ports.system.forget(module)  # it lives on for as long as this call
         app.loaded()
         return self._allowed(getattr(module, name), self, *values)
@@ -150,6 +164,21 @@ class Commands:
             return action(*values)
         except NotAllowed as refused:
             raise Refused("state", [("what", _word(refused.why))]) from None
+
+    def breathe(self):
+        """In between, when a prepare takes its time: the motor gets its words, and a stop is heard, which ends it."""
+        app = self.app
+        app.keep_moving()
+        stopped = app.delivery.moving() and not app.ports.motor.enabled()  # by a contact
+        count = app.ports.console.readinto(self._piece)
+        if count:
+            # To carry out a stop takes more of the chip's stack than is left here.
+            heard = self._heard = self._heard + self._piece[:count]
+            lines = heard.replace(b"\r", b"\n").split(b"\n")
+            stopped |= len(heard) > _HEARD_MAX or (len(lines) > 1 and app.session.begun())
+            stopped |= any([is_stop(line) for line in lines])
+        if stopped:
+            raise Refused("state", [("what", "stopped_meanwhile")])
 
     def _where(self, number, left_nl):
         return [("state", self.app.machine.state), ("order", number), ("left_nl", left_nl)]
@@ -225,11 +254,25 @@ class Commands:
             self.check_rate(self.app.forecast.kvo_after(at_end, rate))
 
     def supply(self, check=None, *tried):
-        """Time to empty with these started, see `Forecast.empty_at`; for a dose with `check` (its fields, highest rate
-        and bolus) what the dose limits say to it before, see `doses.check_order`."""
+        """The last part of an answer: time to empty with these started, see `Forecast.empty_at`; for a dose with
+        `check` (its fields, highest rate and bolus) what the dose limits say to it before, see `doses.check_order`.
+        It is worked out by `_prepared`: for a proof in here the chip's stack would be too short."""
+        self._supply = check, tried
+        return []
+
+    def _supplied(self):
+        check, tried = self._supply
         app = self.app
-        passed = self.run("check_order", *check, tried) if check and app.doses is not None else []
-        empty_s = app.forecast.empty_at(app.now_us(), *tried)
+        self.breathe()
+        passed = []
+        if check and app.doses is not None:
+            from haipump_fw import doses
+
+            app.ports.system.forget(doses)
+            app.loaded()
+            self.breathe()
+            passed = doses.check_order(self, *check, tried)
+        empty_s = app.forecast.empty_at(app.now_us(), self.breathe, *tried)
         return passed + [
             ("empty_in_s", -1 if empty_s < 0 else max(0, empty_s - app.clock.s)),
             ("reservoir_nl", app.reservoir_nl()),
@@ -318,26 +361,6 @@ class Commands:
         highest = limits.start * limits.step_q // US_PER_S
         if rate > highest:
             raise Refused("limit", [("limit", "start_steps_per_s"), ("value", rate), ("maximum", highest)])
-
-    def prepare_kvo(self, fields):
-        self.ready("start_kvo")
-        app = self.app
-        basal = app.delivery.basal
-        rate = app.values["kvo_nl_per_day"]
-        now_us = app.now_us()
-        running = self.basal_rate(now_us)
-        if running:
-            rate = min(rate, running)
-        self.check_rate(rate)
-        speed = 0 if basal is None else app.delivery.speed_of(basal, now_us)
-        profile = profiles.rate(rate, app.delivery.limits, speed)
-
-        def execute(number):
-            self.begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
-
-        # What KVO is for outweighs a soft limit.
-        check = {"override": 1, "reason": "kvo"}, rate, 0
-        return [("rate_nl_per_day", rate)] + self.supply(check, ((profile,), 0)), execute
 
     def prepare_bolus(self, fields):
         self.ready("start_bolus")

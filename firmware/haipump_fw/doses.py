@@ -11,8 +11,7 @@ import binascii
 import struct
 
 from haipump_fw.const import const
-from haipump_fw.core import limits, options, profiles
-from haipump_fw.core.limits import Proof, planned
+from haipump_fw.core import options, profiles
 from haipump_fw.core.units import FL_PER_NL, QUANTA_PER_NL, US_PER_S, div_up
 from haipump_fw.core.window import EVER, POINTS
 from haipump_fw.delivery import BOLUS, EXTENDED
@@ -28,7 +27,6 @@ _UNKNOWN_STEPS = const(0x3FFFFFFF)  # made before the journal begins, for all th
 _LOOK_BACK_MAX = const(4_096)  # places of the journal: all it has
 _USED_MAX_NL = const(100_000_000)  # what is shown at most
 _REFUSALS_MAX = const(99_999)
-WITH = (limits,)  # to be freed with this module
 
 
 def letters(word):
@@ -102,7 +100,12 @@ def read_dose(commands, fields):
 def check_order(commands, fields, rate, volume_nl, tried):
     """Refuse an order that breaks a limit. `rate` and `volume_nl`: the highest of it (a bolus that is ordered has rate
     0); `tried`: what `Forecast.plans` takes. Returns what the answer says: soft limits that are overridden."""
+    from haipump_fw.core import limits  # in two pieces: each takes as long as a stop may wait
+
     app = commands.app
+    app.ports.system.forget(limits)
+    commands.breathe()
+    search = _Search(commands, limits, tried)
     app.doses.passed = None
     values = app.values
     window = app.doses.window
@@ -114,14 +117,14 @@ def check_order(commands, fields, rate, volume_nl, tried):
         left_s = window.bolus_s + values["lockout_s"] - app.now_us() // US_PER_S
         if left_s > 0:
             raise Refused("limit", [("limit", "lockout_s"), ("value", values["lockout_s"]), ("free_in_s", left_s)])
-    _check_dose(app, "max_dose_nl", tried, "limit")
+    search.check("max_dose_nl", "limit")
     passed = 0
     for bit, name, value in ((1, "soft_rate_nl_per_day", rate), (2, "soft_bolus_nl", volume_nl)):
         if 0 < values[name] < value:
             passed |= bit
             _override(fields, [("limit", name), ("value", value), ("maximum", values[name])])
     try:
-        _check_dose(app, "soft_dose_nl", tried, "override")
+        search.check("soft_dose_nl", "override")
     except Refused as refusal:
         passed |= 4
         _override(fields, refusal.pairs)
@@ -135,63 +138,81 @@ def _override(fields, pairs):
         raise Refused("override", pairs + [("what", "reason")])
 
 
-def _check_dose(app, name, tried, code):
-    if not app.values[name]:
-        return
-    delivery = app.delivery
-    motor = delivery.limits
-    # In whole steps: a window of the plan that holds no more than these holds no more steps.
-    most_q = app.values[name] * FL_PER_NL // app.values["step_fl"] * motor.step_q
-    moved_q = 0
-    for order in delivery.planner.orders:
-        moved_q += order.top * _SHIFT_US + profiles.coast(motor, motor.speed(order.top, 1)).total_q
-    limit_q = most_q - moved_q
-    excess_q = _proof(app, tried, 0).within(limit_q)
-    if excess_q is not None:
+class _Search:
+    """The sums over all windows, for one order. All of them together may take as many looks as one."""
+
+    def __init__(self, commands, limits, tried):
+        self._app = commands.app
+        self._limits = limits
+        self._tried = tried
+        self._looks = limits.looks()
+        self._breathe = commands.breathe
+
+    def check(self, name, code):
+        app = self._app
+        if not app.values[name]:
+            return
+        delivery = app.delivery
+        motor = delivery.limits
+        # In whole steps: a window of the plan that holds no more than these holds no more steps.
+        most_q = app.values[name] * FL_PER_NL // app.values["step_fl"] * motor.step_q
+        moved_q = 0
+        for order in delivery.planner.orders:
+            moved_q += order.top * _SHIFT_US + profiles.coast(motor, motor.speed(order.top, 1)).total_q
+        limit_q = most_q - moved_q
+        excess_q = self._proof(0).within(limit_q)
+        if excess_q is None:
+            return
         pairs = [("limit", name), ("maximum", most_q // QUANTA_PER_NL), ("window_s", app.values["window_s"])]
-        value = (
-            ("value", div_up(excess_q + moved_q, QUANTA_PER_NL)) if excess_q >= 0 else ("what", "too_close_to_prove")
-        )
-        raise Refused(code, pairs + [value, ("free_in_s", _free_in_s(app, tried, limit_q))])
+        if excess_q < 0:
+            raise Refused(code, pairs + [("what", "too_close_to_prove")])
+        pairs.append(("value", div_up(excess_q + moved_q, QUANTA_PER_NL)))
+        raise Refused(code, pairs + self._free_in(limit_q))
 
+    def _free_in(self, limit_q):
+        """After how many seconds the same order would be taken, if what runs goes on and nothing else comes; -1: never;
+        nothing when the looks are used up."""
+        gap_s = self._app.doses.window.gap_s
+        low, high = 0, POINTS + 1
+        excess_q = self._proof(high * gap_s).within(limit_q)
+        if excess_q is not None:
+            return [("free_in_s", -1)] if excess_q >= 0 else []
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._proof(middle * gap_s).within(limit_q) is None:
+                high = middle
+            else:
+                low = middle
+        return [("free_in_s", high * gap_s)]
 
-def _free_in_s(app, tried, limit_q):
-    """After how many seconds the same order would be taken, if what runs goes on and nothing else comes; -1: never."""
-    gap_s = app.doses.window.gap_s
-    low, high = 0, POINTS + 1
-    if _proof(app, tried, high * gap_s).within(limit_q) is not None:
-        return -1
-    while high - low > 1:
-        middle = (low + high) // 2
-        if _proof(app, tried, middle * gap_s).within(limit_q) is None:
-            high = middle
-        else:
-            low = middle
-    return high * gap_s
-
-
-def _proof(app, tried, delay_s):
-    """With the order begun after a delay, and what runs going on until then."""
-    delivery = app.delivery
-    now_us = app.now_us()
-    now_s = now_us // US_PER_S
-    delivery.account()
-    past = [(at_s, steps * delivery.limits.step_q) for at_s, steps in app.doses.window.past(delivery.dosed)]
-    begin_us = now_us + delay_s * US_PER_S
-    if delay_s:
-        running = app.forecast.plans(now_us)
-        begin_q = planned(running, begin_us, True)[0]
-        past = [(at_s, held_q + begin_q - planned(running, now_us, False)[0]) for at_s, held_q in past]
-        for at_s in range(now_s + 1, now_s + delay_s, app.doses.window.gap_s):
-            past.append((at_s, begin_q - planned(running, at_s * US_PER_S, False)[0]))
-    plans = app.forecast.plans(begin_us, *tried)
-    waiting = delivery.extended
-    if waiting is not None and waiting.coasting:  # it goes on when the bolus is over, which `plans` leaves out
-        free_us = begin_us if delivery.bolus is None else max(begin_us, delivery.bolus.end_us)
-        rest_q = waiting.volume_q - waiting.planned_q(now_us)
-        rest = profiles.volume_at_rate(rest_q, waiting.rate or waiting.fastest, delivery.limits)
-        plans.append(((rest,), 0, free_us, 0))
-    return Proof(past, plans, begin_us, app.doses.window.span_s * US_PER_S, app.keep_moving)
+    def _proof(self, delay_s):
+        """With the order begun after a delay, and what runs going on until then."""
+        app = self._app
+        planned = self._limits.planned
+        delivery = app.delivery
+        now_us = app.now_us()
+        now_s = now_us // US_PER_S
+        self._breathe()
+        delivery.account()
+        past = [(at_s, steps * delivery.limits.step_q) for at_s, steps in app.doses.window.past(delivery.dosed)]
+        begin_us = now_us + delay_s * US_PER_S
+        if delay_s:
+            running = app.forecast.plans(now_us)
+            begin_q = planned(running, begin_us, True)[0]
+            past = [(at_s, held_q + begin_q - planned(running, now_us, False)[0]) for at_s, held_q in past]
+            for at_s in range(now_s + 1, now_s + delay_s, app.doses.window.gap_s):
+                past.append((at_s, begin_q - planned(running, at_s * US_PER_S, False)[0]))
+                self._breathe()
+        plans = app.forecast.plans(begin_us, *self._tried)
+        waiting = delivery.extended
+        if waiting is not None and waiting.coasting:  # it goes on when the bolus is over, which `plans` leaves out
+            free_us = begin_us if delivery.bolus is None else max(begin_us, delivery.bolus.end_us)
+            rest_q = waiting.volume_q - waiting.planned_q(now_us)
+            rest = profiles.volume_at_rate(rest_q, waiting.rate or waiting.fastest, delivery.limits)
+            plans.append(((rest,), 0, free_us, 0))
+        self._breathe()
+        span_us = app.doses.window.span_s * US_PER_S
+        return self._limits.Proof(past, plans, begin_us, span_us, self._looks, self._breathe)
 
 
 def look_back(app):

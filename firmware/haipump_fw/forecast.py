@@ -41,15 +41,15 @@ class Forecast:
     def empty_in_s(self):
         """Seconds until the reservoir is empty with what is ordered, -1: never."""
         if not self._known:
-            self._empty_at_s = self.empty_at(self._app.clock.now_us())
+            self._empty_at_s = self.empty_at(self._app.clock.now_us(), self._app.keep_moving)
             self._known = True
         return -1 if self._empty_at_s < 0 else max(0, self._empty_at_s - self._app.clock.s)
 
-    def empty_at(self, now_us, basal=None, bolus=None, extended=None):
+    def empty_at(self, now_us, breathe, basal=None, bolus=None, extended=None):
         """Uptime in seconds at which the reservoir will be down to where the pump stops as empty; -1: never.
 
         To be tried instead of what runs: `basal` (profiles, and the nL/day that follow them), `bolus` and `extended`
-        (one profile each).
+        (one profile each). `breathe` is called in between.
         """
         left_q = (self._app.reservoir_nl() - self._app.values["reservoir_empty_nl"]) * profiles.QUANTA_PER_NL
         plans = self.plans(now_us, basal, bolus, extended)
@@ -58,6 +58,7 @@ class Forecast:
         low, high = 0, _HORIZON_S  # seconds: too early, and late enough
         at = leaps = 0
         while low < high:
+            breathe()
             total, per_s = _planned(plans, now_us + at * US_PER_S)
             if total < left_q:
                 low = at + 1

@@ -1,6 +1,6 @@
 """Handling: moving the pusher without delivering, refilling, and what else is done while nothing runs.
 
-Owns: prime, withdraw, jog, home, refill, self test and service. Loaded when one is asked for, and freed again
+Owns: prime, withdraw, jog, home, refill, KVO, self test and service. Loaded when one is asked for, and freed again
 (`Commands`). Must not: count what is moved as dose.
 """
 
@@ -8,7 +8,7 @@ from haipump_fw import ports as contract
 from haipump_fw.const import const
 from haipump_fw.core import profiles
 from haipump_fw.core.units import US_PER_S, div_up
-from haipump_fw.delivery import HOME, JOG, PRIME, WITHDRAW, new_order
+from haipump_fw.delivery import HOME, JOG, KVO, PRIME, WITHDRAW, new_order
 from haipump_fw.proto.frame import Refused
 
 HANDLING_MAX_S = const(43_200)  # no motion beside therapy lasts longer
@@ -26,6 +26,27 @@ def _handle(commands):
     commands.app.machine.check("start_move")
     if commands.app.storage.problem is not None:
         raise Refused("storage", [("what", commands.app.storage.problem)])
+
+
+def prepare_kvo(commands, fields):
+    commands.ready("start_kvo")
+    app = commands.app
+    basal = app.delivery.basal
+    rate = app.values["kvo_nl_per_day"]
+    now_us = app.now_us()
+    running = commands.basal_rate(now_us)
+    if running:
+        rate = min(rate, running)
+    commands.check_rate(rate)
+    speed = 0 if basal is None else app.delivery.speed_of(basal, now_us)
+    profile = profiles.rate(rate, app.delivery.limits, speed)
+
+    def execute(number):
+        commands.begin(new_order(number, KVO, 0, rate), "start_kvo", rate, 0, profile)
+
+    # What KVO is for outweighs a soft limit.
+    check = {"override": 1, "reason": "kvo"}, rate, 0
+    return [("rate_nl_per_day", rate)] + commands.supply(check, ((profile,), 0)), execute
 
 
 def prepare_prime(commands, fields):

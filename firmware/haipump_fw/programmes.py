@@ -13,7 +13,7 @@ from haipump_fw.proto.frame import Refused
 
 def prepare_programme(commands, fields, blob):
     commands.ready("start_rate")
-    plan = programme.parse(blob)
+    plan = programme.parse(blob, commands.breathe)
     rates, boluses, top = _programme_items(commands, plan)
     present = commands.basal_rate(commands.app.now_us())
     commands.check_gentle(max(top, present))
@@ -55,6 +55,7 @@ def _programme_items(commands, plan):
     boluses = []
     top_rate = top_bolus = 0
     for i in range(len(plan.kinds)):
+        commands.breathe()
         value = plan.values[i]
         if plan.kinds[i] == programme.BOLUS:
             commands.check_limit("max_bolus_nl", value)

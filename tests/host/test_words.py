@@ -262,6 +262,7 @@ def test_every_refusal_of_the_state_table_has_its_own_advice() -> None:
     words = {why.replace(" ", "_").replace(",", "").lower() for _, _, why in REFUSED} | {
         "one_bolus_at_a_time",
         "it_has_to_sound_first",
+        "stopped_meanwhile",
     }
     assert words == set(texts.STATE_ADVICE)
     for _, _, why in REFUSED:

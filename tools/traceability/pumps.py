@@ -175,7 +175,7 @@ ROWS = (
     Row(
         "OP-R6.7(4)-(6)",
         "The host may order KVO or a resume; without it the pump stands alone.",
-        ("commands.Commands.prepare_kvo", "commands.Commands.act_resume"),
+        ("handling.prepare_kvo", "commands.Commands.act_resume"),
     ),
     Row(
         "OP-R6.8(3)/(9)/(10)",

@@ -77,9 +77,13 @@ class Periodic:
         base_us = turn * self.period_us
         base_q = turn * self._period_q
         within = t_us - base_us
-        i = len(pieces) - 1
-        while pieces[i][0] > within:
-            i -= 1
+        i, beyond = 0, len(pieces)  # of two pieces that begin at once the later one
+        while beyond - i > 1:
+            middle = (i + beyond) // 2
+            if pieces[middle][0] > within:
+                beyond = middle
+            else:
+                i = middle
         start, whole, profile = pieces[i]
         stop = pieces[i + 1][0] if i + 1 < len(pieces) else self.period_us
         inner, num, den, elapsed, end = profile.at(within - start)
@@ -94,7 +98,10 @@ class Pulses:
         self._items = items
         self.period_us = period_s * US_PER_S
         self.total_us = self.period_us * repeats
-        self._period_q = sum([volume for _, volume, _ in items])
+        self._wholes = [0]  # volume of all items before each one
+        for _, volume, _ in items:
+            self._wholes.append(self._wholes[-1] + volume)
+        self._period_q = self._wholes[-1]
         self.total_q = self._period_q * repeats
 
     def at(self, t_us):
@@ -102,14 +109,22 @@ class Pulses:
             return self.total_q, 0, 1, 0, NEVER
         turn = t_us // self.period_us
         base_us = turn * self.period_us
-        whole = turn * self._period_q
         within = t_us - base_us
-        for at_s, volume, duration_s in self._items:
-            start = at_s * US_PER_S
-            end = start + duration_s * US_PER_S
-            if within < start:
-                return whole, 0, 1, 0, base_us + start
-            if within < end:
-                return whole, volume, end - start, within - start, base_us + end
-            whole += volume
-        return whole, 0, 1, 0, base_us + self.period_us
+        within_s = within // US_PER_S
+        items = self._items
+        i, beyond = 0, len(items)  # items that are over
+        while i < beyond:
+            middle = (i + beyond) // 2
+            if items[middle][0] + items[middle][2] > within_s:
+                beyond = middle
+            else:
+                i = middle + 1
+        whole = turn * self._period_q + self._wholes[i]
+        if i == len(items):
+            return whole, 0, 1, 0, base_us + self.period_us
+        at_s, volume, duration_s = items[i]
+        start = at_s * US_PER_S
+        if within < start:
+            return whole, 0, 1, 0, base_us + start
+        length = duration_s * US_PER_S
+        return whole, volume, length, within - start, base_us + start + length

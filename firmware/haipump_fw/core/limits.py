@@ -12,14 +12,20 @@ A(b) - A(a - span): stretches as long as that bound allows are passed at once. W
 next change of flow; both A are straight lines on it, so the worst is at its ends, exactly. Behind the last change all
 is a straight line, and a programme that repeats needs one period and its end.
 
-All sums are rounded up to the quantum. A search that takes more than LOOKS_MAX looks is given up, as if the limit were
-broken: a refusal too many, never one too few.
+All sums are rounded up to the quantum. All searches of one check together may look LOOKS_MAX times at a profile; then
+they are given up, as if the limit were broken: a refusal too many, never one too few. On the chip that is after some
+seconds, and in between a stop is heard.
 """
 
 from haipump_fw.const import const
 from haipump_fw.core.units import US_PER_S
 
-LOOKS_MAX = const(2_000)
+LOOKS_MAX = const(1_200)  # at one profile
+
+
+def looks():
+    """What all searches of one check may take, for `Proof`."""
+    return [LOOKS_MAX]
 
 
 class Excess(Exception):
@@ -50,11 +56,13 @@ def planned(plans, t_us, up):
 
 
 class Proof:
-    """`past`: [(uptime in s, quanta delivered from then to now_us)], oldest first. `breathe` is called between looks:
-    they take time, and the motor wants words."""
+    """`past`: [(uptime in s, quanta delivered from then to now_us)], oldest first. `looks`: a list of one number, the
+    looks that are left. `breathe` is called between looks: they take time, and the motor wants words."""
 
-    def __init__(self, past, plans, now_us, span_us, breathe):
+    def __init__(self, past, plans, now_us, span_us, looks, breathe):
+        self._looks = looks
         self._plans = plans
+        self._profiles = sum([len(group) for group, _, _, _ in plans])
         self._now_us = now_us
         self._span_us = span_us
         self._breathe = breathe
@@ -68,9 +76,8 @@ class Proof:
     def within(self, limit_q):
         """None when every window holds at most `limit_q`; else what one of them holds, in quanta (-1: not known)."""
         self._limit_q = limit_q
-        self._looks = 0
         try:
-            self._early(0, len(self._past) - 1)
+            self._early()
             for begin_us, end_us in self._stretches():
                 self._late(begin_us, end_us)
         except Excess as excess:
@@ -78,23 +85,25 @@ class Proof:
         return None
 
     def _look(self):
-        self._looks += 1
-        if self._looks > LOOKS_MAX:
+        self._looks[0] -= self._profiles
+        if self._looks[0] < 0:
             raise Excess(-1)
         self._breathe()
 
-    def _early(self, first, last):
-        """Windows that begin between these points of the past."""
-        self._look()
-        end_us, before_q = self._past[last][0], self._past[first][1]
-        volume_q = before_q + planned(self._plans, end_us, True)[0] - self._base_q
-        if volume_q <= self._limit_q:
-            return
-        if first == last:
-            raise Excess(volume_q)
-        middle = (first + last) // 2
-        self._early(first, middle)
-        self._early(middle + 1, last)
+    def _early(self):
+        """Windows that begin between two points of the past. No recursion: the chip's stack is short."""
+        spans = [(0, len(self._past) - 1)]
+        while spans:
+            first, last = spans.pop()
+            self._look()
+            end_us, before_q = self._past[last][0], self._past[first][1]
+            volume_q = before_q + planned(self._plans, end_us, True)[0] - self._base_q
+            if volume_q > self._limit_q:
+                if first == last:
+                    raise Excess(volume_q)
+                middle = (first + last) // 2
+                spans.append((middle + 1, last))
+                spans.append((first, middle))
 
     def _late(self, begin_us, end_us):
         """Windows that begin after now and end between these."""

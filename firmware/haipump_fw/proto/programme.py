@@ -54,15 +54,17 @@ class Programme:
         self.durations_s = []
 
 
-def parse(text):
+def parse(text, breathe=None):
     """The Programme in `text` (bytes). Raises Refused("programme", [("line", n), ("what", word)]), and for `range` also
-    with minimum and maximum; lines count from 1."""
+    with minimum and maximum; lines count from 1. `breathe` is called between items."""
     lines = _lines(text)
     programme = _header(lines)
     last = _Last()
     for at in range(_HEADER_LINES, len(lines)):
         if at == _HEADER_LINES + PROGRAMME_ITEMS_MAX:
             _wrong(at, "items")
+        if breathe is not None:
+            breathe()
         _item(programme, last, lines[at].split(b" "), at)
     if not programme.kinds:
         _wrong(len(lines) - 1, "items")
@@ -94,9 +96,8 @@ def _lines(text):
     if len(lines) > 1 and not lines[-1]:
         lines.pop()
     for at in range(len(lines)):
-        for byte in lines[at]:
-            if not 0x20 <= byte <= 0x7E:
-                _wrong(at, "text")
+        if lines[at] and not (min(lines[at]) >= 0x20 and max(lines[at]) <= 0x7E):
+            _wrong(at, "text")
     return lines
 
 

@@ -136,6 +136,10 @@ class Session:
                 self._line_over(data[at:end], stops)
             at = end + 1
 
+    def begun(self):
+        """Bytes of a line that is not over."""
+        return self._used
+
     def _gather(self, piece):
         """Keep a piece of a line that is not over; what does not fit is left out."""
         used = self._used

@@ -279,6 +279,7 @@ STATE_ADVICE: Mapping[str, str] = {
     "no_bolus_is_running": "there is nothing to cancel; `haipump stop` ends everything else",
     "stop_first": "`haipump stop` first, then again",
     "it_has_to_sound_first": "the alarm has to sound for 15 s between two silences; `haipump ack` answers it",
+    "stopped_meanwhile": "it came before this order was worked out; if it was not you, `haipump log` says who it was",
     "no_refill_has_begun": "begin one with `haipump refill`",
     "not_while_it_moves_freely_tests_or_waits_for_you": "wait for the end or `haipump stop`; see `haipump alarms`",
 }

@@ -65,5 +65,5 @@ def test_the_time_to_empty_is_the_first_second_at_which_it_is_empty(seed):
         flows.append((bolus, 0))
     wanted = by_halves(flows, reservoir_nl)
     now_s = pick.randrange(10_000_000)
-    found = forecast(reservoir_nl).empty_at(now_s * 1_000_000, basal, bolus)
+    found = forecast(reservoir_nl).empty_at(now_s * 1_000_000, lambda: None, basal, bolus)
     assert found == (wanted if wanted < 0 else now_s + wanted)

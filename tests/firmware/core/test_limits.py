@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from haipump_fw.core import courses, profiles
-from haipump_fw.core import limits as limits_module
 from haipump_fw.core.limits import Proof, planned
 from haipump_fw.core.window import EVER
 
@@ -148,7 +147,7 @@ def check(seed: int) -> None:
     fullest = worst(past, plans, now_us, span_us, until_us)
     for low_q in (1, 1 + int(fullest) // 1_000, int(fullest) // 3):
         # one quantum for each profile: each sum is rounded on its own
-        proof = Proof(past, plans, now_us, span_us, still)
+        proof = Proof(past, plans, now_us, span_us, [10_000], still)
         assert proof.within(-(-fullest // 1) + 12) is None, seed
         if fullest > 100:
             found = proof.within(-(-fullest // 1) - low_q)
@@ -171,22 +170,22 @@ def test_the_bound_may_be_reached_exactly():
     day_us = 86_400 * SECOND
     plan: list[Plan] = [((profiles.Pieces().add_endless(1_300_000, 1),), 0, 0, 0)]
     limit_q = profiles.quanta(1_300_000)
-    assert Proof([(EVER, 0)], plan, 0, day_us, still).within(limit_q) is None
-    assert Proof([(EVER, 0)], plan, 0, day_us, still).within(limit_q - 1) == limit_q
-    assert Proof([(EVER, 1)], plan, 0, day_us, still).within(limit_q) == limit_q + 1
+    assert Proof([(EVER, 0)], plan, 0, day_us, [50], still).within(limit_q) is None
+    assert Proof([(EVER, 0)], plan, 0, day_us, [50], still).within(limit_q - 1) == limit_q
+    assert Proof([(EVER, 1)], plan, 0, day_us, [50], still).within(limit_q) == limit_q + 1
 
 
 def test_the_bound_may_be_reached_exactly_by_a_window_that_begins_later():
     pulses = profiles.Pieces().add(10, SECOND).add(0, 5 * SECOND).add(12, SECOND)
     plan: list[Plan] = [((pulses,), 0, 0, 0)]
-    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, still).within(12) is None
-    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, still).within(11) == 12
+    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, [50], still).within(12) is None
+    assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, [50], still).within(11) == 12
 
 
 def test_what_left_the_window_just_now_is_not_in_it():
     past = [(EVER, 100), (0, 5)]
-    assert Proof(past, [], 3 * SECOND, 3 * SECOND, still).within(5) is None
-    assert Proof(past, [], 3 * SECOND - 1, 3 * SECOND, still).within(5) == 100
+    assert Proof(past, [], 3 * SECOND, 3 * SECOND, [50], still).within(5) is None
+    assert Proof(past, [], 3 * SECOND - 1, 3 * SECOND, [50], still).within(5) == 100
 
 
 def test_a_programme_of_years_takes_few_looks():
@@ -197,27 +196,35 @@ def test_a_programme_of_years_takes_few_looks():
     plans: list[Plan] = [(flow, 0, 0, 0)]
     day_q = volume(plans, 86_400 * SECOND)
     looks: list[int] = []
-    proof = Proof([(EVER, 0)], plans, 0, 86_400 * SECOND, lambda: looks.append(1))
+    proof = Proof([(EVER, 0)], plans, 0, 86_400 * SECOND, [10_000], lambda: looks.append(1))
     assert proof.within(int(day_q) + 8) is None
     assert proof.within(int(day_q) - 8) is not None
     assert len(looks) < 100
 
 
-def test_a_search_may_take_just_so_many_looks(monkeypatch):
+def test_a_search_may_take_just_so_many_looks():
     plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 8_000, STEP_Q),), 0, 0, 0)]
     limit_q = 9_050 * profiles.QUANTA_PER_NL
     looks: list[int] = []
-    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, lambda: looks.append(1)).within(limit_q) is None
+    proof = Proof([(EVER, 0)], plan, 0, 600 * SECOND, [1_000], lambda: looks.append(1))
+    assert proof.within(limit_q) is None
     assert len(looks) > 3
     for most, verdict in ((len(looks), None), (len(looks) - 1, -1)):
-        monkeypatch.setattr(limits_module, "LOOKS_MAX", most)
-        assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, still).within(limit_q) == verdict
+        assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, [most], still).within(limit_q) == verdict
+    both = [2 * len(looks) - 1]
+    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) is None
+    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) == -1, "what is left is shared"
 
 
-def test_a_search_that_takes_too_long_counts_as_broken(monkeypatch):
-    monkeypatch.setattr(limits_module, "LOOKS_MAX", 2)
-    plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 80_000, STEP_Q),), 0, 0, 0)]
-    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, still).within(9_020_000 * profiles.QUANTA_PER_NL // 1_000) == -1
+def test_a_look_at_more_profiles_counts_for_more():
+    ramp = courses.Ramp(0, 1_300_000, 8_000, STEP_Q)
+    left = []
+    for count in (1, 3):
+        looks = [1_000]
+        plan: list[Plan] = [((ramp,) + (profiles.Pieces().add_endless(0, 1),) * (count - 1), 0, 0, 0)]
+        assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, looks, still).within(9_050 * profiles.QUANTA_PER_NL) is None
+        left.append(looks[0])
+    assert 1_000 - left[1] == 3 * (1_000 - left[0])
 
 
 def test_sums_are_rounded_to_either_side():
