@@ -58,7 +58,7 @@ class Commands:
         self.answers = Answers(app)
         self.last_bolus_nl = 0
         self.refusals = 0  # by limits
-        self._supply = None
+        self._supply = ()
         self._piece = bytearray(_PIECE)
         self._heard = b""  # in the middle of something, for the session when it is over
 
@@ -116,11 +116,11 @@ class Commands:
             raise Refused("locked", [("what", "set_key_or_unlock_first")])
 
     def _prepared(self, verb, fields, blob):
-        self._supply = None
+        self._supply = ()
         try:
             pairs, execute = self.run(verb, fields) if blob is None else self.run(verb, fields, blob)
-            if self._supply is not None:
-                pairs = pairs + self._supplied()
+            if self._supply:
+                pairs = pairs + self._supplied(*self._supply)
             self.breathe()
             return pairs, execute
         except Refused as refusal:
@@ -260,8 +260,7 @@ class Commands:
         self._supply = check, tried
         return []
 
-    def _supplied(self):
-        check, tried = self._supply
+    def _supplied(self, check, tried):
         app = self.app
         self.breathe()
         passed = []

@@ -56,7 +56,7 @@ def stopped_after(pump: ChipPump, order: str, phase_us: int, words: bytes) -> in
 def test_a_stop_ends_the_proof_of_a_programme(stopped, part):
     def trial() -> list[int]:
         order = limited(stopped, 950_000)
-        phases = part(range(60_000, 1_900_000, 40_000), 6)
+        phases = part(range(60_000, 1_900_000, 40_000), 4)
         words = [b"stop\n", b"\n!\n", b"status\nstatus\n!\n"]
         return [
             branch(lambda at=at, phase=phase: stopped_after(stopped, order, phase, words[at % 3]))
