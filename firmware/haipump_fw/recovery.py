@@ -38,7 +38,8 @@ def restore(app):
     open_orders = storage.known["intents"]
     # A commit of a later run than the order's has this already: the power went again before the order was closed.
     cut = [intent for intent in open_orders if commit is None or intent.boot == commit.boot]
-    ledger.orders += len(cut)
+    carry = storage.known["carry"]  # written before the commit: one of a later run than the order's has counted it
+    ledger.orders += len([intent for intent in open_orders if carry is None or carry.boot <= intent.boot])
     if running or cut:
         ledger.unsure_nl += COMMIT_NL
         ledger.reservoir_base_nl = max(0, ledger.reservoir_base_nl - COMMIT_NL)

@@ -166,7 +166,7 @@ FIELDS: Mapping[str, str] = {
     "occlusion_pa": "pressure at which the occlusion alarm stops the pump",
     "offset": "where the part begins",
     "order": "number of the order; 0 for none",
-    "orders": "orders in the pump's life",
+    "orders": "orders in the pump's life; a power loss leaves out those that had ended since the pump last stood still",
     "override": "1: yes, ten times the running rate or more is meant, or a soft limit is passed for a reason",
     "passed": "soft limits that are overridden: 1 rate, 2 bolus, 4 dose, or their sum",
     "pause_max_s": "pause after which an alarm reminds",

@@ -18,6 +18,8 @@ from tests.firmware.app.bench import STEP_FL, Pump, frame, pump
 RATE = "prepare_rate rate_nl_per_day=%d override=1"
 RESET = 5  # messages.RESULTS
 STEP_NL = STEP_FL / 1_000_000
+STORMS, STORM_STARTS = 100, 1_000
+START_OPERATIONS = 16  # of the flash: what a start says, closes and erases
 
 
 def cut(of: Pump, off_s: float = 1.0) -> None:
@@ -263,6 +265,47 @@ def test_reboots_one_after_the_other_cost_no_range():
     cut(of)
     expect_sane(of, truth_nl(of))
     assert of.ask("lifetime")["boots"] == 42
+
+
+def restart(of: Pump, rng: random.Random, longest_us: int) -> None:
+    """Off for 10 ms; one start in five meets a second cut in one of its flash operations."""
+    of.core.power(False)
+    of.core.run_until(of.now + 10_000)
+    port = of.core.flash_port
+    if rng.random() < 0.2:
+        port.power_on()  # not again in `power`, which would forget the cut
+        power_on, port.power_on = port.power_on, lambda: None  # type: ignore[method-assign]
+        port.cut_after(rng.randrange(1, 9), rng.choice(CUT_MODES))
+        of.core.power(True)
+        port.power_on = power_on  # type: ignore[method-assign]
+    else:
+        of.core.power(True)
+    of.core.run_until(of.now + rng.randrange(10_000, longest_us))
+
+
+def test_a_storm_of_a_thousand_starts(part):
+    """Brown-outs, orders among them: the range is as wide as the orders that they cut make it, and no start writes more
+    than its share."""
+    for seed in part(range(STORMS), 1):
+        rng = random.Random(f"storm {seed}")
+        of = pump()
+        longest_us = (1_000_000, 100_000, 5_000_000)[seed % 3]
+        orders = 0
+        for number in range(STORM_STARTS):
+            if number % 50 == 0:
+                cut(of)
+                of.act("ack")
+                of.order(RATE % rng.choice((1_300_000, 240_000_000)))
+                of.run(rng.random() * 50)
+                orders += 1
+            before = of.core.flash_port.operations
+            restart(of, rng, longest_us)
+            assert of.core.flash_port.operations - before <= START_OPERATIONS, f"storm {seed}"
+        of.core.output.clear()
+        cut(of)
+        expect_sane(of, truth_nl(of), orders)
+        assert of.app.storage.problem is None
+        assert of.ask("lifetime")["orders"] == orders, seed
 
 
 def test_depth_two_while_it_starts():
