@@ -74,6 +74,8 @@ class World:
         del self._edges[:]
 
     def digest(self) -> str:
-        """Of all edges, bytes and events of this life up to now."""
+        """Of all edges, bytes and events of this life up to now, and of what is in the flash."""
         self._flush()
-        return self._digest.hexdigest()[:16]
+        whole = self._digest.copy()
+        whole.update(bytes(self.core.flash))
+        return whole.hexdigest()[:16]
