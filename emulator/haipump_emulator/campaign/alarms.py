@@ -25,6 +25,8 @@ from haipump_fw.core.alarms import ALARMS, LATCH, LOOP_TIMES, NAME, STOP, TRAITS
 
 MINUTE_US = 60_000_000
 LINGER_US = 30 * MINUTE_US
+# Flow is compared over so long at the lowest rates: sixteen times four steps of 100 s each, and somewhat more.
+FLOW_US = 150 * MINUTE_US
 ALONE_US = 10 * MINUTE_US
 PASS_US = 300_000  # from a threshold to the words of the alarm
 # What such a fault does comes later than its begin, and stays for as long as nobody sees to it.
@@ -37,7 +39,8 @@ _BUSY = ("clock_stall", "hang", "heap_exhausted", "@line", "clock_drift", "@flas
 _FLUID = ("occlusion", "leak", "siphon", "air", "empty", "pulsation", "sensor pressure")
 # alarm: what may be its cause. A fault by its name, `@group`, or `sensor NAME` for whatever that sensor has.
 CAUSES: dict[str, tuple[str, ...]] = {
-    "self_test": ("@sensors", "supply_sag", "driver_error", "button_stuck", "@flash", "heap_exhausted", "clock_stall"),
+    "self_test": ("@sensors", "@flash", "supply_sag", "driver_error", "button_stuck", "heap_exhausted", "clock_stall")
+    + _FLUID,
     "occlusion": _FLUID,
     "reservoir_empty": ("level",),
     "end_of_travel": ("empty", "sensor switches"),
@@ -185,8 +188,13 @@ class AlarmJudge:
         for tag in CAUSES[name]:
             if tag == "level":
                 return self.low(name)
-            last_us = self._until_us.get(tag, -1)
-            if self._on[tag] or t_us <= last_us or (last_us >= 0 and (tag in FOR_GOOD or name in FOR_GOOD)):
+            last_us = self._until_us.get(tag, -FLOW_US)
+            more_us = FLOW_US - LINGER_US if name in ("over_infusion", "under_infusion") else 0
+            if (
+                self._on[tag]
+                or 0 <= t_us <= last_us + more_us
+                or (last_us >= 0 and (tag in FOR_GOOD or name in FOR_GOOD))
+            ):
                 return True
         return False
 
