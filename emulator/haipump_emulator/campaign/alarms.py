@@ -146,7 +146,7 @@ class AlarmJudge:
     explained: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
     _on: Counter[str] = field(default_factory=Counter)
-    _until_us: dict[str, int] = field(default_factory=dict)
+    _over_us: dict[str, int] = field(default_factory=dict)
     _standing: set[str] = field(default_factory=set)
     _stops: Counter[str] = field(default_factory=Counter)
     _rest: bytes = b""
@@ -178,23 +178,21 @@ class AlarmJudge:
         self._watch = None
         for tag in tags(fault):
             self._on[tag] -= 1
-            self._until_us[tag] = t_us + LINGER_US
+            self._over_us[tag] = t_us
 
     def did(self, t_us: int, what: str) -> None:
         """People did something that may cause an alarm."""
-        self._until_us[what] = t_us + LINGER_US
+        self._over_us[what] = t_us
 
     def _caused(self, name: str, t_us: int) -> bool:
+        lingers_us = FLOW_US if name in ("over_infusion", "under_infusion") else LINGER_US
         for tag in CAUSES[name]:
             if tag == "level":
                 return self.low(name)
-            last_us = self._until_us.get(tag, -FLOW_US)
-            more_us = FLOW_US - LINGER_US if name in ("over_infusion", "under_infusion") else 0
-            if (
-                self._on[tag]
-                or 0 <= t_us <= last_us + more_us
-                or (last_us >= 0 and (tag in FOR_GOOD or name in FOR_GOOD))
-            ):
+            over_us = self._over_us.get(tag)
+            if self._on[tag]:
+                return True
+            if over_us is not None and (t_us <= over_us + lingers_us or tag in FOR_GOOD or name in FOR_GOOD):
                 return True
         return False
 
