@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from fractions import Fraction
 
 import pytest
@@ -173,6 +174,100 @@ def test_undone_steps_are_made_later():
     assert planner.next_delay() == first[2]
     planner.settle(sum(first[:3]), 0)
     assert planner.orders[0].booked == 3
+
+
+HAIR = Fraction(501, 1_000)  # of a microsecond: a step comes at the nearest one
+
+
+class Sum:
+    """Orders that come, are held, go on and end at splices; what they plan in all, exactly."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.planner = running()
+        self.at_us = self.made = 0
+        self.carry_q = self.rng.randrange(-STEP_Q // 2, STEP_Q // 2)
+        self.planner.restore(self.carry_q)
+        self.gone = Fraction(self.carry_q)  # of orders that have ended
+        self.orders: list[tuple[Order, list[int]]] = []  # with the moments at which it began, was held, went on, ...
+
+    def planned(self, t_us: Fraction) -> Fraction:
+        return self.gone + sum(self._of(order, flips, t_us) for order, flips in self.orders)
+
+    def _of(self, order: Order, flips: list[int], t_us: Fraction) -> Fraction:
+        ran = sum((min(t_us, end) - begin for begin, end in self._runs(flips) if t_us > begin), Fraction(0))
+        total = Fraction(0)
+        for profile in order.profiles:
+            whole, num, den, run, _ = profile.at(int(ran))
+            total += whole + (run + ran - int(ran)) * Fraction(num, den)
+        return total
+
+    @staticmethod
+    def _runs(flips: list[int]) -> list[tuple[int, int]]:
+        return list(zip(flips[::2], [*flips[1::2], 1 << 62], strict=False))
+
+    def change(self) -> None:
+        t_us = self.planner.splice()
+        rng = self.rng
+        if len(self.orders) < 4 and rng.randrange(3):
+            order = Order(len(self.orders) + 1, 4)
+            order.start(t_us, *[self.profile() for _ in range(rng.randrange(1, 3))])
+            self.planner.add(order)
+            self.orders.append((order, [t_us]))
+        elif self.orders:
+            order, flips = rng.choice(self.orders)
+            if len(flips) % 2:
+                order.hold(t_us)
+            else:
+                order.release(t_us)
+            flips.append(t_us)
+
+    def profile(self) -> Pieces:
+        pieces, rng = Pieces(), self.rng
+        for _ in range(rng.randrange(1, 6)):
+            pieces.add(rng.choice([0, rng.randrange(1, 5 * STEP_Q)]), rng.randrange(1, 40_000_000))
+        return pieces.add_endless(rng.randrange(1, 10**9), rng.choice([1, 7])) if rng.randrange(3) == 0 else pieces
+
+    def step(self) -> bool:
+        planner = self.planner
+        comes = planner.step_comes()
+        next_us = planner.next_us()
+        delay = planner.next_delay()
+        if delay < 0:
+            assert self.planned(Fraction(self.at_us + WORD_MAX_US)) <= (self.made + Fraction(1, 2)) * STEP_Q
+            return False
+        self.at_us += delay
+        self.made += 1
+        due_q = (self.made - Fraction(1, 2)) * STEP_Q
+        assert self.planned(self.at_us - HAIR) <= due_q <= self.planned(self.at_us + HAIR)
+        assert abs(next_us - self.at_us) <= 1 if comes else next_us <= self.at_us + 1, (next_us, self.at_us, comes)
+        return True
+
+    def settle(self) -> None:
+        self.planner.settle(self.at_us, 0)
+        owed = []
+        for order, flips in self.orders:
+            planned = self._of(order, flips, Fraction(self.at_us))
+            assert abs(order.planned_q(self.at_us) - planned) <= 2, "one quantum for each profile"
+            runs = len(flips) % 2 and self.at_us >= flips[-1]
+            flows = [profile.at(order.elapsed_us(self.at_us))[1:3] for profile in order.profiles if runs]
+            if len(flips) % 2 == 0 or runs:
+                assert Fraction(*order.flow(self.at_us)) == sum((Fraction(*flow) for flow in flows), Fraction(0))
+            owed.append(planned - order.booked * STEP_Q)
+        assert sum(order.booked for order, _ in self.orders) == self.made
+        assert not owed or max(owed) - min(owed) <= STEP_Q + 9
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_steps_of_any_orders_come_where_their_sum_passes_half_a_step(seed):
+    life = Sum(seed)
+    for _ in range(12):
+        life.change()
+        for _ in range(life.rng.randrange(6)):
+            if not life.step():
+                break
+        if life.orders:
+            life.settle()
 
 
 def test_held_orders_plan_nothing_and_go_on_exactly():
