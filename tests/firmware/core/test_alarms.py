@@ -205,6 +205,20 @@ def test_one_that_is_acknowledged_is_shown_when_it_is_the_only_one():
     assert alarms.top() == alarms.index(PASSING)
 
 
+def test_of_two_alike_the_first_of_the_table_is_shown():
+    alarms = Alarms()
+    for name in ("occlusion", "reservoir_empty"):
+        alarms.set(name, 3)
+    assert alarms.top() == alarms.index("occlusion")
+
+
+def test_at_first_nothing_is_silent_nothing_was_answered_and_no_loop_runs():
+    alarms = Alarms()
+    assert (alarms.silent_until_s, alarms.loop_until_s) == (0, 0)
+    alarms.set(LATCHING, 0)
+    assert alarms.sounding(0) == table.HIGH
+
+
 def test_it_may_be_silenced_from_the_first_second_on():
     assert Alarms().silence(0, 60) == 60
 

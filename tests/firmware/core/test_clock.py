@@ -55,6 +55,17 @@ def test_a_deadline_passes_at_its_microsecond(now_us, ahead_us):
     assert not deadline.passed(At(1 << 60))
 
 
+def test_at_a_whole_second_and_at_the_longest_time_told():
+    now = [0]
+    clock = Uptime(lambda: now[0])
+    now[0] = 3_000_000
+    clock.update()
+    assert (clock.s, clock.us) == (3, 0)
+    deadline = Deadline()
+    deadline.set(500_900_000)
+    assert deadline.left_us(At(0)) == LEFT_MAX_US
+
+
 @pytest.mark.parametrize(("now_us", "ms"), [(0, 1), (999_999, 1), (1_500_000, 86_400_000), (1, 999)])
 def test_a_deadline_some_milliseconds_from_now(now_us, ms):
     deadline = Deadline()

@@ -64,6 +64,27 @@ def test_at_first_nothing_is_unsure_and_nothing_off():
     assert ledger.off_nl() == 0
 
 
+def test_a_pump_that_never_ran_has_nothing_in_its_books():
+    ledger = Ledger(1_000_000)
+    assert (ledger.reservoir_base_nl, ledger.net_base, ledger.lost_steps, ledger.orders) == (0, 0, 0, 0)
+    assert (ledger.life_total_nl(0), ledger.life_at_loading(0)) == (0, (0, 0))
+    assert (ledger.unsure_nl, ledger.life_unsure_nl, ledger.commanded_q) == (0, 0, 0)
+    ledger.recalibrate(2_000_000, 7, 0)
+    assert (ledger.reservoir_nl(7), ledger.confirmed_nl(0), ledger.stepped_nl(0)) == (0, 0, 0)
+
+
+def test_what_was_never_confirmed_makes_no_life_shorter_than_none():
+    ledger = Ledger(1_000_000)
+    assert ledger.life_at_loading(5) == (0, 0)
+    ledger.restore({**COMMIT, "stepped_nl": 1}, -3, (2, 3))
+    assert ledger.commanded_nl(0) == 0
+    ledger.reopen()
+    assert (ledger.life_commanded_nl, ledger.life_confirmed_nl) == (2, 0)
+    ledger.restore(COMMIT, 0, (2, 3))
+    ledger.reopen()
+    assert (ledger.life_commanded_nl, ledger.life_confirmed_nl) == (0, 0)
+
+
 COMMIT = {"stepped_nl": 700, "confirmed_nl": 690, "reservoir_nl": 5_000, "unsure_nl": 9, "life_nl": 2_700}
 
 

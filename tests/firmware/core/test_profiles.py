@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from haipump_fw.core import courses, profiles
@@ -69,6 +69,7 @@ def test_a_square_is_exact_in_volume_and_time(speed, duration_us, more_nl, limit
     [
         (400, 100_000, "4000 steps/s"),
         (30, 20_000, "a time of one stair"),
+        (60, 40_000, "a time of two stairs"),
         (200, 101_000, "2000 steps/s before the stairs, more with them"),
         (10_000, 5_000_000, "2000 steps/s in the mean, a little more between the stairs"),
     ],
@@ -76,6 +77,14 @@ def test_a_square_is_exact_in_volume_and_time(speed, duration_us, more_nl, limit
 def test_what_the_motor_can_not_do_is_no_square(steps, us, why):
     limits = Limits(STEP_Q, 300, 20_000, 2_000)
     assert profiles.square(steps * STEP_Q, us, limits) is None, why
+
+
+def test_a_square_may_just_reach_the_highest_speed():
+    limits = Limits(STEP_Q, 300, 20_000, 2_000)
+    stairs_q = sum(limits.stair_q(speed) for speed in (300, 700, 1_100, 1_500, 1_900))
+    profile = profiles.square(2 * stairs_q + 2_000 * STEP_Q, 10 * STAIR_US + 1_000_000, limits)
+    assert profile is not None and profile.top() == 2_000 * STEP_Q // 1_000_000
+    assert profiles.square(2 * stairs_q + 2_000 * STEP_Q + 1, 10 * STAIR_US + 1_000_000, limits) is None
 
 
 def test_a_square_whose_stairs_never_reach_its_speed():
@@ -91,10 +100,12 @@ def test_a_volume_at_a_rate_is_exact_and_gentle(volume_nl, rate, limits, before)
     assert profile.total_q == volume
     run = pieces(profile, limits)
     jumps([speed for speed, _ in run], limits, before)
+    assert sum(us != STAIR_US for _, us in run) <= 1, "stairs around one cruise"
     assert max(speed for speed, _ in run) <= max(before, Fraction(rate * 1_000_000, STEP_Q), limits.start)
 
 
 @given(st.integers(0, 2_000), RATE, LIMITS)
+@example(0, 30_000_000_000, Limits(STEP_Q, 300, 2_000, 2_000))
 def test_a_rate_is_reached_by_stairs(before, rate, limits):
     assume(limits.speed(rate, 1) <= limits.maximum)
     profile = profiles.rate(rate, limits, before)
@@ -114,6 +125,7 @@ def test_coasting_ends_at_a_standstill(speed, limits):
 def test_shares_of_two_add_up_to_no_more_than_the_whole():
     whole = Limits(STEP_Q, 300, 2_000, 2_000)
     first, second = whole.share(100, 500, 300), whole.share(400, 500, 300)
+    assert (first.start, first.rise, second.start, second.rise) == (60, 8, 240, 32)
     assert first.start + second.start <= whole.start and first.rise + second.rise <= whole.rise
     assert whole.share(1, 10_000, 300).start == whole.share(1, 10_000, 300).rise == 1
 
@@ -206,6 +218,11 @@ def test_a_volume_smaller_than_the_stairs_of_its_rate():
         profile = profiles.volume_at_rate(volume, 1_000 * STEP_Q // 1_000_000, limits)
         assert profile.total_q == volume
         assert max(speed for speed, _ in pieces(profile, limits)) <= top
+    for stairs in range(1, 30):
+        tops = [300 + 40 * i for i in range(stairs + 1)]
+        stairs_q = 2 * sum(limits.stair_q(speed) for speed in tops[:-1])
+        profile = profiles.volume_at_rate(stairs_q + 7, 1_900 * STEP_Q // 1_000_000, limits)
+        assert profile.total_us - 2 * stairs * STAIR_US in (1, 0), "the highest speed that it has stairs for"
     assert profiles.volume_at_rate(one_stair + 1, 301 * STEP_Q // 1_000_000, limits).total_q == one_stair + 1
     # exactly the stairs: no cruise between them
     assert len(pieces(profiles.volume_at_rate(one_stair, 301 * STEP_Q // 1_000_000, limits), limits)) == 2

@@ -73,8 +73,11 @@ def test_a_reading_at_the_end_of_the_range_is_no_reading(dead):
     assert not watch.sensor_dead
     watch.pressure(dead)
     assert watch.sensor_dead
-    watch.pressure(RAW_ALIVE_MIN)
-    assert not watch.sensor_dead
+    for alive in (RAW_ALIVE_MIN, RAW_ALIVE_MAX):
+        watch.pressure(alive)
+        assert not watch.sensor_dead
+        watch.pressure(dead)
+        assert not watch.sensor_dead, "one is none"
 
 
 @pytest.mark.parametrize("steps_per_turn", [200, 3_200, 102_400])
@@ -296,6 +299,18 @@ def test_flow_is_told_at_its_very_limits(per_minute, shown, name):
         assert watch.flow(minute * per_minute, 0) is None
     watch.confirmed_steps = shown
     assert watch.flow(ANCHORS * per_minute, 0) == name
+
+
+def test_steps_that_take_up_play_are_no_flow():
+    watch = Supervision(VALUES)
+    for minute in range(ANCHORS):
+        watch.flow(minute * 100, 0)
+    watch.confirmed_steps = ANCHORS * 100 + 500
+    assert watch.flow(ANCHORS * 100, 500) == ""
+
+
+def test_near_is_a_step_at_least():
+    assert Supervision({**VALUES, "steps_per_turn": 200}).near_steps == 1
 
 
 def test_a_slow_flow_is_compared_over_so_many_steps_that_noise_is_none():
