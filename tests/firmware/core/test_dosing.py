@@ -97,6 +97,7 @@ def test_a_step_that_is_due_when_the_plan_ends_is_made():
 def test_an_order_tells_its_flow_and_its_end():
     endless = at_rate(777, t_us=50)
     assert (endless.end_us, endless.fastest, endless.pace(), endless.leaving) == (-1, 777, 777, False)
+    assert (endless.coasting, endless.cancelled, endless.result, endless.top, endless.unseen_from) == (0, 0, 0, 0, 0)
     parts = Order(1, 3)
     parts.start(50, Pieces().add(10, 3), Pieces().add(10, 7), Pieces().add(10, 5))
     assert (parts.end_us, parts.pace()) == (57, 0)
@@ -117,6 +118,7 @@ def test_a_new_anchor_changes_nothing(monkeypatch):
         monkeypatch.setattr(dosing, "ANCHOR_STEPS_MAX", most)
         planner = running(at_rate(777_777_777))
         moments.append([planner.next_delay() for _ in range(100)])
+        assert planner.anchors == -(-100 // most)
     assert moments[0] == moments[1]
 
 

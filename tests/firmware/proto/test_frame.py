@@ -285,6 +285,29 @@ def test_base64_is_read_only_as_it_is_written(data: bytes):
         assert refusal(line(f"@7 part offset=0 data={wrong}"))[0] == "field"
 
 
+@pytest.mark.parametrize("text", ["A===", "====", "AAA=AAA="])
+def test_base64_with_too_much_padding_is_refused(text):
+    with pytest.raises(Refused) as refused:
+        frame.parse(
+            b"@5 part offset=0 data="
+            + text.encode()
+            + b" *"
+            + frame.checksum(b"@5 part offset=0 data=" + text.encode())
+        )
+    assert refused.value.code == "field"
+
+
+def test_a_checksum_of_nothing_is_one():
+    for crc, code in ((frame.checksum(b""), "id"), (b"00000001", "crc")):
+        with pytest.raises(Refused) as refused:
+            frame.read(b" *" + crc)
+        assert refused.value.code == code
+
+
+def test_another_word_of_four_letters_is_no_stop():
+    assert not frame.is_stop(b"@5 ping what=stop")
+
+
 def test_base64_with_unused_bits_set():
     assert binascii.a2b_base64(b"AB==") == b"\x00"
     assert refusal(line("@7 part offset=0 data=AB=="))[0] == "field"

@@ -58,7 +58,7 @@ def test_first_sector_is_respected():
     everything(new)
     assert new.first_seq > 1
     assert flash.data[: 3 * SECTOR] == b"\xff" * 3 * SECTOR and flash.erases[:3] == [0, 0, 0]
-    assert min(flash.erases[3:]) > 0
+    assert min(flash.erases[3:]) > 0 and new.failures == 0
 
 
 def test_the_queue_is_bounded_and_says_so():
@@ -86,6 +86,17 @@ def test_room_is_what_can_be_appended():
         settle(new) if number % 5 == 0 else None
         refused = new.room() == 0
         assert (new.append("state", 1, number, 1, 2, 3) == 0) == refused
+
+
+def test_two_free_places_are_no_promise_of_two_when_the_second_restates():
+    for before in range(40, 80):
+        new = opened(small_flash())
+        put(new, "boot", 1, 0, 0, 0)
+        for _ in range(before):
+            put(new, "state", 1, 2, 3)
+        while new.pending < journal.QUEUE_MAX - 2:
+            assert new.append("state", 1, 0, 1, 2, 3)
+        assert all(new.append("state", 1, 0, 1, 2, 3) for _ in range(new.room()))
 
 
 def test_what_restates_never_overruns_the_queue():
@@ -139,6 +150,40 @@ def test_the_ring_forgets_sector_by_sector():
     assert first > 64
     # Ten sectors: four are kept erased at most, and one was just begun.
     assert new.last_seq - first >= 64 * 5
+    everything(new)
+
+
+def spoil(flash: RamFlash, new: Journal, first: int, last: int) -> None:
+    for seq in range(first, last + 1):
+        flash.program(flash.data.index(new.read(seq) or b"gone") + 12, bytes(4))
+
+
+@pytest.mark.parametrize(("first", "last"), [(129, 191), (65, 127)], ids=["the newest sector", "one before"])
+def test_a_sector_whose_first_63_records_are_damaged_hides_none_before_it(first, last):
+    flash = small_flash()
+    new = opened(flash)
+    for _ in range(200):
+        put(new, "state", 1, 2, 3)
+    spoil(flash, new, first, last)
+    again = opened(flash)
+    assert (again.first_seq, again.last_seq) == (1, 200)
+    assert again.read(1) is not None and again.read(first) is None and again.read(last + 1) is not None
+
+
+def test_a_damaged_place_of_the_newest_sector_is_counted_once():
+    flash = small_flash()
+    new = opened(flash)
+    fill(new, 10)
+    spoil(flash, new, 5, 5)
+    assert opened(flash).damaged == 1
+
+
+def test_a_ring_without_any_erased_sector_is_read_as_a_whole():
+    new = opened(small_flash())
+    fill(new, 20 * 64)
+    while new.flush(PAGE_US) or new.append("state", 1, 0, 1, 2, 3):
+        pass
+    assert new.last_seq - new.first_seq + 1 == 10 * 64
     everything(new)
 
 
@@ -434,6 +479,16 @@ def test_gives_up_when_too_few_sectors_can_be_erased():
         count += 1
     assert not new.erase_ahead(ERASE_US) and not new.flush(PAGE_US)
     everything_since(opened(flash), 64)
+
+
+@pytest.mark.parametrize(("broken", "failed"), [(12, False), (13, True)])
+def test_eight_sound_sectors_are_enough(broken, failed):
+    _, new = worn("erase_error", range(1, 1 + broken))
+    for number in range(30 * 64):
+        new.append("state", 1, number, 1, 2, 3)
+        new.flush(PAGE_US)
+        new.erase_ahead(ERASE_US)
+    assert new.failed == failed
 
 
 def test_a_record_whose_reading_back_failed_is_told_once():

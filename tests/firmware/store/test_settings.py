@@ -167,6 +167,22 @@ def test_saves_without_idle_time_erase_when_they_must():
     assert windows == {PAGE_US, ERASE_US}
 
 
+def test_of_two_copies_the_one_with_room_is_written_first():
+    """Whatever was done in the idle time between, a save asks for an erase only when both are full."""
+    for idle in range(12):
+        flash = new_flash()
+        settings = loaded(flash, "blank")
+        for number in range(1, 12):
+            settings.save({"kvo_nl_per_day": number})
+            if all(copy.clean for copy in settings._copies):
+                full = [copy.free == 4 for copy in settings._copies]
+                assert settings.window_needed() == (ERASE_US if all(full) else PAGE_US), (idle, number, full)
+            while settings.saving or settings.damaged:
+                settings.step(ERASE_US)
+            for _ in range((idle + number) % 5):
+                settings.step(ERASE_US)
+
+
 def test_a_save_takes_over_from_one_that_is_still_copied():
     flash = new_flash()
     settings = loaded(flash, "blank")
@@ -324,6 +340,20 @@ def test_a_new_pump_with_worn_flash_says_so(broken):
         assert loaded(flash).values["locked"] == 1
     else:
         loaded(flash, "blank")
+
+
+def test_only_failures_in_a_row_wear_a_copy_out():
+    flash = new_flash()
+    settings = saved(flash, {"kvo_nl_per_day": 1})
+    for number in range(2, 6):
+        flash.break_sector(A, "program_silent")
+        assert settings.save({"kvo_nl_per_day": number})
+        while settings._copies[0].failures < 5:
+            assert settings.step(ERASE_US)
+        flash.break_sector(A, None)
+        settled(settings)
+        assert settings._copies[0].failures == 0
+        assert not settings.failed and settings.values["kvo_nl_per_day"] == number
 
 
 def test_one_failure_wears_nothing_out():
