@@ -36,6 +36,10 @@ def test_a_programme():
     assert got.durations_s == [0, 600, 60, 0]
 
 
+def test_an_immediate_bolus_may_come_in_any_second():
+    assert programme.parse(items("1 bolus 5 0", "2 bolus 5 0")).at_s == [1, 2]
+
+
 def test_the_last_line_end_may_lack_and_the_end_may_be_stop():
     text = "haipump-programme 1\nperiod_s 1\nrepeats 1\nat_end stop\n0 rate 0"
     got = programme.parse(text.encode())
@@ -58,6 +62,7 @@ def test_the_largest_programmes():
     [
         ("", (1, "header")),
         ("\n", (1, "header")),
+        (items("0 rate ~"), (5, "number")),
         ("haipump-programme 2\n", (1, "header")),
         ("haipump-programme  1\n", (1, "header")),
         ("haipump-programme 1\r\n", (1, "text")),

@@ -465,6 +465,16 @@ def test_gives_up_when_nothing_can_be_written():
     assert not new.needs_erase()
 
 
+def test_twelve_failures_from_a_sector_that_was_begun_are_enough_and_all_are_counted():
+    flash, _ = worn("program_silent", range(20))
+    again = opened(flash)
+    again.append("state", 1, 0, 1, 2, 3)
+    programs = flash.programs
+    while not again.failed:
+        assert not again.flush(PAGE_US) and flash.programs - programs <= 12
+    assert (flash.programs - programs, again.failures) == (12, 12)
+
+
 def test_gives_up_when_too_few_sectors_can_be_erased():
     flash = small_flash(sectors=10)
     new = opened(flash)
