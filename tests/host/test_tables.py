@@ -58,7 +58,7 @@ def test_every_message_field_error_event_and_alarm_has_its_words() -> None:
 
 def test_no_words_are_empty_and_none_ends_like_a_sentence() -> None:
     plain = [*texts.FIELDS.values(), *texts.NEXT_STEPS.values(), *texts.EVENTS.values(), *texts.STATES.values()]
-    plain += [text for pair in texts.ALARMS.values() for text in pair]
+    plain += [text for pair in texts.ALARMS.values() for text in pair] + [*texts.PARTS.values()]
     for text in plain:
         assert text and not text.endswith(".") and text[0] in string.ascii_letters + string.digits, text
     for verb in texts.VERBS.values():

@@ -273,8 +273,13 @@ def selftest(cli: Cli) -> None:
         state, result, parts = pump.selftest_parts()
         cli.result({"state": state, "result": result, "parts": parts})
         for name, good in parts.items():
-            cli.say(f"{name.replace('_', ' '):16} {'all right' if good else '[bold red]FAILED[/]'}")
-        cli.say(f"Self test: [bold]{result}[/]. {texts.state_sentence(state)}.")
+            verdict = "all right" if good else f"[bold red]FAILED[/]: {texts.PARTS.get(name, 'do not use the pump')}"
+            cli.say(f"{name.replace('_', ' '):16} {verdict}")
+        if result == "passed":
+            cli.say(f"Self test: [bold]passed[/]. {texts.state_sentence(state)}.")
+            return
+        cli.say(f"Self test: [bold red]failed[/]. {texts.state_sentence(state)}.")
+        cli.say("It does not deliver until `haipump selftest` has passed. Find the cause with the power off.")
 
 
 def lock(

@@ -310,9 +310,27 @@ EVENTS: Mapping[str, str] = {
     "tele": "measured values",
 }
 
+# Part of the self test: what to do when it fails.
+PARTS: Mapping[str, str] = {
+    "digest": "the interpreter computes a wrong hash: install it and the firmware anew, or take another Pico",
+    "memory": "the memory does not keep what is written: switch off and on; if it stays, take another Pico",
+    "clock": "two clocks disagree: take another Pico",
+    "flash": "the flash reads differently each time: save the journal with `haipump log --to`, take another Pico",
+    "motor": "the motor's enable line does not follow, or it is on: look at EN, its pull-up and the driver",
+    "steps": "the pulses counted are not those made: look at what is connected to STEP and DIR",
+    "pressure_sensor": "no sensor, a cut wire or a short circuit: look at its plug and at the divider",
+    "encoder": "its angle jumps: look at its plug, and at the magnet on the shaft",
+    "supply": "the supply is below 4.3 V or above 5.6 V: look at its plug and the power supply",
+    "temperature": "the board is below -10 or above 70 °C, or its sensor fails: let it cool down",
+    "end_switches": "both are closed at once: look at their plugs and wires",
+    "driver": "the motor driver reports an error: switch off; look at supply, motor and wiring",
+    "button_stuck": "a button is held, or its wire touches ground: let go of it, look behind it",
+    "annunciators": "a lamp or the piezo does not answer: look at their wires",
+}
+
 # Alarm name: (what it means, what to do).
 ALARMS: Mapping[str, tuple[str, str]] = {
-    "self_test": ("the self test failed", "switch off and on; if it stays, do not use the pump"),
+    "self_test": ("the self test failed", "look at `haipump selftest`: it says which part, and what to do"),
     "occlusion": ("the pressure in the line is too high", "find the kink or closed clamp; mind the bolus on release"),
     "reservoir_empty": ("the syringe is empty", "refill with `haipump refill`"),
     "end_of_travel": ("the plunger is at the end of its way", "refill with `haipump refill`"),

@@ -19,10 +19,15 @@ from haipump.journal import ChainVerdict, Record, verify
 LISTED = 5  # places named of each kind
 
 
-def tell(cli: Cli, records: Sequence[Record], name: str) -> None:
-    """Say what checking came to. Raises BrokenJournal when something is wrong."""
+def tell(cli: Cli, records: Sequence[Record], name: str, failing: bool = False) -> None:
+    """Say what checking came to; `failing`: the pump can't write any more. Raises BrokenJournal when something is
+    wrong."""
     verdict = verify(records)
     facts = {"verified": name, **as_json(verdict), "chain": records[-1].chain.hex() if records else ""}
+    facts["storage_fails"] = failing
+    if failing:
+        last = f"record {verdict.last}" if verdict.count else "the beginning"
+        cli.say(f"[bold red]The pump's flash fails[/]: what it did after {last} may not be in its journal.")
     if not verdict.count:
         cli.result(facts)
         cli.say("The journal is empty: there is nothing to verify.")

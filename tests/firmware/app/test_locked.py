@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from haipump_fw.ports import IN_SERVICE
+from haipump_fw.proto.messages import ACT, PREPARE
 from tests.firmware.app.bench import SECOND, Pump, Refused, frame, pump
+from tests.firmware.proto.support import TABLE, VERBS, sample
+from tests.firmware.proto.test_session import WHO
 
 KEY = bytes(range(1, 33))
 OTHER = bytes(range(33, 65))
@@ -119,6 +122,35 @@ def test_the_operators_key_orders_and_does_not_configure():
         of.next_id -= 1  # its id was not used up
     assert of.ask("limits")["max_bolus_nl"] == 5_000_000
     assert say(of, "prepare_limits max_bolus_nl=1000")["max_bolus_nl"] == 1_000
+
+
+@pytest.mark.requirement("CS-REQ-82", "GIP-6.3.x")
+@pytest.mark.parametrize("who", ["operator", "configurer"])
+def test_every_verb_by_every_role(who):
+    """The real pump, and each message that changes something: refused for the role, or not for that."""
+    of = locked()
+    verbs = " ".join(WHO.values()).split()
+    assert set(verbs) == {verb for verb in VERBS if TABLE[verb][1] in (PREPARE, ACT)}
+    for verb in verbs:
+        if who == "configurer" and verb in ("service", "set_key", "lock", "unlock"):
+            continue  # they leave locked mode, or the program
+        text, _ = sample(verb, largest=False, optional=False)
+        refused = verb in WHO["configurer"].split() and who == "operator"
+        before = of.app.session.forged
+        try:
+            say(of, text, key=OPERATOR if who == "operator" else KEY)
+            code = None
+        except Refused as caught:
+            code = caught.code
+        of.next_id -= code in ("role", "mac", "locked")
+        assert (code == "role") == refused and code not in ("mac", "locked"), (verb, code)
+        assert of.app.session.forged == before + refused
+        for unsigned in (OTHER, bytes(32)):
+            assert refusal(say, of, text, key=unsigned)["code"] == "mac"
+            of.next_id -= 1
+        assert of.no(text)["code"] == "locked"
+        of.next_id -= 1
+    assert of.ask("hello")["locked"] == 1
 
 
 @pytest.mark.requirement("OP-EC24")

@@ -11,6 +11,7 @@ import struct
 import pytest
 
 import haipump
+from haipump.errors import Refused
 from haipump.journal import SIZE, RunFile
 from haipump_fw.store import flashmap
 from tests.host.report.quick_line import QuickLine
@@ -162,3 +163,17 @@ def test_an_empty_file_has_nothing_to_verify(tmp_path) -> None:
 @pytest.mark.parametrize("words", [("--verify", "--follow"), ("--from", "a", "--follow"), ("--from", "a", "--to", "b")])
 def test_options_that_exclude_each_other(words) -> None:
     assert "do not go together" in run("log", *words, code=2)
+
+
+def test_a_pump_whose_flash_fails_is_told_apart_from_one_that_did_nothing(used, tmp_path) -> None:
+    """What is there is whole; what is not there can't be seen in it."""
+    assert not json.loads(run("log", "--verify", "--json"))["storage_fails"]
+    for sector in range(64):
+        used.core.flash_port.break_sector(sector, "program_error")
+    with haipump.connect(used) as pump, pytest.raises(Refused, match="stored"):
+        pump.rate("1.3mL/day")
+    used.sleep(60)
+    said = json.loads(run("log", "--verify", "--json"))
+    assert said["intact"] and said["storage_fails"]
+    assert f"flash fails: what it did after record {said['last']}" in " ".join(run("log", "--verify").split())
+    assert "flash fails" in run("log", "--verify", "--to", str(tmp_path / "r.sqlite"))
