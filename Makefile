@@ -26,7 +26,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion costs detection wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation soak board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -50,8 +50,9 @@ coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, whi
 equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 50 runs, 5 minutes on two cores
 	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)
 
-proof: $(DEV_STAMP) ## every trial of the campaigns on the chip: step timing, stops, hangs, power cuts, memory
-	$(PYTEST_RUN) tests/chip tests/firmware/app/test_port_failures.py tests/firmware/exact/test_wraps.py --thorough --require-image $(ARGS)
+LONG := app/test_port_failures app/test_power_cuts app/test_cut_paths exact/test_wraps store/test_years
+proof: $(DEV_STAMP) ## every trial of what `make test` samples: step timing, stops, hangs, power cuts, memory, years
+	$(PYTEST_RUN) tests/chip $(LONG:%=tests/firmware/%.py) --thorough --require-image $(ARGS)
 
 alive: $(DEV_STAMP) ## is each requirement alive: its function replaced by nothing, its tests must fail
 	$(BIN)/python -m tools.proof.alive --workers $(WORKERS) $(ARGS)
@@ -70,6 +71,10 @@ campaign: $(DEV_STAMP) ## 100,000 pump-hours under random faults, 100 on the chi
 			|| status=1; \
 	else echo "make: goes on without hours on the chip"; fi; \
 	$(BIN)/python -m tools.reliability build/campaign build/campaign-chip; exit $$status
+
+# Where lives of a day are too short: 100 of three days, of seeds that `campaign` does not reach.
+soak: $(DEV_STAMP) ## 100 lives of three days under random faults, into build/soak; goes on where it was
+	$(BIN)/haipump-emu campaign --hours 7200 --each 72 --seed 1000001 --out build/soak $(ARGS)
 
 board: board-port $(DEV_STAMP) ## the conformance suite on a Pico: make board PORT=/dev/ttyACM0 (RIG=--rig with motor and syringe)
 	$(PYTEST) -q tests/cores --core board --port $(PORT) $(RIG) $(ARGS)

@@ -48,6 +48,12 @@ def test_plans_have_enough_faults_and_a_third_is_hard():
     assert all(strike.end_us <= plan.calm_us for plan in plans for strike in plan.strikes)
 
 
+def test_no_life_gets_too_warm_or_cold_by_itself():
+    for hours in (1.0, 24.0, 72.0, 720.0):
+        drifts = {draw(seed, hours).plant["environment.drift_k_per_h"] for seed in range(20)}
+        assert len(drifts) == 3 and max(drifts) * hours <= 24.5 and max(drifts) == min(1.0, 24 / hours)
+
+
 def test_only_some_of_the_faults():
     plan = draw(1, 24.0, only=(2, 3))
     assert [strike.number for strike in plan.strikes] == [2, 3]

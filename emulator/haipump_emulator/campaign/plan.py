@@ -99,7 +99,7 @@ def draw(seed: int, hours: float, core: str = "direct", only: tuple[int, ...] | 
         telemetry_ms=options.choice((0, 0, 0, 60_000, 600_000)),
         locked=stream(seed, "lock").random() < LOCKED,
         dosed=stream(seed, "dose").random() < DOSED,
-        plant=_plant(stream(seed, "plant")),
+        plant=_plant(stream(seed, "plant"), hours),
     )
 
 
@@ -109,12 +109,12 @@ def _ticks_start(options: random.Random, hours: float) -> int:
     return (options.choice((WRAP_US, WRAP_US // 2)) - lead_us) % WRAP_US
 
 
-def _plant(draw: random.Random) -> dict[str, float]:
-    """Parameters of the plant by `group.name`."""
+def _plant(draw: random.Random, hours: float) -> dict[str, float]:
+    """Parameters of the plant by `group.name`. No life may become too warm by itself: 24 K at most."""
     return {
         "line.compliance_nl_per_pa": draw.choice((0.3, 1.0, 1.5)),
         "artery.mean_pa": draw.choice((0.0, 8_000.0, 13_000.0)),
-        "environment.drift_k_per_h": draw.choice((0.0, 0.0, -1.0, 1.0)),
+        "environment.drift_k_per_h": draw.choice((0.0, 0.0, -1.0, 1.0)) * min(1.0, 24 / hours),
         "sensors.pressure_offset_pa": draw.choice((0.0, -1_000.0, 1_000.0)),
         "screw.backlash_um": draw.choice((0.0, 50.0, 100.0)),
     }
