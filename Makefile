@@ -52,7 +52,7 @@ equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 
 
 LONG := app/test_port_failures app/test_power_cuts app/test_cut_paths exact/test_wraps store/test_years
 proof: $(DEV_STAMP) ## every trial of what `make test` samples: step timing, stops, hangs, power cuts, memory, years
-	$(PYTEST_RUN) tests/chip $(LONG:%=tests/firmware/%.py) --thorough --require-image $(ARGS)
+	$(PYTEST_RUN) tests/chip $(LONG:%=tests/firmware/%.py) --thorough --require-image --timeout 3600 $(ARGS)
 
 alive: $(DEV_STAMP) ## is each requirement alive: its function replaced by nothing, its tests must fail
 	$(BIN)/python -m tools.proof.alive --workers $(WORKERS) $(ARGS)
