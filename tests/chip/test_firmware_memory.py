@@ -89,6 +89,33 @@ def test_basal_allocates_nothing(image, uptime_s):
     assert len(pump.steps) - steps > 40
 
 
+DOSES = "prepare_dose max_dose_nl=1000000 soft_dose_nl=900000 lockout_s=60 window_s=3600"
+DOSES_TAKE_MAX = 5_000  # bytes, of code and the window's points
+
+
+def test_with_dose_limits_nothing_is_allocated_either(image):
+    pump = probe(image)
+    pump.order(DOSES)
+    pump.order("prepare_rate rate_nl_per_day=20000000")
+    pump.run(60)  # some points of the window, one in 39 s, are set
+    steps = len(pump.steps)
+    assert locked_passes(pump, 45) > 30
+    assert len(pump.steps) - steps > 40
+
+
+def test_what_dose_limits_take(image):
+    pump = probe(image, loop=COUNTER)
+    free = []
+    for words in ("prepare_settings host_lost_s=60", DOSES):
+        pump.order(words)
+        pump.order("prepare_rate rate_nl_per_day=1300000")
+        pump.run(20)
+        free.append(int(pump.ask("alarms", signed=False)["free"]))
+        pump.ask("stop", signed=False)
+    assert free[0] > FREE_BYTES_MIN
+    assert free[1] > free[0] - DOSES_TAKE_MAX, free
+
+
 def test_the_wrap_of_the_tick_counter_allocates_nothing(image):
     pump = probe(image)
     pump.order("prepare_rate rate_nl_per_day=20000000")  # totals are written every 346 s, and not while it is locked
