@@ -133,6 +133,94 @@ def test_the_self_test_passes_on_a_rig(rig):
     assert rig.pump.selftest() == ("stopped", "passed")
 
 
+# (part, what happens, what makes it good again)
+PARTS = {
+    "pressure_sensor": (
+        lambda rig: rig.harm("sensor", "pressure", "off"),
+        lambda rig: rig.harm("sensor", "pressure", "ok"),
+    ),
+    "encoder": (
+        lambda rig: rig.harm("sensor", "encoder", "noise", 200.0),
+        lambda rig: rig.harm("sensor", "encoder", "ok"),
+    ),
+    "supply": (
+        lambda rig: rig.harm("sensor", "supply", "stuck", 4_100),
+        lambda rig: rig.harm("sensor", "supply", "ok"),
+    ),
+    "temperature": (
+        lambda rig: rig.harm("sensor", "temperature", "stuck", 80_000),
+        lambda rig: rig.harm("sensor", "temperature", "ok"),
+    ),
+    "driver": (lambda rig: rig.harm("driver_fault", True), lambda rig: rig.harm("driver_fault", False)),
+    "button_stuck": (lambda rig: rig.core.press(IN_SILENCE, True), lambda rig: rig.core.press(IN_SILENCE, False)),
+}
+
+
+@pytest.mark.requirement("GIP-3.4.1-5", "OP-R7.4(1)-(7)")
+@pytest.mark.needs("plant")
+def test_the_self_test_names_the_part_that_fails_and_nothing_runs_until_it_passes(rig):
+    for part, (happens, heals) in PARTS.items():
+        rig.afterwards(lambda heals=heals: heals(rig))
+        happens(rig)
+        rig.wait(0.1)
+        assert rig.pump.selftest() == ("fault", part)
+        assert rig.phase("self_test") == "active"
+        with pytest.raises(Refused):
+            rig.pump.rate(RATE)
+        heals(rig)
+        rig.wait(0.1)
+        assert rig.pump.selftest() == ("stopped", "passed")
+        rig.pump.ack()
+
+
+# (alarm, what happens, what makes it good again, seconds at most, whether it stops the pump)
+SURROUNDINGS = {
+    "supply_low": (
+        lambda rig: rig.harm("sensor", "supply", "stuck", 4_400),
+        lambda rig: rig.harm("sensor", "supply", "ok"),
+        20,
+        False,
+    ),
+    "supply_failing": (
+        lambda rig: rig.harm("sensor", "supply", "stuck", 4_100),
+        lambda rig: rig.harm("sensor", "supply", "ok"),
+        35,
+        True,
+    ),
+    "over_temperature": (
+        lambda rig: rig.harm("sensor", "temperature", "stuck", 60_000),
+        lambda rig: rig.harm("sensor", "temperature", "ok"),
+        80,
+        True,
+    ),
+    "stuck_key": (
+        lambda rig: rig.core.press(IN_SILENCE, True),
+        lambda rig: rig.core.press(IN_SILENCE, False),
+        80,
+        False,
+    ),
+}
+
+
+@pytest.mark.requirement("GIP-2.3.1", "GIP-5.1.x")
+@pytest.mark.needs("plant")
+@pytest.mark.parametrize("alarm", SURROUNDINGS)
+def test_supply_temperature_and_a_key_that_is_held(rig, alarm):
+    happens, heals, within_s, stops = SURROUNDINGS[alarm]
+    rig.pump.rate("20 mL/day")
+    rig.wait(1)
+    rig.afterwards(lambda: heals(rig))
+    happens(rig)
+    rig.wait_for(lambda: rig.phase(alarm), within_s, 1)
+    assert (state(rig) == "alarm") == stops
+    assert rig.core.plant.truth(rig.core.now_us).enabled != stops
+    heals(rig)
+    rig.wait_for(lambda: rig.phase(alarm) != "active", 80, 1)
+    rig.pump.stop()
+    rig.pump.ack()
+    assert (state(rig), rig.phase(alarm)) == ("stopped", None)
+
+
 # --- buttons
 
 
