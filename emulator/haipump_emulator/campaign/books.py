@@ -20,7 +20,7 @@ DAY_US = 86_400_000_000
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
 RELIEF_US = 2_000_000  # a back-off begins so soon after the motor went off
 NEVER_US = -(1 << 62)
-RELIEF_STEPS = 3_200  # ... and goes back by so many steps at most: 2 mm
+RELIEF_STEPS = 3_280  # ... and goes back by so many steps at most: 2 mm, and the play of the nut before them
 
 BASAL, BOLUS, EXTENDED = "basal", "bolus", "extended"
 Planned = Callable[[float], float]
