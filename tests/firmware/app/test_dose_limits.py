@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from haipump_fw.core.limits import Proof
 from haipump_fw.core.options import DOSE_LIMITS
 from tests.firmware.app.bench import SECOND, STEP_FL, Pump, Refused, pump
 
@@ -407,3 +408,61 @@ def test_handling_is_no_dose():
     of.run(200)
     assert of.state() == "stopped"
     assert of.ask("dose")["used_nl"] == pytest.approx(100_000, abs=STEP_NL)
+
+
+# --- what comes in the middle of a proof
+
+
+@pytest.mark.parametrize(
+    ("heard", "ends_it"),
+    [
+        (b"stop\n", True),
+        (b"status\n!\n", True),
+        (b"@9 STOP *00\r", True),
+        (b"p\n", True),  # the rest of a line that began before
+        (b"status\nclock\n", False),
+        (b"@9 prepare_rate rate_nl_per_day=5 at_end=stop *00000000\n", False),
+        (b"", False),
+    ],
+)
+def test_a_stop_in_the_middle_of_a_proof_ends_it_and_all_else_waits(monkeypatch, heard, ends_it):
+    of = limited("max_dose_nl=1000000")
+    of.order("prepare_rate rate_nl_per_day=1300000")
+    of.run(60)
+    console, looks = of.app.ports.console, []
+    pieces = [heard[at : at + 60] for at in range(0, len(heard), 60)]
+    real = console.readinto
+
+    def readinto(buf):
+        if not looks or not pieces:
+            return real(buf)
+        piece = pieces.pop(0)
+        buf[: len(piece)] = piece
+        return len(piece)
+
+    def look(self):
+        looks.append(1)
+        return real_look(self)
+
+    real_look = Proof._look
+    monkeypatch.setattr(Proof, "_look", look)
+    monkeypatch.setattr(console, "readinto", readinto)
+    if heard == b"p\n":
+        of.app.session.begun = lambda: 3
+    number = of.next_id
+    said = of.raw("prepare_bolus volume_nl=300000")
+    answers = said + "".join(of.answer(b"hello\n") for _ in range(2))
+    assert ("stopped_meanwhile" in answers) == ends_it, answers
+    assert (of.app.session.token is None) == ends_it
+    assert not pieces and of.next_id == number + 1
+    really = ends_it and heard != b"p\n"
+    assert of.enabled != really and of.app.machine.state == ("stopped" if really else "infusing")
+
+
+def test_a_contact_in_the_middle_of_a_proof_ends_it_too(monkeypatch):
+    of = limited("max_dose_nl=1000000")
+    of.order("prepare_rate rate_nl_per_day=12000000")
+    of.run(60)
+    real = Proof._look
+    monkeypatch.setattr(Proof, "_look", lambda self: (of.app.ports.motor.enable(False), real(self)))
+    assert of.no("prepare_bolus volume_nl=30000")["what"] == "stopped_meanwhile"

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from haipump_fw.core import courses, profiles
-from haipump_fw.core.limits import Proof, planned
+from haipump_fw.core.limits import LOOKS_MAX, Proof, planned
+from haipump_fw.core.limits import looks as all_looks
 from haipump_fw.core.window import EVER
 
 SECOND = 1_000_000
@@ -215,6 +216,11 @@ def test_a_search_may_take_just_so_many_looks():
     both = [2 * len(looks) - 1]
     assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) is None
     assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) == -1, "what is left is shared"
+
+
+def test_each_check_has_its_own_looks():
+    all_looks()[0] -= 5
+    assert all_looks() == [LOOKS_MAX]
 
 
 def test_a_look_at_more_profiles_counts_for_more():

@@ -36,6 +36,12 @@ def test_a_programme():
     assert got.durations_s == [0, 600, 60, 0]
 
 
+def test_between_items_others_have_their_turn():
+    turns: list[int] = []
+    programme.parse(items("0 rate 1300000", "3600 ramp 2000000 600", "7200 bolus 100000 60"), lambda: turns.append(1))
+    assert len(turns) == 3
+
+
 def test_an_immediate_bolus_may_come_in_any_second():
     assert programme.parse(items("1 bolus 5 0", "2 bolus 5 0")).at_s == [1, 2]
 

@@ -99,6 +99,20 @@ def test_only_n_bytes_of_the_buffer_count():
     assert talk.run() == []
 
 
+def test_it_is_known_that_a_line_has_begun():
+    talk = Talk()
+    for data, begun in (
+        (b"", False),
+        (b"clo", True),
+        (b"ck", True),
+        (b"\n", False),
+        (b"clock\nst", True),
+        (b"\n", False),
+    ):
+        talk.session.bytes_in(data, len(data))
+        assert bool(talk.session.begun()) == begun, data
+
+
 # --- executing
 
 
