@@ -102,6 +102,18 @@ def test_a_pause_stops_the_clock_of_all_orders():
         of.check(1_010 * SECOND)
 
 
+@pytest.mark.parametrize(("made", "wrong"), [(970, "under_delivery"), (980, ""), (1_020, ""), (1_030, "over_delivery")])
+def test_a_clock_that_is_off_may_be_slow_or_fast_by_as_much(made, wrong):
+    of = books()
+    of.pace = 1.02
+    step(of, 0, made)
+    if not wrong:
+        of.check(1_000 * SECOND)
+        return
+    with pytest.raises(Violation, match=wrong):
+        of.check(1_000 * SECOND)
+
+
 def test_a_new_rate_replaces_the_old_one():
     of = books()
     of.sent(10 * SECOND, Flow(2, BASAL, steady(RATE * 2)))

@@ -83,7 +83,7 @@ class Books:
     backed: int = -1  # steps of the back-off that runs; -1: none does
     handling: bool = False
     enabled: bool = False
-    pace: float = 1.0  # how much faster than right the pump's clock may go
+    pace: float = 1.0  # how much faster than right the pump's clock may go, or by as much slower
     trusted: bool = True  # the CPU does what it should: the lower bound counts
     flows: dict[int, Flow] = field(default_factory=dict)
     most_nl: float = 0.0  # the largest excess over the upper bound without slack
@@ -269,4 +269,4 @@ class Books:
             if flow.high:
                 flow.high_us += passed * self.pace
             if flow.low and not (waits and flow.kind == EXTENDED):
-                flow.low_us += passed
+                flow.low_us += passed * (2 - self.pace)
