@@ -44,6 +44,7 @@ def test_between_items_others_have_their_turn():
 
 def test_an_immediate_bolus_may_come_in_any_second():
     assert programme.parse(items("1 bolus 5 0", "2 bolus 5 0")).at_s == [1, 2]
+    assert programme.parse(items("1 rate 5")).at_s == [1]
 
 
 def test_the_last_line_end_may_lack_and_the_end_may_be_stop():
@@ -69,6 +70,7 @@ def test_the_largest_programmes():
         ("", (1, "header")),
         ("\n", (1, "header")),
         (items("0 rate ~"), (5, "number")),
+        (items("0 rate \x7f"), (5, "text")),
         ("haipump-programme 2\n", (1, "header")),
         ("haipump-programme  1\n", (1, "header")),
         ("haipump-programme 1\r\n", (1, "text")),

@@ -30,6 +30,23 @@ def test_blank():
 def test_needs_some_sectors():
     with pytest.raises(ValueError):
         Journal(small_flash(), 0, 7)
+    assert Journal(small_flash(), 0, 8).open() == "blank"
+
+
+def test_what_can_not_be_read_is_told():
+    flash = small_flash()
+    found = bytearray(4)
+    assert flashmap.load(flash, SECTOR, found) and found == b"\xff" * 4
+    flash.break_sector(1, "read_error")
+    assert not flashmap.load(flash, SECTOR, found) and found == bytes(4)
+
+
+def test_wherever_a_start_finds_the_end_the_foremost_sector_is_erased_again():
+    flash = small_flash()
+    new = opened(flash)
+    for sector in range(22):
+        fill(new, 64)
+        assert sector < 10 or opened(flash).needs_erase()
 
 
 def test_append_is_in_ram_until_it_is_flushed():
@@ -498,7 +515,7 @@ def test_eight_sound_sectors_are_enough(broken, failed):
         new.append("state", 1, number, 1, 2, 3)
         new.flush(PAGE_US)
         new.erase_ahead(ERASE_US)
-    assert new.failed == failed
+    assert (new.failed, new.failures) == (failed, broken)
 
 
 def test_a_record_whose_reading_back_failed_is_told_once():

@@ -258,6 +258,16 @@ def test_a_first_save_that_was_torn_is_blank():
     assert not settled(settings).damaged and loaded(flash).values["locked"] == 1
 
 
+def test_an_image_without_any_option_is_read():
+    assert loaded(with_image(image({}, key=SECRET))).key == SECRET
+
+
+@pytest.mark.parametrize("length", [1_009, 1_012, 1_016, 65_535])
+def test_an_image_that_would_leave_its_slot_is_none(length):
+    flash = with_image(b"HPS1" + struct.pack("<IHH", 1, 1, length) + bytes(1_012))
+    assert loaded(flash, "blank").generation == 0, "as what is left of a first save"
+
+
 def test_what_was_saved_before_an_option_came_up_is_read():
     settings = loaded(with_image(image(FEWER, generation=7, key=SECRET)))
     assert settings.values == {**defaults(), "step_fl": 231_000_000, "kvo_nl_per_day": 480_000, "locked": 1}
