@@ -355,6 +355,29 @@ def test_no_order_has_less_than_nothing_whatever_steps_were_made(rates, made, t_
         assert sum(order.booked for order in orders) == made
 
 
+def test_steps_in_flight_are_booked_once_they_are_made():
+    planner = running(at_rate(1_000_000_000))
+    for _ in range(10):
+        planner.next_delay()
+    booked = []
+    for in_flight in (3, 1, 0):
+        planner.settle(0, in_flight)
+        booked.append(planner.orders[0].booked)
+    assert booked == [7, 9, 10]
+
+
+def test_steps_that_were_left_out_are_left_out_of_all_alike():
+    orders = []
+    for number, volume in enumerate((0, 10 * STEP_Q, 10 * STEP_Q + 1_000)):
+        order = Order(number, 4, volume)
+        order.start(0, Pieces().add(volume, 1_000))
+        orders.append(order)
+    planner = running(*orders)
+    planner.queued = 5
+    planner.settle(1_000, 0)
+    assert [order.booked for order in orders] == [0, 2, 3]
+
+
 def test_a_whole_step_is_carried_and_no_more():
     for more in (0, 1):
         order = Order(1, 4, STEP_Q + more)

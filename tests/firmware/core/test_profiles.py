@@ -202,6 +202,13 @@ def test_stairs_are_as_long_as_the_slope_allows_whatever_it_begins_at():
     assert Ramp(5_000_000, 5_000_100, 100, STEP_Q).at(0)[4] == Ramp(0, 100, 100, STEP_Q).at(0)[4]
 
 
+def test_a_period_begins_with_nothing():
+    ramp = Ramp(0, 8_640_000, 100, STEP_Q)
+    programme = courses.Periodic([(10, 8_640_000, 100)], 200, 1, STEP_Q)
+    assert programme.total_q == ramp.line_q(100_000_000) + 8_640_000 * 90_000_000
+    assert programme.at(10_000_000)[:2] == ramp.at(0)[:2]
+
+
 def test_nothing_flows_between_pulses_and_after_the_end():
     pulses = Pulses(((1, quanta(10), 2),), 10, 2)
     flowing = [second for second in range(25) if pulses.at(second * 1_000_000)[1]]
@@ -221,8 +228,10 @@ def test_a_volume_smaller_than_the_stairs_of_its_rate():
     for stairs in range(1, 30):
         tops = [300 + 40 * i for i in range(stairs + 1)]
         stairs_q = 2 * sum(limits.stair_q(speed) for speed in tops[:-1])
-        profile = profiles.volume_at_rate(stairs_q + 7, 1_900 * STEP_Q // 1_000_000, limits)
-        assert profile.total_us - 2 * stairs * STAIR_US in (1, 0), "the highest speed that it has stairs for"
+        for speed in (tops[-1] + 40, tops[-1] + 80, 1_500, 1_700, 1_900, 1_990):
+            if speed > tops[-1]:
+                profile = profiles.volume_at_rate(stairs_q + 7, speed * STEP_Q // 1_000_000, limits)
+                assert profile.total_us - 2 * stairs * STAIR_US in (1, 0), "the highest speed that it has stairs for"
     assert profiles.volume_at_rate(one_stair + 1, 301 * STEP_Q // 1_000_000, limits).total_q == one_stair + 1
     # exactly the stairs: no cruise between them
     assert len(pieces(profiles.volume_at_rate(one_stair, 301 * STEP_Q // 1_000_000, limits), limits)) == 2
