@@ -275,7 +275,7 @@ def test_steps_of_any_orders_come_where_their_sum_passes_half_a_step(seed):
 def test_held_orders_plan_nothing_and_go_on_exactly():
     order = at_rate(1_000_000)
     order.hold(5_000)
-    assert order.rate_nl_per_day(9_000) == 0 and order.planned_q(9_000) == 5_000_000_000
+    assert order.rate_nl_per_day(9_000) == 0 and order.planned_q(9_000) == 5_000_000_000 and order.end_us == -1
     assert running(order).next_delay() == -1
     order.release(1_000_000)
     assert order.planned_q(1_000_001) == 5_001_000_000 and order.rate_nl_per_day(1_000_001) == 1_000_000

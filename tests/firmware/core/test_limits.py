@@ -178,6 +178,9 @@ def test_the_bound_may_be_reached_exactly():
 
 
 def test_the_bound_may_be_reached_exactly_by_a_window_that_begins_later():
+    even: list[Plan] = [((profiles.Pieces().add(100, 100 * SECOND),), 0, 0, 0)]
+    assert Proof([(EVER, 0)], even, 0, 10 * SECOND, [1_000], still).within(10) is None
+    assert Proof([(EVER, 0)], even, 0, 10 * SECOND, [1_000], still).within(9) == 10
     pulses = profiles.Pieces().add(10, SECOND).add(0, 5 * SECOND).add(12, SECOND)
     plan: list[Plan] = [((pulses,), 0, 0, 0)]
     assert Proof([(EVER, 0)], plan, 0, 3 * SECOND, [50], still).within(12) is None
