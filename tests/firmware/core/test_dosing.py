@@ -366,16 +366,19 @@ def test_steps_in_flight_are_booked_once_they_are_made():
     assert booked == [7, 9, 10]
 
 
-def test_steps_that_were_left_out_are_left_out_of_all_alike():
+@pytest.mark.parametrize("idle", [0, 1])
+def test_steps_that_were_left_out_are_left_out_of_all_alike(idle):
     orders = []
-    for number, volume in enumerate((0, 10 * STEP_Q, 10 * STEP_Q + 1_000)):
+    volumes = [10 * STEP_Q, 10 * STEP_Q + 1_000]
+    volumes.insert(idle, 0)
+    for number, volume in enumerate(volumes):
         order = Order(number, 4, volume)
         order.start(0, Pieces().add(volume, 1_000))
         orders.append(order)
     planner = running(*orders)
     planner.queued = 5
     planner.settle(1_000, 0)
-    assert [order.booked for order in orders] == [0, 2, 3]
+    assert [order.booked for order in orders] == ([0, 2, 3] if idle == 0 else [2, 0, 3])
 
 
 def test_a_whole_step_is_carried_and_no_more():
@@ -439,6 +442,24 @@ def test_an_order_that_is_stopped_before_a_change_holds_never_saw_it():
     order.leave(9_000)
     assert order.fold(4_000) == 4 * 10**9
     assert order.planned_q(5_000) == order.planned_q(10_000) == 4 * 10**9
+
+
+def test_what_an_order_planned_before_its_change_is_owed_whatever_runs_beside():
+    beside = Order(2, 3)
+    beside.start(0, Pieces().add_endless(3_000_000_000, 7))
+    order = at_rate(1_000_000_000)
+    planner = running(beside, order)
+    at = sum(planner.next_delay() for _ in range(5))
+    order.start(planner.splice(), Pieces().add(7 * STEP_Q, 70_001))
+
+    def planned(t_us: Fraction) -> Fraction:
+        whole, num, den, run, _ = order.profiles[0].at(int(t_us - order.start_us))
+        own = order.settled_q + whole + (run + t_us - int(t_us)) * Fraction(num, den)
+        return own + t_us * Fraction(3_000_000_000, 7)
+
+    for made in range(6, 12):
+        at += planner.next_delay()
+        assert planned(at - HAIR) <= (made - Fraction(1, 2)) * STEP_Q <= planned(at + HAIR) + 2
 
 
 def test_behind_a_splice_steps_follow_the_new_orders_and_no_time_is_lost():

@@ -179,6 +179,7 @@ def test_a_programme_is_what_its_text_says():
 
 def test_pulses_that_leave_the_end_of_the_period_free():
     pulses = Pulses(((1, quanta(10), 2),), 10, 2)
+    assert (pulses.at(0)[0], pulses.total_q) == (0, 2 * quanta(10))
     assert [pulses.at(s * 1_000_000)[4] // 1_000_000 for s in (0, 2, 5, 10, 14)] == [1, 3, 10, 11, 20]
 
 

@@ -699,7 +699,7 @@ def test_a_stop_behind_a_full_queue_and_a_full_output():
     talk = Talk()
     stuck(talk)
     talk.send(b"clock\n" * (LINES_MAX + 2) + b"@3 stop\n")
-    assert talk.app.stops == 1
+    assert talk.app.stops == 1 and talk.session.lost_lines == 2
     assert not talk.work()
     talk.send(b"@4 stop\n")
     assert talk.app.stops == 2
@@ -720,6 +720,14 @@ def test_a_stop_that_is_refused():
 
 
 # --- bounds
+
+
+def test_a_line_that_is_not_over_is_told_by_its_bytes():
+    talk = Talk()
+    talk.send(b"clo")
+    assert talk.session.begun() == 3
+    talk.send(b"ck\n")
+    assert talk.session.begun() == 0
 
 
 def test_too_many_lines_are_turned_away_with_their_id():

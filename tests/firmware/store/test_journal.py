@@ -196,12 +196,14 @@ def test_a_damaged_place_of_the_newest_sector_is_counted_once():
 
 
 def test_a_ring_without_any_erased_sector_is_read_as_a_whole():
-    new = opened(small_flash())
+    flash = small_flash()
+    new = opened(flash)
     fill(new, 20 * 64)
     while new.flush(PAGE_US) or new.append("state", 1, 0, 1, 2, 3):
         pass
     assert new.last_seq - new.first_seq + 1 == 10 * 64
     everything(new)
+    assert everything(opened(flash)) == everything(new)
 
 
 def test_erases_only_when_due_and_only_in_its_window():
