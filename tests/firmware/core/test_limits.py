@@ -207,10 +207,6 @@ def test_a_programme_of_years_takes_few_looks():
     assert len(looks) < 100
 
 
-def test_one_check_has_so_many_looks():
-    assert all_looks() == [LOOKS_MAX]
-
-
 def test_a_search_may_take_just_so_many_looks():
     plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 8_000, STEP_Q),), 0, 0, 0)]
     limit_q = 9_050 * profiles.QUANTA_PER_NL
