@@ -57,6 +57,17 @@ def test_blank():
     assert settings.window_needed() == 0 and not settings.step(ERASE_US)
 
 
+def test_only_its_two_sectors_are_written():
+    flash = new_flash()
+    settings = Settings(flash, 1, 2)
+    settings.load()
+    assert [copy.failures for copy in settings._copies] == [0, 0]
+    settings.save({"locked": 1})
+    settled(settings)
+    blank = b"\xff" * SECTOR
+    assert [flash.data[at : at + SECTOR] == blank for at in range(0, 4 * SECTOR, SECTOR)] == [True, False, False, True]
+
+
 def test_saves_and_loads():
     flash = new_flash()
     settings = loaded(flash, "blank")
