@@ -42,6 +42,7 @@ from haipump_fw.storage import Storage, digest_works, window_of
 WATCHDOG_MS = const(8_300)  # the chip can do 8388
 SLEEP_MAX_US = const(7_500_000)  # for the watchdog; what may come on top (an erase, a collection) is below a second
 TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about once a step at 1.3 mL/day
+COUNT_US = const(1_000_000)  # steps that come sooner are counted in each pass, others with each look at the sensors
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
 TICK_STEPS = const(64)  # supervision comes at least once in so many steps
@@ -62,7 +63,8 @@ TAKEN_MAX_BYTES = const(60_000)
 TAKEN_PER_BYTE = const(36)  # of a read full of empty lines
 TAKEN_PER_LINE = const(6_500)
 TAKEN_PER_EVENT = const(2_500)
-TAKEN_PER_CHECK = const(1_000)
+TAKEN_PER_COMMIT = const(3_000)
+TAKEN_PER_CHECK = const(750)
 TAKEN_PER_MODULE = const(12_000)
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
@@ -159,7 +161,6 @@ class App:
         self._commit_at_s = 0
         self._slow_at_s = 0
         self._init_watch()
-        self._taken = 0  # bytes of memory since the last collection, about
         self._since_s = 0  # when the state changed
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self._calm_tick = self.clock.tick
@@ -167,7 +168,7 @@ class App:
         self._checked_period_us = 0  # step period for which the next check was planned
         self.panel = OperatorPanel(self)
         self._muted = False
-        self.listen = True  # there may be something to hear
+        self.woken = contract.WOKEN_HEARD  # why the pass comes
         self._storing = False  # the flash took something in this pass: what waits behind it comes in the next
         self._buf = bytearray(HEAR_BYTES)
         self._write = ports.console.write  # bound once: it is used in every pass
@@ -183,7 +184,10 @@ class App:
         self._power_on(*interrupted)
 
     def _init_watch(self):
-        """What the watch over the surroundings remembers."""
+        """What the watch over memory and surroundings remembers."""
+        self._held = False  # nothing may take memory
+        self._taken = 0  # bytes of memory since the last collection, about
+        self._paced = 0  # words that had been handed out when it was last asked whether they are too many
         self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
         self._held_s = 0  # since when the buttons are as they are
         self._errors = 0
@@ -556,7 +560,8 @@ class App:
 
     def commit(self):
         """Write totals to the journal: at state changes, every 100 uL, every 10 minutes."""
-        self._taken += TAKEN_PER_LINE
+        self._let_go()
+        self._taken += TAKEN_PER_COMMIT
         _, booked = self.running_dose()
         ledger = self.ledger
         net_steps = self.delivery.net_steps
@@ -594,18 +599,19 @@ class App:
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
         note = self._note_task  # where it hangs, if it hangs
         now = self.clock.update()
-        calm = full = False
-        if self.listen:
-            note(_HEAR)
-            full = self._hear()
-        else:
-            # In the middle of a sleep that the watchdog has cut in two every other task has nothing to do.
-            calm = self._calm and ticks_diff(self._calm_tick, now) > 0 and not self.delivery.hungry()
-        note(_INPUTS)
-        if self._look_at_inputs() or not calm:
-            sleep_us = self._work(note, now, full)
-        else:
+        full = False
+        if self.woken:
+            self._let_go()
+            if self.woken & contract.WOKEN_HEARD:
+                note(_HEAR)
+                full = self._hear()
+        # In the middle of a sleep that the watchdog has cut in two nothing has something to do.
+        if self._calm and not self.woken and ticks_diff(self._calm_tick, now) > 0:
             sleep_us = ticks_diff(self._calm_tick, now)
+        else:
+            note(_INPUTS)
+            self._look_at_inputs()
+            sleep_us = self._work(note, now, full)
         note(_SLEEP)
         # Here every task has come to its end or had nothing to do, and supervision, which not every pass calls, is
         # neither overdue nor put off.
@@ -615,14 +621,24 @@ class App:
 
     def _work(self, note, now, full):
         """The other tasks. Returns the microseconds until one of them has something to do."""
+        if self._held:  # all else that ends a quiet time begins with letting go
+            if self._due.passed(self.clock) or not self.delivery.steady():
+                self._let_go()
+        elif self._quiet(now):
+            self._held = True
+            self.ports.system.hold(True)
+        self._calm = False
         note(_STEPS)
         self._move(now)
-        note(_PLAN)
-        if self._due.passed(self.clock):
-            self._on_due()
+        if not self._held:
+            note(_PLAN)
+            if self._due.passed(self.clock):
+                self._on_due()
         if ticks_diff(self._check_tick, now) <= 0:
             note(_SENSORS)
             self._supervise(now)
+        if self._held:
+            return self._sleep_us(False)
         if self.alarms.changed:
             note(_ALARMS)
             self._tell_alarms()
@@ -652,8 +668,33 @@ class App:
             busy = True
         if self.leave_for_service:
             self._leave_for_service()
-        self._calm = False
         return 0 if full or self._storing else self._sleep_us(busy)
+
+    def _quiet(self, now):
+        """Steps and sensors are due in this pass, if anything, and nothing that takes memory. Nearly all passes are
+        so. With the heap held they take half the time: what a function needs then lies on the stack, and nobody looks
+        for room in a long heap at each call."""
+        return not (
+            self.woken
+            or self.alarms.standing
+            or self.alarms.changed
+            or self.telemetry_ms
+            or self.storage.busy
+            or self.session.token is not None
+            or self._pending
+            or self.leave_for_service
+            or self.doses is not None
+            or self.panel.waiting(now)
+            or self._due.passed(self.clock)
+            or not self.delivery.steady()
+            or not self.session.idle()
+        )
+
+    def _let_go(self):
+        """What follows may take memory. Whatever a quiet pass meets that is none any more begins with this."""
+        if self._held:
+            self._held = False
+            self.ports.system.hold(False)
 
     def _remind(self):
         """An order waits for its commit; what nobody committed is told until it has expired."""
@@ -664,31 +705,39 @@ class App:
             self.alarms.unset("input_pending")
 
     def _move(self, now):
-        """Words for the step machine."""
+        """Words for the step machine; and while it is fast its pulses are counted in each pass."""
         delivery = self.delivery
-        if delivery.moving() and delivery.hungry():
-            delivery.feed()
-            if delivery.period_us() < self._checked_period_us:  # faster now: look sooner
+        if delivery.moving():
+            if delivery.hungry():
+                delivery.feed()
+            if delivery.handed != self._paced:
+                self._check_pace()
+            period_us = delivery.period_us()
+            if period_us < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
-        taken = self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR
-        if taken > TAKEN_MAX_BYTES and delivery.moving() and delivery.period_us() < FAST_US:
-            self._note_task(_MEMORY)
-            self.keep_moving()
-            self._collect()
-            self.keep_moving()
-            self._note_task(_STEPS)
+            if period_us < FAST_US:
+                if self._taken + delivery.planner.anchors * TAKEN_PER_ANCHOR > TAKEN_MAX_BYTES:
+                    self._note_task(_MEMORY)
+                    self.keep_moving()
+                    self._collect()
+                    self.keep_moving()
+                    self._note_task(_STEPS)
+            if period_us < COUNT_US:
+                delivery.account()
+                self._count()
+        if delivery.late or delivery.changed:
+            self._let_go()
         if delivery.late:
             delivery.late = False
             if self.doses is None or not self.doses.hold():
                 self.raise_alarm("steps_late")
         if delivery.changed:
             self.changed()
-        if self.supervision.pace(self.clock.tick, delivery.handed):
+
+    def _check_pace(self):
+        self._paced = self.delivery.handed
+        if self.supervision.pace(self.clock.tick, self.delivery.handed):
             self.raise_alarm("over_infusion")
-        if delivery.moving():
-            delivery.account()
-            if self.supervision.odometer(self.ports.steps.odometer(), delivery.expected):
-                self._count_again()
 
     def keep_moving(self):
         """Between two things that take their time."""
@@ -703,6 +752,7 @@ class App:
         self.keep_moving()
 
     def _collect(self):
+        self._let_go()
         self._taken = self.delivery.planner.anchors = 0
         self.ports.system.collect()
 
@@ -720,8 +770,11 @@ class App:
 
     def run(self):
         """The loop of the board; never returns."""
-        while True:
-            self.listen = self.ports.wait(self.step())
+        try:
+            while True:
+                self.woken = self.ports.wait(self.step())
+        finally:
+            self.ports.system.hold(False)  # to give up takes memory
 
     def _hear(self):
         """Take in console bytes. True when there may be more: then nothing else is said first."""
@@ -739,11 +792,13 @@ class App:
         self._muted = not self.session.send(self._write, SPEAK_BYTES_MAX)
 
     def _sleep_us(self, busy):
+        quiet = self._held
         session = self.session
-        if busy and (session.waiting() or (session.peek_byte() >= 0 and not self._muted)):
-            return 0
-        if self.alarms.changed or self.storage.fresh:  # by a line of this pass
-            return 0
+        if not quiet:
+            if busy and (session.waiting() or (session.peek_byte() >= 0 and not self._muted)):
+                return 0
+            if self.alarms.changed or self.storage.fresh:  # by a line of this pass
+                return 0
         clock = self.clock
         now = clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
@@ -754,14 +809,15 @@ class App:
             left = self.delivery.next_feed_us()
             if left < sleep:
                 sleep = left
-        if self.alarms.standing:
-            sleep = min(sleep, self.panel.left_us(now))
-        if self.telemetry_ms:
-            sleep = min(sleep, self._telemetry_at.left_us(clock))
-        if self._muted:
-            sleep = min(sleep, SPEAK_RETRY_US)
-        if session.token is not None:
-            sleep = min(sleep, US_PER_S)
+        if not quiet:
+            if self.alarms.standing:
+                sleep = min(sleep, self.panel.left_us(now))
+            if self.telemetry_ms:
+                sleep = min(sleep, self._telemetry_at.left_us(clock))
+            if self._muted:
+                sleep = min(sleep, SPEAK_RETRY_US)
+            if session.token is not None:
+                sleep = min(sleep, US_PER_S)
         if sleep > SLEEP_MAX_US:
             self._calm = True
             self._calm_tick = ticks_add(now, sleep)
@@ -778,12 +834,17 @@ class App:
     # --- inputs
 
     def _look_at_inputs(self):
-        """True when there was something."""
-        pressed = self.ports.inputs.pressed()
-        if pressed:
-            self.panel.press(pressed)
-        tripped = self.ports.inputs.tripped()
-        inputs = self.ports.inputs.read()
+        port = self.ports.inputs
+        inputs = port.read()
+        if port.latched or port.trips or inputs != self.inputs:
+            self._let_go()
+        tripped = 0
+        if port.latched:
+            self.panel.press(port.pressed())
+            inputs = port.read()
+        if port.trips:
+            tripped = port.tripped()
+            inputs = port.read()
         if tripped & contract.IN_EDGES:
             tripped &= ~contract.IN_EDGES
             self._unordered("step_count")
@@ -800,9 +861,6 @@ class App:
             self._judge_inputs()
         elif inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG) and self.delivery.moving():
             self._judge_inputs()
-        else:
-            return bool(pressed)
-        return True
 
     def _judge_inputs(self):
         inputs = self.inputs
@@ -836,38 +894,34 @@ class App:
         delivery = self.delivery
         state = self.machine.state
         high = supervision.pressure(sensors.pressure_raw())
-        low = self.occlusion.suction(supervision.pressure_raw)
+        pressure_raw = supervision.pressure_raw
+        low = self.occlusion.suction(pressure_raw)
         if not supervision.sensor_dead:
             if self.alarms.standing:
                 self.alarms.unset("pressure_sensor")
         elif state in DELIVERING:  # suction while handling is no fault
             self.raise_alarm("pressure_sensor")
-        period = TICK_MAX_US
+        self._check_tick = ticks_add(now, TICK_MAX_US)
         if delivery.moving():
+            self._check_pace()
             delivery.account()
+            net_steps = delivery.net_steps
+            step_us = self._checked_period_us = delivery.period_us()
+            if step_us >= COUNT_US and supervision.odometer(self.ports.steps.odometer(), delivery.expected):
+                self._count()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):
                 self._look_again()
             if state in RUNNING and delivery.direction > 0:
-                if self.occlusion.feed(supervision.pressure_raw, delivery.net_steps, self.clock.s) or high:
+                if self.occlusion.feed(pressure_raw, net_steps, self.clock.s) or high:
                     self.raise_alarm("occlusion")
             elif low and state == "withdrawing":
                 self.raise_alarm("upstream_occlusion")
-            elif state == "relieving" and supervision.pressure_raw <= self.occlusion.relief_raw:
+            elif state == "relieving" and pressure_raw <= self.occlusion.relief_raw:
                 self._end(delivery.move, _COMPLETE, self.now_us())
                 self._relieved("pressure")
             if state in RUNNING:
-                self._check_volume(delivery.net_steps)
-            step_us = delivery.period_us()
-            self._checked_period_us = step_us
-            steps = TICK_STEPS if state != "relieving" else RELIEF_STEPS
-            if 0 < self._low_steps - delivery.net_steps < steps:  # look when it is reached, not later
-                steps = self._low_steps - delivery.net_steps
-            if 0 < self._empty_steps - delivery.net_steps < steps:
-                steps = self._empty_steps - delivery.net_steps
-            period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
-            if state in RUNNING:
-                # By the reading's noise up to a ninth sooner: a pulse that beats in step would look like a slow rise.
-                period -= (period >> 6) * (supervision.pressure_raw >> 4 & 7)
+                self._check_volume(net_steps)
+            self._plan_check(now, state, step_us, net_steps, pressure_raw)
         elif state in ("stopped", "alarm", "fault"):
             self._watch_rest()
         else:
@@ -884,16 +938,34 @@ class App:
             self.raise_alarm("paused_too_long")
         if self.doses is not None:
             self.doses.note()
-        self._check_supply()
-        self._check_keys()
+        self.supply_mv = mv = sensors.supply_mv()
+        standing = self.alarms.standing
+        if standing or self._sagging or mv < SUPPLY_LOW_MV + SUPPLY_BETTER_MV:
+            self._check_supply(mv)
+        if standing or self.inputs & BUTTONS:
+            self._check_keys()
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
+
+    def _plan_check(self, now, state, step_us, net_steps, pressure_raw):
+        """When the sensors are looked at again while the motor moves."""
+        steps = TICK_STEPS if state != "relieving" else RELIEF_STEPS
+        left = self._low_steps - net_steps
+        if 0 < left < steps:  # look when it is reached, not later
+            steps = left
+        left = self._empty_steps - net_steps
+        if 0 < left < steps:
+            steps = left
+        period = TICK_MAX_US if step_us > TICK_MAX_US // steps else max(TICK_MIN_US, step_us * steps)
+        if state in RUNNING:
+            # By the reading's noise up to a ninth sooner: a pulse that beats in step would look like a slow rise.
+            period -= (period >> 6) * (pressure_raw >> 4 & 7)
         self._check_tick = ticks_add(now, period)
 
-    def _check_supply(self):
-        """Takes no memory, as all that comes with every look at the sensors."""
+    def _check_supply(self, mv):
+        """It is low, or was. Takes no memory, as all that comes with every look at the sensors."""
+        self._let_go()
         alarms = self.alarms
-        self.supply_mv = mv = self.ports.sensors.supply_mv()
         if mv < SUPPLY_LOW_MV:
             alarms.set("supply_low", self.clock.s)
         elif mv >= SUPPLY_LOW_MV + SUPPLY_BETTER_MV:
@@ -908,6 +980,7 @@ class App:
             self._sagging = True
 
     def _check_keys(self):
+        self._let_go()
         if self.clock.s >= self.alarms.loop_until_s:
             self.alarms.unset("alarm_loop")
         if not self.inputs & BUTTONS:
@@ -967,10 +1040,9 @@ class App:
             self.fire("fail", name)
 
     def _check_flow(self):
-        """Once a minute: what was ordered by now against what the shaft shows."""
+        """Once a minute: what was ordered by now against what the shaft showed in this pass."""
         delivery = self.delivery
-        now_us = self.now_us()
-        self.look_at_shaft()
+        now_us = self.clock.now_us()
         planned_q = self.ledger.commanded_q + sum([order.planned_q(now_us) for order in delivery.planner.orders])
         name = self.supervision.flow(planned_q // delivery.planner.step_q, delivery.expected - delivery.net_steps)
         if name:
@@ -978,13 +1050,14 @@ class App:
         elif name is not None:
             self.alarms.unset("under_infusion")
 
-    def _count_again(self):
-        """A host's bytes can take the interpreter milliseconds between the two counts, and a fast motor makes steps in
-        that time: what differs each time is wrong."""
-        for _ in range(COUNTS_MAX):
-            self.delivery.account()
-            if not self.supervision.odometer(self.ports.steps.odometer(), self.delivery.expected):
+    def _count(self):
+        """The odometer against the books of this moment. A host's bytes can take the interpreter milliseconds between
+        the two, and a fast motor makes steps in that time: what differs each time is wrong."""
+        delivery = self.delivery
+        for _ in range(COUNTS_MAX + 1):
+            if not self.supervision.odometer(self.ports.steps.odometer(), delivery.expected):
                 return
+            delivery.account()
         self.raise_alarm("step_count")
 
     def _check_volume(self, net_steps):
@@ -997,6 +1070,7 @@ class App:
             self.commit()
 
     def _slow_check(self):
+        self._let_go()
         self._slow_at_s = self.clock.s + SLOW_CHECK_S
         if not digest_works():
             self.raise_alarm("self_test")
@@ -1012,7 +1086,6 @@ class App:
         self._check_surroundings()
         if self.machine.state in DELIVERING:
             self._check_flow()
-        self.delivery.account()
         if self.delivery.net_steps < self._low_steps:
             self.alarms.unset("reservoir_low")
         if self.delivery.net_steps < self._empty_steps:
@@ -1027,6 +1100,7 @@ class App:
 
     def raise_alarm(self, name):
         """The condition of an alarm holds: stop first if its action says so, then tell."""
+        self._let_go()
         row = alarm_table.ALARMS[self.alarms.index(name)]
         stopping = self.machine.state in RUNNING or self.machine.state == "paused"
         if row[alarm_table.TRAITS] & alarm_table.STOP and stopping:
@@ -1057,6 +1131,7 @@ class App:
 
     def _relief(self, name, *values):
         """`relief` is loaded for a moment."""
+        self._let_go()
         from haipump_fw import relief
 
         self.loaded()

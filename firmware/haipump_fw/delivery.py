@@ -28,6 +28,7 @@ _FIFO_MAX = const(8)
 _AHEAD_US = const(65_000)  # FIFO and ring together
 _SPLICE_US = const(90_000)  # FIFO, ring and the word that is counted down, at any period up to 25 ms
 _LEAD_US = const(20_000)  # what working out a plan may take
+_WORDS_MAX = const(80)  # what one `feed` may hand out, and more
 _ROW_MAX = const(16)  # words that are queued at once ...
 _ROW_PERIOD_US = const(5_000)  # ... at periods up to this
 WORD_MIN_US = const(250)  # what `Steps.put` takes
@@ -104,6 +105,16 @@ class Delivery:
     def moving(self):
         """Steps are due, or words are still queued."""
         return self._begun or bool(self.planner.orders)
+
+    def steady(self):
+        """At rest, or a dose that goes on as it does: to `feed` it takes no memory, and nothing else is due."""
+        if self.changed or self.late:
+            return False
+        if not self._begun:
+            return not self.planner.orders
+        if self._dry or self._leave >= 0 or self.move is not None or self.guard is not None:
+            return False
+        return self.planner.covers(_WORDS_MAX) and ticks_diff(self._last_tick, self._clock.tick) > _LEAD_US
 
     def flow_nl_per_day(self, t_us):
         """Ordered rate of all orders now."""
@@ -344,14 +355,19 @@ class Delivery:
         """Book the words made so far into position counters."""
         done = self._takeup_words + self._words - undone
         made = done - self._booked_words
-        if made:  # less than nothing by one, when a machine that was frozen at an edge turns out not to have made it
+        if not made:  # -1: a machine that was frozen at an edge turns out not to have made it
+            return
+        if self._takeup_words:
             takeup = min(done, self._takeup_words) - min(self._booked_words, self._takeup_words)
-            self._booked_words = done
             self.slack += -takeup if self.direction > 0 else takeup
-            self.expected += self.direction * made
-            self.net_steps += self.direction * (made - takeup)
-            if self.move is None:
-                self.dosed += made - takeup
+        else:
+            takeup = 0
+        self._booked_words = done
+        self.expected += self.direction * made
+        made -= takeup
+        self.net_steps += self.direction * made
+        if self.move is None:
+            self.dosed += made
 
     def account(self):
         """Bring `net_steps` and `expected` up to date. Allocates nothing."""
@@ -400,7 +416,7 @@ class Delivery:
             count = self._put_row(room) if period_us <= _ROW_PERIOD_US else 0
             if count:
                 queued += count
-                steps.guard(True)
+                steps.guard(steps.queued())  # some of them have been made meanwhile
                 continue
             delay = self._next()
             if delay < 0:
@@ -408,7 +424,8 @@ class Delivery:
                 self.changed = True
                 return
             if self._begun:
-                delay = self._word(delay)
+                if delay < WORD_MIN_US or self._debt_us:
+                    delay = self._word(delay)
                 if not steps.put(delay):
                     self.late = True
                 self._last_tick = ticks_add(self._last_tick, delay)
@@ -416,7 +433,7 @@ class Delivery:
                 delay = self._begin(delay)
             self._last_delay = delay
             queued += 1
-            steps.guard(True)
+            steps.guard(queued)
             if room == 1 and planner.period_us == period_us:
                 return
 
@@ -487,7 +504,11 @@ class Delivery:
 
     def _ahead(self, queued):
         """Words that may be under way: the one being counted down, the FIFO and the ring."""
-        period = max(1, self.period_us())
+        period = self.period_us()
+        if period > _RING_US and self._fifo == 1:  # slow, as nearly always
+            far = queued > 1 and ticks_diff(self._last_tick, self._clock.tick) > _AHEAD_US
+            return queued if far else 2
+        period = max(1, period)
         fifo = 1
         if period <= _FIFO_US:
             fifo = min(_FIFO_MAX, _FIFO_US // period)
@@ -507,14 +528,14 @@ class Delivery:
         return ahead <= self._last_delay or ahead <= _RESERVE_US
 
     def next_feed_us(self):
-        """Microseconds until it is worth waking up for that; WORD_MAX_US when it needs no date. Slow steps leave half
-        of the last word for it: until then the loop is awake anyway."""
+        """Microseconds until it is worth waking up for that; WORD_MAX_US when it needs no date. Slow steps leave an
+        eighth of the last word for it: until then a look at the sensors has mostly come by."""
         if self._leave >= 0:
             return ticks_diff(self._near_tick, self._clock.tick)
         if not self._begun or self._dry:
             return WORD_MAX_US
         ahead = ticks_diff(self._last_tick, self._clock.tick)
-        return ahead - max(self._last_delay // 2, min(_RESERVE_US, ahead * 7 // 8))
+        return ahead - max(self._last_delay // 8, min(_RESERVE_US, ahead * 7 // 8))
 
     def motion_ahead_us(self):
         """For how long the CPU may be gone: time covered by queued words, or WORD_MAX_US when no step is due."""

@@ -86,7 +86,7 @@ def _pulses(ports, direction, period_us):
     than were queued."""
     steps = ports.steps
     start = steps.odometer()
-    steps.guard(False)
+    steps.guard(-1)
     steps.begin(direction, period_us)
     for _ in range(_PULSES - 1):
         steps.put(period_us)

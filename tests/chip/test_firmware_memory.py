@@ -46,15 +46,15 @@ LOOP = """
         if told[0] > 1:
             told[0] -= 1
         if told[0] != 1:
-            app.listen = app.ports.wait(app.step())
+            app.woken = app.ports.wait(app.step())
             continue
         told[1] += 1
         micropython.heap_lock()
         try:
-            app.listen = app.ports.wait(app.step())
+            app.woken = app.ports.wait(app.step())
         finally:
             micropython.heap_unlock()
-        if app.listen:
+        if app.woken:
             told[0] = 0
 """
 

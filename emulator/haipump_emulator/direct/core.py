@@ -296,7 +296,7 @@ class DirectCore:
             listener(at, steps.direction)
         if steps.spent:
             self.release(at)
-            steps.guard(True)
+            steps.guard(steps.queued())
             self._ports.inputs.trips |= contract.IN_EDGES
             return True
         return self._look_at_switches(at)

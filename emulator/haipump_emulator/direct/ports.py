@@ -144,7 +144,7 @@ class Steps:
         self._words.clear()
         self.pulse_us = NEVER_US
         self._frozen = False
-        self.guard(True)
+        self.guard(0)
         return left
 
     def freeze(self) -> None:
@@ -156,8 +156,8 @@ class Steps:
             self.pulse_us = NEVER_US
             self._frozen = True
 
-    def guard(self, tight: bool) -> None:
-        self._allowed = self.queued() + 1 if tight else GUARD_WIDE
+    def guard(self, words: int) -> None:
+        self._allowed = words + 1 if words >= 0 else GUARD_WIDE
 
     @property
     def spent(self) -> bool:
@@ -459,6 +459,9 @@ class System:
 
     def collect(self) -> None:
         self._core.collect()
+
+    def hold(self, on: bool) -> None:
+        pass  # CPython's memory is none of the pump's
 
     def forget(self, module: ModuleType) -> None:
         """Here it stays; what loading it takes on the board is taken."""

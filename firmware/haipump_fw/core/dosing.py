@@ -284,6 +284,10 @@ class Planner:
         self.queued += 1
         return delay
 
+    def covers(self, steps):
+        """So many steps need no anchor, which takes memory."""
+        return self._left >= steps
+
     def next_delays(self, words, count):
         """The same for up to `count` steps of the interval that runs, into `words`. Returns how many, 0 when the next
         one needs `next_delay`; `row_us` is their sum. Allocates nothing, and takes a quarter of the time."""

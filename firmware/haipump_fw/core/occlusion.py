@@ -47,6 +47,7 @@ class Occlusion:
         self.resume_at, self.resumed = None, []  # what `relief` resumes, and when; when it did, in s
         self._bore_um = 0
         self._sucked = 0
+        self._bottom = self._top = self._kept = self._kept_s = 0
         self.learned = 0  # nL/kPa of syringe and line, 0: not known
         self.configure(values)
         self.clear()
@@ -86,9 +87,9 @@ class Occlusion:
 
     def clear(self):
         """The window begins anew with the next reading."""
-        self._count = 0
-        self._next = 0
+        self._count = self._next = 0
         self._last = -1
+        self._worth = 0  # the level that a look at the window is worth
 
     def feed(self, raw, steps, now_s):
         """A reading while `steps` were made, at `now_s`. True when the line is closed."""
@@ -106,7 +107,8 @@ class Occlusion:
             self._top = level
         elif level < self._bottom:
             self._bottom = level
-        closed = level - self._bottom >= 3 * self._rise and self._rises(level, steps)
+            self._worth = level + 3 * self._rise
+        closed = level >= self._worth and self._rises(level, steps)
         if now_s - self._kept_s >= PART_S and steps - self._kept >= self._block_steps:
             self._keep(level, steps, now_s)
         return closed
@@ -114,6 +116,7 @@ class Occlusion:
     def _keep(self, level, steps, now_s):
         at = self._next
         self._levels[at] = level
+        self._worth = self._bottom + 3 * self._rise
         self._places[at] = self._kept = steps
         self._kept_s = now_s
         self._next = at + 1 if at + 1 < BLOCKS else 0
@@ -135,10 +138,12 @@ class Occlusion:
                 continue
             span = steps - self._places[at]
             if span > _SPAN_MAX:
-                return False
+                break
             total = level - levels[at]
             if self._low * total <= span << _SHIFT <= self._high * total:
                 return True
+        # It takes two milliseconds: not again for the same pressures, before another is kept.
+        self._worth = level + (self._rise >> 4)
         return False
 
     def suction(self, raw):

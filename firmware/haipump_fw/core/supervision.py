@@ -156,24 +156,28 @@ class Supervision:
             self._base = self._lag
             self._peak = was
         lag = self._lag = expected - self._expected_from - at
-        made = self._made + abs(made)
-        drift = made >> _DRIFT_BITS
-        self._made = made & (DRIFT_STEPS - 1)
-        self._base += max(-drift, min(drift, lag - self._base))
+        made = self._made + (made if made > 0 else -made)
+        if made >= DRIFT_STEPS:
+            drift = made >> _DRIFT_BITS
+            made &= DRIFT_STEPS - 1
+            self._base += max(-drift, min(drift, lag - self._base))
+        self._made = made
         near = self.near_steps
         if self._forward:
-            self._peak = max(at, self._peak)
+            if at > self._peak:
+                self._peak = at
             if self._peak - at > near:
                 return "reverse_delivery"
             if self._base - lag > near:
                 return "over_infusion"
         else:
-            self._peak = min(at, self._peak)
+            if at < self._peak:
+                self._peak = at
             if at - self._peak > near:
                 return "over_infusion"
             if lag - self._base > near:
                 return "reverse_delivery"
-        return "motor_stall" if lag > self._stall_steps or lag < -self._stall_steps else None
+        return None if -self._stall_steps <= lag <= self._stall_steps else "motor_stall"
 
     def rest(self, raw, odometer):
         """The motor is off. The name of the alarm when shaft or steps move all the same, or None. `forget_shaft` takes

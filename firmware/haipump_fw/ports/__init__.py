@@ -14,6 +14,10 @@ IN_STOP = 64
 IN_SILENCE = 128
 IN_EDGES = 256  # of `Inputs.tripped()` only: more pulses than words, see `Steps.guard`
 
+# Bits of what `Ports.wait` returns; none: the time was over.
+WOKEN_HEARD = 1  # there is something to read from the host
+WOKEN_EDGE = 2  # an input changed
+
 # Bits of `Panel.leds()`
 LED_RED = 1
 LED_YELLOW = 2
@@ -44,4 +48,4 @@ class Ports:
         self.flash = flash
         self.watchdog = watchdog
         self.system = system
-        self.wait = wait  # wait(us): sleep at most so long; ends early on console input and on an input pin's edge
+        self.wait = wait  # wait(us): sleep at most so long, less on console input or an input's edge; WOKEN_ bits

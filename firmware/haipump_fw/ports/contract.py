@@ -43,11 +43,10 @@ class Steps:
     def halt(self):
         """Stop at once and forget all words. Returns how many of them made no pulse. Safe at any time."""
 
-    def guard(self, tight):
-        """How many edges the STEP pad may show from now on, `tight`: as many as words are queued, and one; else 31.
-        Asked for after every word or row. One edge more releases the pad, stops the steps and switches the motor off,
-        whatever the program does at that moment (`Inputs.tripped` has IN_EDGES then); `halt` lifts it. Allocates
-        nothing."""
+    def guard(self, words):
+        """How many edges the STEP pad may show from now on: those of so many words, and one; -1: 31 edges. Asked for
+        after every word or row. One edge more releases the pad, stops the steps and switches the motor off, whatever
+        the program does at that moment (`Inputs.tripped` has IN_EDGES then); `halt` lifts it. Allocates nothing."""
 
     def odometer(self):
         """Signed count of edges at the STEP pad since power-up, modulo 2**29, by a counter that believes nobody."""
@@ -81,6 +80,8 @@ class Sensors:
 
 
 class Inputs:
+    """`latched` and `trips` are what `pressed` and `tripped` would say now: mostly 0."""
+
     def read(self):
         """The IN_ bits, as the pins are now (contact bounce is the app's business). Allocates nothing."""
 
@@ -175,6 +176,10 @@ class System:
 
     def collect(self):
         """Collect garbage: 13 to 20 ms."""
+
+    def hold(self, on):
+        """From now on nothing may take memory: an attempt raises MemoryError; False: it may again. What a function
+        needs is on the stack meanwhile: in a heap that is long in use, to find room for it takes as long as to run."""
 
     def forget(self, module):
         """Let go of a module of the application that was imported for a moment: nothing refers to it any more."""

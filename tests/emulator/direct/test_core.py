@@ -81,8 +81,8 @@ def test_power_off_stops_the_motor_and_the_pulses():
 def test_a_reset_takes_its_time_and_says_its_cause():
     of = pump()
     of.order(RATE % 1_300_000)
-    pressed = of.app.ports.inputs.pressed
-    of.app.ports.inputs.pressed = lambda: of.app.ports.system.reset(contract.RESET_FAULT) or pressed()
+    pressed = of.app.ports.inputs.read
+    of.app.ports.inputs.read = lambda: of.app.ports.system.reset(contract.RESET_FAULT) or pressed()
     of.send(b"\n")
     of.core.run_until(of.now + RESET_US // 2)
     assert told(of, "reset") == [{"cause": "fault"}] and of.core.app is None and not of.enabled
@@ -101,7 +101,7 @@ def test_the_watchdog_bites_at_its_time():
         while True:
             of.core.charge(1_000)
 
-    of.app.ports.inputs.pressed = for_ever
+    of.app.ports.inputs.read = for_ever
     of.send(b"\n")
     of.core.run_until(of.now + 9 * SECOND)
     (at,) = [t for t, name, _ in of.seen if name == "reset"]
@@ -209,7 +209,7 @@ def test_motion_at_the_step_port():
     core.run_until(core.now_us + 1)
     odometer = steps.odometer()
     start = core.now_us
-    steps.guard(False)
+    steps.guard(-1)
     steps.begin(-1, 1_000)
     assert steps.put(2_000) and steps.put(3_000)
     assert steps.queued() == 3 and not steps.starved()

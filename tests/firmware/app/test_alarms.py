@@ -239,10 +239,10 @@ def test_a_contact_that_opens_for_a_moment_stops_the_motor_at_once_and_is_told(n
         TRIPS[name](of, False)
         core._look_at_switches(core.now_us)
 
-    was = core.app.ports.inputs.pressed
+    was = core.app.ports.inputs.read
 
-    def pressed() -> int:  # the loop has just looked, and is busy afterwards
-        core.app.ports.inputs.pressed = was
+    def read() -> int:  # the loop has just looked, and is busy afterwards
+        core.app.ports.inputs.read = was
         found = was()
         opened()
         assert not plant.truth(of.now).enabled
@@ -250,7 +250,7 @@ def test_a_contact_that_opens_for_a_moment_stops_the_motor_at_once_and_is_told(n
         core.charge(50_000)
         return found
 
-    core.app.ports.inputs.pressed = pressed
+    core.app.ports.inputs.read = read
     of.run(2)
     assert [of.steps] == steps and of.alarm(name) is not None and of.state() == "alarm"
     assert of.ask("totals")["stepped_nl"] == steps[0] * STEP_FL // 1_000_000
@@ -549,7 +549,7 @@ def hanging(of: Pump) -> None:
         while True:
             of.core.charge(costs.PASS_US)
 
-    of.app.ports.inputs.pressed = for_ever
+    of.app.ports.inputs.read = for_ever
 
 
 @pytest.mark.requirement("REQ-X-08", "R11")

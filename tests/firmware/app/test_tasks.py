@@ -10,7 +10,7 @@ RATE = "prepare_rate rate_nl_per_day=%d"
 
 CALLS = {  # a call of each task that hangs
     "hear": lambda of: (of.app.ports.console, "readinto"),
-    "inputs": lambda of: (of.app.ports.inputs, "pressed"),
+    "inputs": lambda of: (of.app.ports.inputs, "read"),
     "steps": lambda of: (of.app.delivery, "hungry"),
     "plan": lambda of: (of.app._due, "passed"),
     "sensors": lambda of: (of.app.ports.sensors, "pressure_raw"),

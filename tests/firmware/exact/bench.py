@@ -74,11 +74,11 @@ class Steps:
         left = self.queued()
         self.words.clear()
         self.pulse_us = NEVER
-        self.guard(True)
+        self.guard(0)
         return left
 
-    def guard(self, tight: bool) -> None:
-        self.edges_left = self.queued() + 1 if tight else EDGES_WIDE
+    def guard(self, words: int) -> None:
+        self.edges_left = words + 1 if words >= 0 else EDGES_WIDE
 
     def pulses_until(self, t_us: int) -> None:
         while self.pulse_us <= t_us:

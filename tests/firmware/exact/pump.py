@@ -22,6 +22,7 @@ from tests.firmware.exact import oracle
 from tests.firmware.exact.scribe import Scribe, Text
 
 COAST_US = 1_100_000  # from the motor's highest speed to standstill, with the default acceleration
+OFF_US = 100  # a stop switches the motor off first, and the steps then: an edge in between is in the pump's books
 
 
 class Pump:
@@ -40,6 +41,7 @@ class Pump:
         self.slice_us = 1_000
         self.next_id = 1
         self.paused_at_us = -COAST_US
+        self.off_us = 0  # when the motor was last switched off
         self.wrong: list[str] = []
         self.values = {**options.defaults(), **settings}
         self.scribe = Scribe(self.values)
@@ -103,10 +105,14 @@ class Pump:
 
     # --- what the oracle hears
 
+    def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
+        if name == "enable" and not fields["on"]:
+            self.off_us = t_us
+
     def on_step(self, t_us: int, direction: int) -> None:
         app = self.core.app
         assert app is not None
-        if not app.ports.motor.enabled():
+        if not app.ports.motor.enabled() and t_us - self.off_us > OFF_US:
             return  # an edge at the pad that moves nothing: the self test's
         self.steps.append((t_us, direction))
         self.scribe.step(t_us, direction)

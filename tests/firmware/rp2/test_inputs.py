@@ -163,7 +163,7 @@ def test_either_edge_ends_the_sleep(rig, name, on):
     rig.wait(0)
     rig.after(1_000_000, lambda: rig.set(name, on))
     start = rig.chip.now_us
-    rig.wait(8_000_000)
+    assert rig.wait(8_000_000) == ports.WOKEN_EDGE
     assert 1_000_000 <= rig.chip.now_us - start < 1_000_200
 
 
@@ -171,16 +171,16 @@ def test_an_edge_before_the_sleep_ends_it_at_once(rig):
     rig.set("stop", True)
     rig.chip.run_us(100)
     start = rig.chip.now_us
-    rig.wait(8_000_000)
+    assert rig.wait(8_000_000) == ports.WOKEN_EDGE
     assert rig.chip.now_us == start
-    rig.wait(1_000_000)  # and only once
+    assert rig.wait(1_000_000) == 0  # and only once
     assert rig.chip.now_us == start + 1_000_000
 
 
 def test_a_byte_ends_the_sleep(rig):
     rig.after(2_000, lambda: rig.chip.stdin.data.append(33))
     start = rig.chip.now_us
-    rig.wait(5_000_000)
+    assert rig.wait(5_000_000) == ports.WOKEN_HEARD
     assert rig.chip.now_us - start < 2_200
 
 

@@ -392,7 +392,7 @@ def test_the_edge_behind_those_that_are_queued_ends_it(words):
             rig.begin(1, 10_000_000)
             for _ in range(words - 1):
                 rig.put(10_000_000)
-        rig.steps.guard(True)
+        rig.steps.guard(rig.steps.queued())
         rogue(rig, 100)
         assert len(rig.edges) == words + 2 and len(trips) == 1
         assert rig.chip.block.levels.get(STEP) == 0
@@ -401,7 +401,7 @@ def test_the_edge_behind_those_that_are_queued_ends_it(words):
         assert len(rig.edges) == before, "no pulse of its own either"
         assert rig.steps.halt() == words
         rig.edges.clear()
-        rig.steps.guard(False)
+        rig.steps.guard(-1)
         rig.steps.begin(1, 300)
         rig.chip.run_us(1_000)
         assert len(rig.edges) == 1, "lifted by the halt"
@@ -415,12 +415,12 @@ def test_the_guard_lets_all_that_is_queued_pass(delays):
         rig.steps.on_edges(trips.append)
         rig.begin(1, 5_000)
         for at, delay in enumerate(delays):
-            rig.steps.guard(False)
+            rig.steps.guard(-1)
             while not rig.put(delay):
                 rig.chip.run_us(100)
             if at % 3 == 0:
-                rig.steps.guard(True)
-        rig.steps.guard(True)
+                rig.steps.guard(rig.steps.queued())
+        rig.steps.guard(rig.steps.queued())
         rig.chip.run_us(5_000 + sum(delays) + 5_000)
         assert len(rig.edges) == len(delays) + 1 and not trips
 
@@ -429,7 +429,7 @@ def test_while_words_are_being_queued_31_edges_pass():
     with step_rig() as rig:
         trips = []
         rig.steps.on_edges(trips.append)
-        rig.steps.guard(False)
+        rig.steps.guard(-1)
         rogue(rig, 31)
         assert not trips
         rogue(rig, 1)

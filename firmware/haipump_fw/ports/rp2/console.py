@@ -11,9 +11,10 @@ import sys
 from time import ticks_diff, ticks_us
 
 import micropython
-from machine import mem32
+from machine import disable_irq, enable_irq, mem32
 
 from haipump_fw.const import const
+from haipump_fw.ports import WOKEN_EDGE, WOKEN_HEARD
 
 _FRAME_NUMBER = const(0x50110048)  # USB SOF_RD: counts the frames that the host sends, one each millisecond
 _FRAME_US = const(1_100)
@@ -113,14 +114,18 @@ class Wait:
         self._poll.register(wake, select.POLLIN)
 
     def wait(self, duration_us):
-        """Sleep so long, up to the next whole millisecond, or less. True when there is something to read from the
-        host. Allocates nothing, and the processor sleeps too."""
-        heard = False
+        """Sleep so long, up to the next whole millisecond, or less. Returns WOKEN_ bits. Allocates nothing, and the
+        processor sleeps too."""
+        wake, woken = self._wake, 0
         # Up, not down: a pass of the loop costs more than the rest of a millisecond, and nothing is due to the
         # microsecond. Words for the step machine are asked for long before they are needed.
         for found in self._poll.ipoll((duration_us + 999) // 1000):
-            if found[0] is not self._wake:
-                heard = True
+            if found[0] is not wake:
+                woken = WOKEN_HEARD
         # What the edge meant is read from the pins after this, so an edge from now on ends the next wait at once.
-        self._wake.flag = 0
-        return heard
+        state = disable_irq()
+        if wake.flag:
+            wake.flag = 0
+            woken |= WOKEN_EDGE
+        enable_irq(state)
+        return woken

@@ -43,7 +43,6 @@ _RING_WORDS = const(64)  # a power of two
 _RING_MASK = const(63)
 _COUNT_MASK = const(127)  # head and tail run modulo twice the size, so that full and empty differ
 _FIFO_WORDS = const(8)
-_LOOKS_MAX = const(3)  # words are 250 us apart and a look takes 10: the second look is good
 
 _ODOMETER_MASK = const(0x1FFFFFFF)  # 29 bits
 # What the odometer is told to do beside its program, as instructions: to have one encoded takes 5 ms and a kilobyte.
@@ -142,11 +141,11 @@ class Steps:
         self._guard.exec(WIDE)
         self._guard.active(1)
 
-    def guard(self, tight):
+    def guard(self, words):
         """See `contract.Steps`. A word at its edge is none any more for `queued`: so there is one edge to spare."""
         machine = self._guard
-        if tight:
-            machine.put(self.queued() + 1)
+        if words >= 0:
+            machine.put(words + 1)
             machine.exec(PULL)
             machine.exec(TO_Y)
         else:
@@ -230,7 +229,7 @@ class Steps:
         # Empties the FIFO, sets STEP low and waits for the first word.
         self._machine.init(stepper, freq=_STEPPER_HZ, set_base=self._step)
         self._machine.active(1)
-        self.guard(True)
+        self.guard(0)
         return left
 
     def freeze(self):
@@ -252,11 +251,9 @@ class Steps:
         in a running machine it is one within a microsecond."""
         machine = self._machine
         fifo = machine.tx_fifo()
-        place = 0
-        for _ in range(_LOOKS_MAX):
+        place = (mem32[_SM0_ADDR] & _PC_MASK) - self._origin
+        if machine.tx_fifo() != fifo:  # a word was pulled in between; the next one is 250 us away
+            fifo = machine.tx_fifo()
             place = (mem32[_SM0_ADDR] & _PC_MASK) - self._origin
-            was, fifo = fifo, machine.tx_fifo()
-            if was == fifo:  # no word was pulled in between: the place belongs to this level
-                break
         in_hand = 1 if _AT_IRQ <= place <= _AT_COUNT else 0
         return ((self._head - self._tail) & _COUNT_MASK) + fifo + in_hand

@@ -10,6 +10,7 @@ import sys
 from binascii import hexlify
 
 import machine
+import micropython
 
 from haipump_fw.ports import RESET_FAULT, RESET_POWER, RESET_REQUEST, RESET_WATCHDOG
 from haipump_fw.ports.rp2 import scratch
@@ -44,6 +45,7 @@ class System:
         self.interpreter = "micropython-%d.%d.%d" % tuple(sys.implementation.version[:3])
         self.app_hash = _app_hash()
         self._cause = _reset_cause()
+        self._held = False
         # The functions themselves: a method around one would cost as much again, a dozen times in each pass.
         self.task = scratch.task
         self.note_task = scratch.note_task
@@ -68,6 +70,15 @@ class System:
     def collect(self):
         """Collect garbage: 13 to 20 ms."""
         gc.collect()
+
+    def hold(self, on):
+        """Lock the heap (True), or unlock it; as often as one likes."""
+        if on != self._held:
+            self._held = on
+            if on:
+                micropython.heap_lock()
+            else:
+                micropython.heap_unlock()
 
     def forget(self, module):
         """Let go of a module that was imported for a moment, also in the package it belongs to."""
