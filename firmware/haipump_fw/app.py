@@ -49,6 +49,7 @@ TICK_STEPS = const(64)  # supervision comes at least once in so many steps
 RELIEF_STEPS = const(10)  # ... of a back-off, which ends at a pressure
 REFILL_MAX_S = const(3_600)  # nobody does anything for so long: the refill is over
 REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
+PULSE_MIN_US = const(50_000)  # one beat of a signal: enough for a page of the flash, not for an erase
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
 HEAR_MAX = const(2)  # reads of HEAR_BYTES in one pass
@@ -758,7 +759,10 @@ class App:
 
     def _store(self):
         """At most one flash operation, if the motion allows it."""
-        self._storing = self.storage.work(self.window_us())
+        window_us = self.window_us()
+        if not self.ports.panel.quiet():  # an erase would stretch a pulse
+            window_us = min(window_us, PULSE_MIN_US)
+        self._storing = self.storage.work(window_us)
         if self.values is not self.storage.settings.values:
             self.refresh()  # a save that had to wait for its window
 

@@ -102,3 +102,23 @@ def test_they_are_while_the_pump_is_busy_with_anything_else(small, trial):
 def test_they_are_for_long(small, part):
     for trial in part(list(BUSY), 0):
         judge(small, trial, WATCHED_S)
+
+
+def test_the_flash_is_erased_between_the_bursts(small):
+    """Three saves fill a sector; it is erased when nobody waits for that, and an erase lets no interrupt through."""
+
+    def erased() -> tuple[int, int]:
+        pump, begun = small, []
+        high(pump)
+        pump.run(0.5)
+        pump.core.flash_port.on_operation = lambda kind, address, length: begun.append((kind, pump.now_us))
+        for silence_s in (20, 21, 22):
+            pump.order(f"prepare_settings silence_s={silence_s}")
+            pump.run(40)
+        erases = [at_us for kind, at_us in begun if kind == "erase"]
+        pulses = [(begin * 1_000, end * 1_000) for begin, end in windows.spans(pump.told, "tone", "frequency_hz")]
+        assert all(at_us >= end or at_us + 400_000 <= begin for at_us in erases for begin, end in pulses)
+        return len(erases), windows.judge_sound(pump.told, "high")
+
+    erases, bursts = branch(erased)
+    assert erases >= 2 and bursts >= 1

@@ -299,6 +299,10 @@ class _Rhythm:
         self._beats, self._at = beats, 0
         self.turn_us = now_us if beats else NEVER_US
 
+    def quiet(self, now_us: int) -> bool:
+        """It is off, and for nine beats at least."""
+        return not self._beats or (self._at % 2 == 0 and self.turn_us - now_us >= 9 * contract.BEAT_MS * 1_000)
+
     def turn(self) -> None:
         self._change(self._at % 2 == 0)
         self.turn_us += self._beats[self._at] * contract.BEAT_MS * 1_000
@@ -335,6 +339,9 @@ class Panel:
         self._tone(0)
         self._sound.play(self._core.now_us, rhythm or () if frequency_hz else ())
         self._play()
+
+    def quiet(self) -> bool:
+        return self._sound.quiet(self._core.now_us)
 
     def turn(self) -> None:
         """What is due at `turn_us`."""

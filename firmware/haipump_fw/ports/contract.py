@@ -111,6 +111,10 @@ class Panel:
     def sound(self, frequency_hz, rhythm):
         """From now on the piezo sounds at this frequency, in this rhythm; 0: it is silent."""
 
+    def quiet(self):
+        """The piezo makes no pulse in the next ten beats, or so (nine are certain): whatever stops the CPU for so long
+        changes nothing that is heard. Allocates nothing."""
+
     def works(self):
         """The pads of lamps and piezo follow what drives them, both ways, too short for a person to see; the lamps are
         as before then, the piezo is off."""

@@ -79,6 +79,35 @@ def test_a_signal_goes_on_in_its_own_time_while_the_program_is_busy():
     assert windows.judge_sound(of.seen, "medium") >= 2 and windows.judge_lamps(of.seen[begun:], "medium") >= 10
 
 
+def high_at_rest() -> Pump:
+    of = pump()
+    of.core.plant.driver_fault(of.now, True)
+    of.run_to_alarm("driver_error", 10)
+    return of
+
+
+@pytest.mark.parametrize("alarm", [low, medium, high_at_rest])
+def test_an_erase_of_the_flash_waits_for_the_pause_between_bursts(alarm):
+    of = alarm()
+    if of.state() == "infusing":
+        of.order(RATE)
+    begun: list[int] = []
+    flash = of.core.app.ports.flash
+    erase = flash.erase
+
+    def seen(address: int) -> None:
+        begun.append(of.now)
+        erase(address)
+
+    flash.erase = seen
+    for silence_s in range(20, 50):
+        of.order(f"prepare_settings silence_s={silence_s}")
+        of.run(41.3)
+    pulses = [(begin * 1_000, end * 1_000) for begin, end in windows.spans(of.seen, "tone", "frequency_hz")]
+    assert len(begun) >= 16 and len(pulses) > 20
+    assert all(at_us >= end or at_us + 400_000 <= begin for at_us in begun for begin, end in pulses)
+
+
 @pytest.mark.parametrize(("alarm", "priority"), [(low, LOW), (medium, MEDIUM), (high, HIGH)])
 def test_the_pitch_is_the_priority_s(alarm, priority):
     of = alarm()

@@ -92,6 +92,16 @@ def test_the_piezo_is_quiet_until_told_and_sounds_in_its_rhythm(chip, load):
     assert set(heard(chip, lambda: chip.tone, 10)) == {0}
 
 
+def test_it_knows_when_no_pulse_comes_for_nine_beats(chip, load):
+    panel = load("devices").Panel()
+    assert panel.quiet()
+    panel.sound(2_700, (2, 1, 2, 20))
+    assert not panel.quiet(), "the first pulse comes with the next beat"
+    assert heard(chip, panel.quiet, 50) == ([False] * 5 + [True] * 11 + [False] * 9) * 2
+    panel.sound(0, None)
+    assert panel.quiet()
+
+
 def heard(chip, look, beats):
     """What there is in the middle of each of the next beats."""
     found = []

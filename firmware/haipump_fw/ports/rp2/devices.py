@@ -111,6 +111,10 @@ class Panel:
         """From now on the piezo sounds so (8 Hz and up); 0: it is silent."""
         self._signals().sound(frequency_hz, rhythm)
 
+    def quiet(self):
+        """No pulse in the next nine beats."""
+        return self._player is None or self._player.quiet()
+
     def _signals(self):
         if self._player is None:
             from haipump_fw.ports.rp2.signals import Player

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SM_BEAT = const(3)
 _BEAT_HZ = const(2_000)  # near the slowest that a state machine can be
 _BEAT_WORD = BEAT_MS * 2 - 4  # cycles of a beat, less those of pull, irq, mov and the last jmp
+_QUIET = const(8)  # more beats than this are left only in the long pauses
 _HALF = const(32_768)  # duty of a square wave: the loudest that a piezo gets from one pin
 
 
@@ -67,6 +68,10 @@ class Player:
         self._burst_at = self._burst_left = 0
         self._start()
         enable_irq(state)
+
+    def quiet(self):
+        """See `contract.Panel`."""
+        return not self._burst or self._burst_left > _QUIET
 
     def _start(self):
         if not self._beating and (self.lamp is not None or self._burst):
