@@ -36,10 +36,8 @@ from haipump_fw.delivery import (
 from haipump_fw.forecast import Forecast
 from haipump_fw.panel import OperatorPanel
 from haipump_fw.proto.messages import PROTOCOL_VERSION, RESULTS, SOURCES, TASKS, WHYS
-from haipump_fw.proto.session import Session
 from haipump_fw.storage import Storage, digest_works, window_of
 
-WATCHDOG_MS = const(8_300)  # the chip can do 8388
 SLEEP_MAX_US = const(7_500_000)  # for the watchdog; what may come on top (an erase, a collection) is below a second
 TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about once a step at 1.3 mL/day
 COUNT_US = const(1_000_000)  # steps that come sooner are counted in each pass, others with each look at the sensors
@@ -145,11 +143,6 @@ class App:
         self.syringe_known = True
         self.finished = []
         self.supply_mv = self.temperature_mc = self.inputs = 0
-        self.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
-        # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
-        # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
-        # until one of the two has been done: a jumper that was forgotten must not leave the pump open for good.
-        self.recovering = self.was_serviced and bool(self.values["locked"])
         self.reset_cause = ports.system.reset_cause()
         self.reset_task = 0  # what ran when a reset came that nobody had asked for
         if self.reset_cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
@@ -177,12 +170,13 @@ class App:
         self._telemetry_at = Deadline()
         commands = Commands(self)
         self._telemetry_pairs = commands.answers.telemetry
-        self.session = self._make_session(commands)
         from haipump_fw import recovery  # needed once
 
-        interrupted = recovery.restore(self)
+        recovery.begin_session(self, commands)
+        recovery.power_on(self, *recovery.restore(self))
+        recovery.forget_start(self)
         ports.system.forget(recovery)
-        self._power_on(*interrupted)
+        self._taken = TAKEN_MAX_BYTES + 1  # what starting left behind goes before the first order, or within a minute
 
     def _init_watch(self):
         """What the watch over memory and surroundings remembers."""
@@ -199,49 +193,16 @@ class App:
 
     # --- power-on
 
-    def _make_session(self, commands):
-        system = self.ports.system
-        locked = bool(self.values["locked"]) and not self.recovering
-        key = self.storage.settings.key
-        return Session(commands, system.device_id(), self.storage.boot, self.storage.next_id, key, locked)
-
     def syringe_loaded(self):
         """A syringe of known size and volume is in the pump."""
         return self.syringe_known and self.values["syringe_nl"] > 0
-
-    def _power_on(self, order, left_nl):
-        self.ports.watchdog.start(WATCHDOG_MS)
-        self.self_test()
-        if self.storage.problem:
-            self.alarms.set("storage", self.clock.s)
-        self.session.event(
-            "boot",
-            [
-                ("boot", self.storage.boot),
-                ("reset", self.reset_cause),
-                ("task", TASKS[self.reset_task]),
-                ("state", self.machine.state),
-                ("order", order),  # that a reset ended; nothing of it runs again by itself
-                ("left_nl", left_nl),
-            ],
-        )
-        self.changed()
-        self._taken = TAKEN_MAX_BYTES + 1  # what starting left behind goes before the first order, or within a minute
 
     def self_test(self):
         """Run the self test in state self_test. Returns (name, whether it is all right) of every part."""
         from haipump_fw import selftest  # at power-on, and when asked for
 
-        parts = selftest.run(self.ports)
         self.ports.system.forget(selftest)
-        failed = [name for name, good in parts if not good]
-        if failed:
-            self.alarms.set("self_test", self.clock.s)
-            self.fire("failed", failed[0])
-        else:
-            self.alarms.unset("self_test")
-            self.alarms.acknowledge("self_test", self.clock.s)
-            self.fire("passed", "passed")
+        parts = selftest.judge(self)
         self._slow_check()
         return parts
 

@@ -1,18 +1,66 @@
-"""Recovery: what the journal knows of the time before this start is taken over at power-on.
+"""Recovery: what is done once at power-on. What the journal knows of the time before this start is taken over.
 
-Owns: the ranges after a power loss, the ends of what was interrupted, alarms that still wait. Must not: resume
-anything.
+Owns: the ranges after a power loss, the ends of what was interrupted, alarms that still wait; the session, and what a
+key that was lost allows. Must not: resume anything.
 """
 
 from haipump_fw import ports as contract
+from haipump_fw.const import const
 from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core.ledger import COMMIT_NL
 from haipump_fw.core.states import RUNNING, STATES
 from haipump_fw.delivery import DOSE, new_order
-from haipump_fw.proto.messages import RESULTS
+from haipump_fw.proto.messages import RESULTS, TASKS
+from haipump_fw.proto.session import Session
 
 _RESET = RESULTS.index("reset")
 _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
+
+WATCHDOG_MS = const(8_300)  # the chip can do 8388
+
+
+def begin_session(app, commands):
+    """Who may talk to this run."""
+    ports, storage = app.ports, app.storage
+    app.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
+    # A key can get lost. Whoever can close the jumper and switch the power has the pump open before him and could
+    # as well rewrite the flash, so this much is granted without the key: a new key, or unlocking. Nothing else is,
+    # until one of the two has been done: a jumper that was forgotten must not leave the pump open for good.
+    app.recovering = app.was_serviced and bool(app.values["locked"])
+    locked = bool(app.values["locked"]) and not app.recovering
+    device = ports.system.device_id()
+    app.session = Session(commands, device, storage.boot, storage.next_id, storage.settings.key, locked)
+
+
+def power_on(app, order, left_nl):
+    """The watchdog runs from here on; self test, and the first event. `order` with `left_nl` is what a reset ended."""
+    app.ports.watchdog.start(WATCHDOG_MS)
+    app.self_test()
+    if app.storage.problem:
+        app.alarms.set("storage", app.clock.s)
+    app.session.event(
+        "boot",
+        [
+            ("boot", app.storage.boot),
+            ("reset", app.reset_cause),
+            ("task", TASKS[app.reset_task]),
+            ("state", app.machine.state),
+            ("order", order),  # nothing of it runs again by itself
+            ("left_nl", left_nl),
+        ],
+    )
+    app.changed()
+
+
+def forget_start(app):
+    """What only a start needs takes 3 kB of the device's memory: it is let go of."""
+    storage, drop = app.storage, app.ports.system.drop
+    for name in ("open", "recover", "alarms", "_newest", "_scan", "_drop_strays", "_recover"):
+        drop(type(storage.journal), name)
+    drop(type(app), "_init_watch")
+    parts = [app, storage, storage.journal, storage.settings, app.delivery, app.supervision, app.occlusion, app.session]
+    for part in parts:
+        drop(type(part), "__init__")
 
 
 def restore(app):

@@ -161,8 +161,8 @@ MUTANTS = (
     ),
     Mutant(
         "watchdog_never_started",
-        "app.py",
-        "        self.ports.watchdog.start(WATCHDOG_MS)\n",
+        "recovery.py",
+        "    app.ports.watchdog.start(WATCHDOG_MS)\n",
         "",
         "a hung loop is never reset",
         "H17",

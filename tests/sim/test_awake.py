@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from haipump_emulator.campaign import live
+from haipump_fw import recovery
 from haipump_fw.app import App
 from haipump_fw.core import ledger, limits
 from haipump_fw.core.supervision import Supervision
@@ -53,10 +54,10 @@ def forgets(original: Any) -> Callable[..., Any]:
 
 
 def runs_again(original: Any) -> Callable[..., Any]:
-    def power_on(self: Any, *more: Any) -> Any:
-        original(self, *more)
-        if self.storage.boot > 1:
-            self.ports.motor.enable(True)
+    def power_on(app: Any, *more: Any) -> Any:
+        original(app, *more)
+        if app.storage.boot > 1:
+            app.ports.motor.enable(True)
 
     return power_on
 
@@ -112,7 +113,7 @@ def cries(original: Any) -> Callable[..., Any]:
         (Delivery, "start", too_fast, "over_delivery", 1),
         (Delivery, "pause", goes_on, "over_delivery", 1),
         (ledger.Ledger, "restore", forgets, "totals", 1),
-        (App, "_power_on", runs_again, "motor_on", 1),
+        (recovery, "power_on", runs_again, "motor_on", 1),
         (App, "_tell_alarms", raises, "exception", 1),
         (limits.Proof, "within", takes_all, "dose_limit", 8),
         (DoseWatch, "begin", forgets_the_bolus, "lockout", 15),

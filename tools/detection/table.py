@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haipump_emulator.plant.params import SYRINGE_BORES_MM
-from haipump_fw import app
+from haipump_fw import app, recovery
 from haipump_fw.core import supervision
 
 MEASURED = Path(__file__).with_name("measured.json")
@@ -177,7 +177,7 @@ FAULTS = (
         "hang",
         "the program hangs",
         (),
-        _fixed(app.WATCHDOG_MS / 1000 + 2 * PASS_S),
+        _fixed(recovery.WATCHDOG_MS / 1000 + 2 * PASS_S),
         _ring,
         "the watchdog; the motion ends with the words that are queued",
     ),

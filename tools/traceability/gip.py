@@ -178,13 +178,13 @@ ROWS = (
     Row(
         "GIP-3.4.1-5",
         "The self test at power-up is bounded in time; what fails is an alarm, and nothing starts.",
-        ("selftest.run", "app.App.self_test"),
+        ("selftest.run", "selftest.judge"),
     ),
     Row("GIP-3.4.6", "No bolus during the self test.", ("core.machine.Machine.check",)),
     Row(
         "GIP-3.5.1-4",
         "Every task shows that it is alive; one that does not is stopped and told.",
-        ("app.App._power_on",),
+        ("recovery.power_on",),
         "By the watchdog within 8.3 s.",
     ),
     Row(

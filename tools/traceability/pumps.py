@@ -119,7 +119,7 @@ ROWS = (
         "In any window of a length that is set.",
     ),
     Row("REQ-X-07", "A change of the log is found out.", ("store.records.link", "haipump.journal.verify")),
-    Row("REQ-X-08", "The watchdog ends the flow and is told.", ("app.App._power_on", "recovery.restore")),
+    Row("REQ-X-08", "The watchdog ends the flow and is told.", ("recovery.power_on", "recovery.restore")),
     Row(
         "REQ-X-10",
         "What was commanded is compared with what was measured, independently.",
@@ -200,7 +200,7 @@ ROWS = (
     Row(
         "OP-R7.4(1)-(7)",
         "Tests at power-up, periodic and continuous; faults are logged and seen.",
-        ("app.App.self_test", "selftest.run"),
+        ("selftest.judge", "selftest.run"),
     ),
     Row(
         "OP-R8.1(4)",

@@ -22,7 +22,7 @@ PACKAGE = "haipump_fw"
 HASH_FILE = "app_hash"
 # The interpreter looks for these two by name; they do little more than catch what the rest raises.
 AS_SOURCE = ("boot.py", "main.py")
-LINES = (f"{PACKAGE}/app.py", f"{PACKAGE}/ports/")
+LINES = (f"{PACKAGE}/app.py",)
 COMPILERS = 4  # at a time; each takes some milliseconds
 
 

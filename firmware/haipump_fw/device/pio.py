@@ -21,18 +21,19 @@ _WAITED = {"pin": 1}
 _MOVED = {"x": 1, "y": 2, "osr": 7}
 _SET = {"pins": 0, "x": 1, "y": 2, "pindirs": 4}
 _RELATIVE = 16
-
-
-class _Word(int):
-    """An instruction; `[n]` behind it is its delay."""
-
-    def __getitem__(self, cycles: int) -> "_Word":
-        return _Word(self | cycles << _DELAY_AT)
+_MAKE: dict[str, Callable[..., int]] = {
+    "wait": lambda level, what, index: 0x2000 | level << 7 | _WAITED[what] << 5 | index,
+    "pull": lambda how: {"block": 0x80A0}[how],
+    "rel": lambda index: _RELATIVE | index,
+    "irq": lambda index: 0xC000 | index,
+    "mov": lambda to, source: 0xA000 | _MOVED[to] << 5 | _MOVED[source],
+    "set": lambda what, value: 0xE000 | _SET[what] << 5 | value,
+}
 
 
 def assembled(sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The same files with lists in place of decorated functions; lines stay where they are. Raises KeyError, TypeError
-    and NameError for an instruction that is not known here."""
+    """The same files with lists in place of decorated functions; lines stay where they are. Raises KeyError and
+    TypeError for an instruction that is not known here."""
     return {
         path: _replaced(data.decode(), path).encode() if b"@rp2.asm_pio(" in data else data
         for path, data in sources.items()
@@ -44,8 +45,7 @@ def _replaced(text: str, path: str) -> str:
     for node in ast.parse(text, path).body:
         decorators = getattr(node, "decorator_list", ())
         if isinstance(node, ast.FunctionDef) and decorators and ast.unparse(decorators[0]).startswith("rp2.asm_pio("):
-            assert isinstance(decorators[0], ast.Call) and node.end_lineno is not None
-            first, behind = decorators[0].lineno - 1, node.end_lineno
+            first, behind = decorators[0].lineno - 1, node.end_lineno or 0
             program = _program(node, {str(word.arg): ast.unparse(word.value) for word in decorators[0].keywords})
             lines[first:behind] = [f"{node.name} = {program}", *[""] * (behind - first - 1)]
     return "\n".join(lines)
@@ -62,32 +62,34 @@ def _program(function: ast.FunctionDef, options: dict[str, str]) -> str:
 
 
 def _words(function: ast.FunctionDef) -> list[int]:
-    """Its instructions: run twice, for a jump may go to a label that stands behind it."""
+    """Its instructions: gone through twice, for a jump may go to a label that stands behind it."""
     labels: dict[str, int] = {}
     words: list[int] = []
     for _ in range(2):
         words.clear()
         for line in function.body:
-            made = eval(compile(ast.Expression(line.value), function.name, "eval"), _names(labels, words))  # type: ignore[attr-defined]
+            if not isinstance(line, ast.Expr):
+                raise TypeError(f"{function.name}: {ast.unparse(line)}")
+            made = _value(line.value, labels, len(words))
             if made is not None:
                 words.append(made)
     return words
 
 
-def _names(labels: dict[str, int], words: list[int]) -> dict[str, Any]:
-    def jmp(*args: str) -> _Word:
-        condition = _JUMPS[args[0]] if len(args) > 1 else 0
-        return _Word(condition << 5 | labels.get(args[-1], 0))
-
-    make: dict[str, Callable[..., Any]] = {
-        "label": lambda name: labels.update({name: len(words)}),
-        "jmp": jmp,
-        "wait": lambda level, what, index: _Word(0x2000 | level << 7 | _WAITED[what] << 5 | index),
-        "pull": lambda how: _Word({"block": 0x80A0}[how]),
-        "rel": lambda index: _RELATIVE | index,
-        "irq": lambda index: _Word(0xC000 | index),
-        "mov": lambda to, source: _Word(0xA000 | _MOVED[to] << 5 | _MOVED[source]),
-        "set": lambda what, value: _Word(0xE000 | _SET[what] << 5 | value),
-    }
-    words_known = {*_JUMPS, *_WAITED, *_MOVED, *_SET, "block"}
-    return {"__builtins__": {}, **{name: name for name in words_known}, **make}
+def _value(node: ast.expr, labels: dict[str, int], here: int) -> Any:
+    """A number, a name as text, or the word that a call makes; None for a label."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Subscript):  # the delay behind an instruction
+        return _value(node.value, labels, here) | _value(node.slice, labels, here) << _DELAY_AT
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        args = [_value(arg, labels, here) for arg in node.args]
+        if node.func.id == "label":
+            labels[args[0]] = here
+            return None
+        if node.func.id == "jmp":
+            return (_JUMPS[args[0]] if len(args) > 1 else 0) << 5 | labels.get(args[-1], 0)
+        return _MAKE[node.func.id](*args)
+    raise TypeError(ast.unparse(node))

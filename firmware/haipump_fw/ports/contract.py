@@ -188,6 +188,9 @@ class System:
     def forget(self, module):
         """Let go of a module of the application that was imported for a moment: nothing refers to it any more."""
 
+    def drop(self, owner, name):
+        """Let go of a method that nobody calls any more in this run."""
+
     def heap_free(self):
         """Free heap in bytes."""
 

@@ -87,6 +87,10 @@ class System:
         del sys.modules[name]
         delattr(sys.modules[package], last)
 
+    def drop(self, owner, name):
+        """Put nothing in its place: its code is free with the next collection. (What is deleted stays in the table.)"""
+        setattr(owner, name, None)
+
     def heap_free(self):
         """Free heap in bytes."""
         return gc.mem_free()
