@@ -16,7 +16,7 @@ from tools.detection import table
 
 SECOND = 1_000_000
 WORK = ("finite", "pause", "dose", "forgery", "replay", "prepare", "stops", "restart", "level", "withdraw")
-STALL = make("motor_stall")
+STALL, DIAG = make("motor_stall"), make("driver_error")
 
 
 def alarm(of: AlarmJudge, t_us: int, name: str, phase: str = "active") -> None:
@@ -74,13 +74,26 @@ def test_an_alarm_without_a_cause_is_a_violation(name):
 
 def test_a_cause_lingers_and_is_forgotten():
     of = AlarmJudge()
+    of.begin(SECOND, DIAG)
+    of.end(2 * SECOND, DIAG)
+    of.end(3 * SECOND, DIAG)
+    alarm(of, 2 * SECOND + LINGER_US, "driver_error")
+    alarm(of, 2 * SECOND + LINGER_US, "driver_error", "clear")
+    with pytest.raises(Violation, match="false_alarm"):
+        alarm(of, 3 * SECOND + LINGER_US, "driver_error")
+
+
+def test_lost_steps_stay_lost_while_the_motor_has_current():
+    of = AlarmJudge()
+    of.motor(0, True)
     of.begin(SECOND, STALL)
     of.end(2 * SECOND, STALL)
-    of.end(3 * SECOND, STALL)
-    alarm(of, 2 * SECOND + LINGER_US, "motor_stall")
-    alarm(of, 2 * SECOND + LINGER_US, "motor_stall", "clear")
+    alarm(of, 10 * LINGER_US, "motor_stall")
+    alarm(of, 10 * LINGER_US, "motor_stall", "clear")
+    of.motor(10 * LINGER_US, False)
+    of.motor(10 * LINGER_US, True)
     with pytest.raises(Violation, match="false_alarm"):
-        alarm(of, 3 * SECOND + LINGER_US, "motor_stall")
+        alarm(of, 10 * LINGER_US, "motor_stall")
 
 
 def test_what_waited_for_its_acknowledgement_waits_after_a_reset_too():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from concurrent.futures import ThreadPoolExecutor
 
@@ -50,6 +51,9 @@ def test_the_command_resumes_and_writes_its_files(tmp_path):
     before = (tmp_path / farm.LIVES).read_text()
     assert CliRunner().invoke(app, words).exit_code == 0
     assert (tmp_path / farm.LIVES).read_text() == before
+    farm.Store(tmp_path, farm.Order.of(1.0, "direct")).add(dataclasses.replace(life(2), broken="motion"))
+    again = CliRunner().invoke(app, words)
+    assert "2 simulated hours in 2 lives, 0 broken" in again.output, "what broke is lived again"
     assert CliRunner().invoke(app, ["faults"]).output.count("\n") > len(CATALOGUE)
     assert CliRunner().invoke(app, ["campaign", "--only", "x"]).exit_code == 2
 

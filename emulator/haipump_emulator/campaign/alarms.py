@@ -72,6 +72,8 @@ CAUSES: dict[str, tuple[str, ...]] = {
 }
 TRAITS_OF = {str(row[NAME]): int(row[TRAITS]) for row in ALARMS}
 # These stay as they are until somebody sees to it: a cause (or an alarm, whatever its cause) that counts for good.
+FLOW = ("over_infusion", "under_infusion")
+SHAFT = (*FLOW, "motor_stall", "reverse_delivery")
 FOR_GOOD = ("empty", "storage", "dose", "finite", "pause", "prepare", "stops")
 
 
@@ -154,6 +156,7 @@ class AlarmJudge:
     _alone_us: int = 0
     _watch: Watch | None = None
     _enabled: bool = False
+    _on_us: int = 0  # when the motor last got current
 
     # --- causes
 
@@ -185,14 +188,18 @@ class AlarmJudge:
         self._over_us[what] = t_us
 
     def _caused(self, name: str, t_us: int) -> bool:
-        lingers_us = FLOW_US if name in ("over_infusion", "under_infusion") else LINGER_US
+        lingers_us = FLOW_US if name in FLOW else LINGER_US
         for tag in CAUSES[name]:
             if tag == "level":
                 return self.low(name)
             over_us = self._over_us.get(tag)
             if self._on[tag]:
                 return True
-            if over_us is not None and (t_us <= over_us + lingers_us or tag in FOR_GOOD or name in FOR_GOOD):
+            if over_us is None:
+                continue
+            # steps that were lost while the motor has current stay lost until it has none
+            since_us = self._on_us if name in SHAFT else t_us
+            if since_us <= over_us + lingers_us or tag in FOR_GOOD or name in FOR_GOOD:
                 return True
         return False
 
@@ -235,6 +242,8 @@ class AlarmJudge:
 
     def motor(self, t_us: int, on: bool) -> None:
         self._enabled = on
+        if on:
+            self._on_us = t_us
         if self._watch is not None:
             self._watch = Watch(self._watch.promise, t_us)
 

@@ -38,7 +38,7 @@ def campaign(
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core of this machine.")] = 0,
     core: Annotated[Kind, typer.Option(help=KIND_HELP)] = "direct",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the results; lives that are in it are not lived again.")
+        Path | None, typer.Option(help="Folder for the results; lives that are in it and held are not lived again.")
     ] = None,
     only: Annotated[str | None, typer.Option(help="Only these faults of the plan, such as 3,7, or none.")] = None,
     twice: Annotated[bool, typer.Option(help="Live every life twice and compare the digests.")] = False,
@@ -52,8 +52,10 @@ def campaign(
     lives: list[Life] = []
     try:
         store = farm.Store(out, farm.Order.of(each, core)) if out else None
-        lives += [store.lives[number] for number in seeds if number in store.lives] if store else []
-        left = [number for number in seeds if not store or number not in store.lives]
+        # What broke is lived again: something may have been put right since.
+        held = {number: life for number, life in store.lives.items() if life.held} if store else {}
+        lives += [held[number] for number in seeds if number in held]
+        left = [number for number in seeds if number not in held]
         job = functools.partial(farm.one, hours=each, core=core, only=numbers, twice=twice)
         with _executor(workers, dask) as executor, _progress(len(seeds), len(lives)) as heard:
 
