@@ -45,8 +45,9 @@ class DoseWatch:
         self._bolus = delivery.bolus
         delivery.account()
         self._cap = self.window.cap(self._app.clock.s, delivery.dosed)
-        if 0 <= self._cap < delivery.dosed and self._app.machine.state in DELIVERING:
-            self._reached = delivery.late = True  # lowered below what was made: not even what is under way
+        # Lowered below what was made, perhaps before this start: not even what is under way.
+        if 0 <= self._cap < max(1, delivery.dosed) and self._app.machine.state in DELIVERING:
+            self._reached = delivery.late = True
 
     def guard(self, room, under_way):
         """How many of `room` steps may be queued; -1: none, and none is due before the flow changes."""

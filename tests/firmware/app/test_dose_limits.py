@@ -187,6 +187,21 @@ def test_a_limit_below_what_was_delivered_halts_at_once():
     assert of.steps - steps <= 1
 
 
+def test_a_limit_below_what_was_delivered_before_this_start_halts_at_once():
+    """Not a step, though none was made since the start (campaign seed 3069)."""
+    of = limited("max_dose_nl=1000000")
+    of.order("prepare_bolus volume_nl=50000")
+    of.run(600)
+    cycle(of)
+    of.order("prepare_rate rate_nl_per_day=300000")
+    of.run(5)
+    steps = of.steps
+    of.order("prepare_dose max_dose_nl=30000")
+    of.run(300)
+    assert of.told("dose_limit", "active")
+    assert of.steps == steps
+
+
 def test_a_window_forgets_what_is_past_while_an_order_runs_at_its_limit():
     """A limit that is lowered to what flows: history counts by the gap, so a little below that it is halted."""
     of = limited("max_dose_nl=1000000")
