@@ -74,6 +74,7 @@ def test_what_needs_no_fault_is_reduced_to_none(monkeypatch):
 def test_a_life_lived_twice_is_the_same():
     life = farm.one(SEED, HOURS, "direct", twice=True)
     assert life.held, life.text
+    assert life.judged.pop("digest") == 1
     assert life == live(SEED, HOURS)
 
 

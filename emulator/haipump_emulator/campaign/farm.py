@@ -50,6 +50,7 @@ def one(seed: int, hours: float, core: str, only: tuple[int, ...] | None = None,
     """The life of a seed, in a worker. `twice`: live it again; another digest is a violation."""
     life = live(seed, hours, core, _recipe(core), only)
     if twice and life.held:
+        life.judged["digest"] = 1
         again = live(seed, hours, core, _recipe(core), only)
         if again.digest != life.digest:
             life.broken, life.text = "digest", f"{life.digest}, and the second time {again.digest}"

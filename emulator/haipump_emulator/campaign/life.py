@@ -105,7 +105,7 @@ def live(
 ) -> Life:
     """Play the life of a seed and judge it. `only`: with just these of its faults."""
     plan = draw(seed, hours, core, only)
-    life = Life(seed, hours, plan.kind, core, faults=len(plan.strikes), strikes=[s.text for s in plan.strikes])
+    life = Life(seed, hours, plan.kind, core, strikes=[s.text for s in plan.strikes])
     life.locked, life.dosed = plan.locked, plan.dosed
     world: World | None = None
     try:
@@ -155,6 +155,7 @@ def _play(plan: Plan, world: World, life: Life) -> None:
         _recover(plan, world, operator, books)
     finally:
         life.commands, life.edges, life.excess_nl = operator.commands, abs(books.edges), round(books.most_nl, 1)
+        life.faults = sum(count for name, count in operator.seen.items() if name.startswith("fault "))
         life.judged, life.fullest = _judged(operator), round(books.window.fullest, 4)
 
 
@@ -210,13 +211,24 @@ def _begin(plan: Plan, world: World, operator: Operator) -> None:
 def _arrange(strike: Strike, plan: Plan, world: World, books: Books, operator: Operator) -> None:
     visit = stream(plan.seed, f"visit {strike.number}")
 
+    waiting = False
+
     def begin() -> None:
+        nonlocal waiting
         if visit.random() < AMBUSHES and strike.fault.group in HARD_GROUPS:
-            operator.ambushes.append(lambda: strike_now() if world.now_us < strike.end_us else None)
+            waiting = True
+            operator.ambushes.append(ambush)
+            world.at((strike.at_us + strike.end_us) // 2, ambush)  # nobody comes: it does not wait for ever
         else:
             strike_now()
         if visit.random() < VISITS:
             operator.due_us = world.now_us + round(visit.expovariate(1.0) * VISIT_US)
+
+    def ambush() -> None:
+        nonlocal waiting
+        if waiting:
+            waiting = False
+            strike_now()
 
     def strike_now() -> None:
         operator.count(f"fault {strike.fault.name}")
