@@ -47,7 +47,8 @@ def test_manifest_faults_are_found(tmp_path):
     (tmp_path / "haipump_fw").mkdir()
     (tmp_path / "haipump_fw/device").mkdir()
     for name in ("main.py", "haipump_fw/app.py", "haipump_fw/device/x.py", "haipump_fw/device/y.py"):
-        (tmp_path / name).write_text("")
+        (tmp_path / name).write_text("x = 1\n")
+    (tmp_path / "haipump_fw/empty.py").touch()  # is not shipped
     (tmp_path / "manifest").write_text("# shipped\nmain.py\nmain.py\ngone.py\nhaipump_fw/device/y.py\n")
     assert packaging.manifest_faults(tmp_path) == [
         "haipump_fw/app.py is not in the manifest",

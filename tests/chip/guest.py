@@ -19,7 +19,6 @@ BOOTED_US = 60_000  # the interpreter is up, the cable is enumerated, main.py ha
 PORTS = (
     "haipump_fw/__init__",
     "haipump_fw/const",
-    "haipump_fw/core/__init__",
     "haipump_fw/core/clock",
     "haipump_fw/core/units",
 )

@@ -58,6 +58,28 @@ LOOP = """
             told[0] = 0
 """
 
+# How many passes left the heap held, and how many did not.
+HELD = """
+    from haipump_fw.answers import Answers
+
+    real, held, passes = ports.system.hold, [False], [0, 0]
+
+    def hold(on):
+        held[0] = on
+        real(on)
+
+    def alarms(self, fields):
+        told = passes[:]
+        passes[:] = [0, 0]
+        return [("free", told[0]), ("held", told[1])]
+
+    ports.system.hold = hold
+    Answers.read_alarms = alarms
+    while True:
+        app.woken = app.ports.wait(app.step())
+        passes[held[0]] += 1
+"""
+
 
 def probe(image: Path, uptime_s: int = 0, size_ml: int = 30, loop: str = LOOP) -> ChipPump:
     ships = shipped()
@@ -172,3 +194,15 @@ def test_enough_is_free_and_it_does_not_get_less(image):
         look()
     assert min(free) > FREE_BYTES_MIN, free
     assert free[-1] >= free[-3] - 200, free
+
+
+def test_nearly_all_passes_hold_the_heap_and_what_takes_memory_lets_go(image):
+    pump = probe(image, loop=HELD)
+    pump.order("prepare_rate rate_nl_per_day=1300000 override=1")
+    pump.run(60)
+    pump.ask("alarms", signed=False)
+    pump.run(900)  # with a check of each minute, and a commit
+    passes = pump.ask("alarms", signed=False)
+    assert int(passes["held"]) > 100 and 15 <= int(passes["free"]) < 60, passes
+    assert pump.ask("stop")["state"] == "stopped"
+    assert "Traceback" not in pump.transcript

@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         "backlash_counted_as_dose",
         "delivery.py",
-        "self.net_steps += self.direction * (made - takeup)",
-        "self.net_steps += self.direction * made",
+        "        made -= takeup\n        self.net_steps",
+        "        self.net_steps",
         "the take-up of the screw's play counts as delivered volume",
         "H3",
         ("app/test_orders.py::test_home_refill_prime_and_connect",),

@@ -45,8 +45,8 @@ MUTANTS = (
     Mutant(
         "shaft_behind_is_no_stall",
         "core/supervision.py",
-        "lag > self._stall_steps or lag < -self._stall_steps",
-        "lag < -self._stall_steps",
+        "-self._stall_steps <= lag <= self._stall_steps else",
+        "-self._stall_steps <= lag else",
         "wrong sign: only a shaft that is ahead is a stall",
         "H3",
         ("core/test_supervision.py::test_a_stall_is_more_than_four_full_steps",),

@@ -415,11 +415,14 @@ class Chip:
             unique_id=lambda: bytes(range(8)),
         )
         self.micropython: list[int] = []
+        self.heap_locks: list[bool] = []
         self.module(
             "micropython",
             kbd_intr=self.micropython.append,
             alloc_emergency_exception_buf=lambda size: None,
             native=lambda function: function,
+            heap_lock=lambda: self.heap_locks.append(True),
+            heap_unlock=lambda: self.heap_locks.append(False),
         )
         self.module("gc", real_gc, threshold=lambda size: None)
         asm_pio = lambda set_init=None, fifo_join=0, in_shiftdir=0: (  # noqa: E731 - a decorator's factory in one line

@@ -64,6 +64,25 @@ def test_rubbish_in_the_register_is_a_watchdog_reset(chip, load, rubbish):
     assert boot_again(chip, load).reset_cause() == ports.RESET_WATCHDOG
 
 
+def test_the_heap_is_locked_once_and_unlocked_once_however_often_one_asks(chip, load):
+    """The interpreter counts: what was locked twice would stay locked."""
+    system = load("system").System()
+    for on in (False, True, True, False, False, True):
+        system.hold(on)
+    assert chip.heap_locks == [True, False, True]
+
+
+def test_what_is_dropped_is_no_more(chip, load):
+    class Part:
+        def begin(self):
+            return 1
+
+    part = Part()
+    assert part.begin() == 1
+    load("system").System().drop(Part, "begin")
+    assert part.begin is None
+
+
 def test_the_task_number_survives(chip, load):
     system = load("system").System()
     assert system.task() == 0
