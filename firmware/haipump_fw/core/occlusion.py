@@ -143,7 +143,7 @@ class Occlusion:
             if self._low * total <= span << _SHIFT <= self._high * total:
                 return True
         # It takes two milliseconds: not again for the same pressures, before another is kept.
-        self._worth = level + (self._rise >> 6)
+        self._worth = level + (self._rise >> 7)
         return False
 
     def suction(self, raw):

@@ -57,7 +57,7 @@ def relieved(of: Pump, within_s: float = 120) -> None:
 def test_at_1300_ul_a_day_an_alarm_within_30_min_and_hardly_a_bolus(seed):
     of = basal(seed)
     before, told, reservoir_nl = truth(of), of.ask("totals"), of.status()["reservoir_nl"]
-    assert close(of, slice_s=5) < 30 * MINUTE
+    assert close(of, slice_s=0.5) < 30 * MINUTE
     stored_pa = truth(of).pressure_pa
     relieved(of)
     after = of.ask("totals")
@@ -206,7 +206,8 @@ def test_a_power_cut_in_a_back_off_leaves_a_range_that_holds_the_truth():
     of.power_cycle()
     totals = of.ask("totals")
     arrived = truth(of).arrived_nl - base
-    assert totals["stepped_nl"] - 8_000 <= arrived <= totals["stepped_max_nl"] + 8_000
+    assert arrived <= totals["stepped_max_nl"] + 8_000
+    assert totals["stepped_nl"] - 8_000 <= arrived + truth(of).stored_nl, "what still presses in the line was stepped"
     assert of.state() in ("stopped", "alarm") and not of.enabled
 
 
