@@ -170,9 +170,10 @@ class App:
         self._telemetry_at = Deadline()
         commands = Commands(self)
         self._telemetry_pairs = commands.answers.telemetry
+        self.was_serviced = self.recovering = False
         from haipump_fw import recovery  # needed once
 
-        recovery.begin_session(self, commands)
+        self.session = recovery.session(self, commands)
         recovery.power_on(self, *recovery.restore(self))
         recovery.forget_start(self)
         ports.system.forget(recovery)

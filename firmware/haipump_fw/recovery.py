@@ -19,7 +19,7 @@ _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST
 WATCHDOG_MS = const(8_300)  # the chip can do 8388
 
 
-def begin_session(app, commands):
+def session(app, commands):
     """Who may talk to this run."""
     ports, storage = app.ports, app.storage
     app.was_serviced = bool(ports.inputs.read() & contract.IN_SERVICE)  # keys may be set in this run
@@ -29,7 +29,7 @@ def begin_session(app, commands):
     app.recovering = app.was_serviced and bool(app.values["locked"])
     locked = bool(app.values["locked"]) and not app.recovering
     device = ports.system.device_id()
-    app.session = Session(commands, device, storage.boot, storage.next_id, storage.settings.key, locked)
+    return Session(commands, device, storage.boot, storage.next_id, storage.settings.key, locked)
 
 
 def power_on(app, order, left_nl):
