@@ -171,6 +171,8 @@ class Life:
     def _pause(self, much: float, long: float) -> bool:
         if self.bench.paused or not self.bench.delivery.orders() or self.bench.delivery.move is not None:
             return False
+        if None in [run.line(self.bench.now) for run in self.bench.scribe.runs.values()]:
+            return False  # on a ramp: which stair of it the pump is on decides how fast the others may slow down
         self.bench.pause()
         return True
 
@@ -192,7 +194,7 @@ class Life:
         return True
 
     def _handle(self, source: int, much: float, long: float) -> bool:
-        if self.bench.delivery.orders():
+        if self.bench.delivery.planner.orders:  # also one that is leaving: in state stopped the motor is off
             self.bench.stop()
         self.bench.vtbi(spread(self.highest / 100, self.highest, long), spread(100, 500_000, much), source)
         self.bench.run(spread(100_000, 100_000_000, long) / 1_000_000)
