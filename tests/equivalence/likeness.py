@@ -13,6 +13,10 @@ Owns: the rules and their figures. Must not: run anything.
    fraction of a step, for each change; and where the speed is steady, the distance from edge to edge is the same to
    `EDGE_US`.
 4. A stretch that ends as planned has the same number of steps; one that is cut short may differ by those of rule 3.
+   The noise of the pressure decides when the sensors are looked at, and each core has its own: a stretch that ends with
+   what a look finds may go on for `LOOK_STEPS` more.
+5. What a power cut in motion leaves is the last commit, which a look makes: volumes may differ by one commit then, the
+   width of the range that a pump tells.
 """
 
 from __future__ import annotations
@@ -23,11 +27,15 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from haipump_emulator.trace.compare import clock_text
+from haipump_fw.app import TICK_STEPS
+from haipump_fw.core.ledger import COMMIT_NL
 from tests.equivalence.play import BOOT_US, Record, Stretch
 
 EDGE_US = 2
 LAG_US = 150_000
 LOOK_US = 7_500_000  # supervision looks so often in slow basal
+LOOK_STEPS = TICK_STEPS  # ... and after so many steps at the latest
+FOUND_BY_A_LOOK = ("motor_stall", "occlusion", "pressure_sensor", "over_infusion", "reverse_delivery", "supply_failing")
 AROUND = 4  # lines shown around a difference
 STEP_NL = 600  # more than a microstep of any syringe has
 STEADY = 3  # equal distances in a row that make a steady speed
@@ -112,7 +120,8 @@ class Comparison:
         planned = self._ended_as_planned(a, self._first) and self._ended_as_planned(b, self._second)
         top = max(_speed(a.steps), _speed(b.steps))
         ahead = math.ceil(top * LAG_US / 1e6 * (len(changes) + 1)) + 1 + len(changes)
-        most = (0 if self._clean and not changes else 1) if planned else ahead
+        looked = _ended_by_a_look(a, self._first) and _ended_by_a_look(b, self._second)
+        most = (0 if self._clean and not changes else 1) if planned else ahead + LOOK_STEPS * looked
         if abs(len(a.steps) - len(b.steps)) > most:
             what = f"steps of stretch {number + 1} (at most {most} may differ)"
             return self._found(what, a.on_us, number, _shown(a), _shown(b))
@@ -121,10 +130,13 @@ class Comparison:
                 return self._found("direction of a step", t, index, f"{way} at {t}", f"{other} at {u}")
         found = self._edges(a.steps, b.steps, changes)
         if found is None and changes:
-            found = self._bounded(a.steps, b.steps, ahead)
+            both_us = min(a.steps[-1][0], b.steps[-1][0]) + LAG_US if looked else 1 << 62
+            found = self._bounded(*([step for step in one.steps if step[0] <= both_us] for one in (a, b)), ahead)
         if changes or not planned:
             self._clean = False
-            self._slack_nl += ahead
+            self._slack_nl += ahead + LOOK_STEPS * looked
+        if any(text == "power off" and abs(t - a.off_us) <= LAG_US for t, text in self._first.inputs):
+            self._slack_nl += COMMIT_NL / STEP_NL
         return found
 
     @staticmethod
@@ -243,6 +255,11 @@ def _steady(steps: list[tuple[int, int]], index: int) -> bool:
     around = steps[max(0, index - STEADY) : index + STEADY + 1]
     gaps = [b[0] - a[0] for a, b in zip(around, around[1:], strict=False)]
     return len(gaps) == 2 * STEADY and max(gaps) - min(gaps) <= 1
+
+
+def _ended_by_a_look(stretch: Stretch, record: Record) -> bool:
+    near = [f["alarm"] for t, name, f in record.said if name == "alarm" and abs(t - stretch.off_us) < LAG_US]
+    return any(name in FOUND_BY_A_LOOK for name in near)
 
 
 def _shown(stretch: Stretch | None) -> str:

@@ -54,6 +54,25 @@ def test_an_edge_that_is_off(calm, off_us):
     assert f"{off_us} us off" in difference.text() and difference.t_us == calm.stretches[1].steps[50][0]
 
 
+def test_a_stretch_that_a_look_ends_may_be_a_look_longer_and_no_more():
+    stalled = record("direct", b"", "motor_stall")
+    for fewer in (likeness.LOOK_STEPS, 2 * likeness.LOOK_STEPS):
+        other = copy.deepcopy(stalled)
+        del other.stretches[0].steps[-fewer:]
+        difference = likeness.Comparison(stalled, other).difference
+        assert (difference is None) == (fewer == likeness.LOOK_STEPS)
+
+
+def test_a_power_cut_may_leave_the_commit_before_and_no_older_one():
+    cut = record("direct", b"", "power_cut")
+    for nl, alike in ((90_000, True), (120_000, False)):
+        other = copy.deepcopy(cut)
+        for _, name, fields in other.said:
+            if name == "ok" and "reservoir_nl" in fields and int(fields["reservoir_nl"]) < 29_000_000:
+                fields["reservoir_nl"] = str(int(fields["reservoir_nl"]) - nl)
+        assert (likeness.Comparison(cut, other).difference is None) == alike
+
+
 def test_an_edge_more_or_less_at_the_end_of_an_order(calm):
     assert "steps of stretch 1" in found(calm, lambda record: record.stretches[0].steps.pop()).what
     assert "a stretch" in found(calm, lambda record: record.stretches.pop()).what
