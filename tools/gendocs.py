@@ -315,6 +315,10 @@ def alarm_table() -> str:
         "250 ms, after 2.5 to 30 s; low: one or two, after more than 15 s). Only the timing: one piezo cannot make the "
         "harmonics that the standard asks for, and no conformity is claimed.",
         table(("priority", "tone", "pulses", "pauses within the burst", "pause to the next burst"), bursts),
+        "An interrupt plays them, whatever the program does. Only an erase of the flash (45 ms, 400 ms at most) keeps "
+        "it waiting: it is put off until no pulse comes for 450 ms. One that an order can't wait for (every third "
+        "change of settings) makes a pulse, or the pause behind it, longer by what is left of it: 45 ms are still in "
+        "the windows. A flash of a lamp may be longer by as much at any time.",
     )
 
 
