@@ -17,7 +17,7 @@ def record(seq: int, order: int, restated: bool = False) -> bytes:
 def test_intents_are_counted():
     damaged = bytearray(record(9, 5))
     damaged[20] ^= 1
-    rows = [record(1, 5), record(2, 6), record(3, 5), record(4, 7, restated=True), bytes(damaged)]
+    rows = [record(1, 5), record(2, 6), record(2, 6), record(3, 5), record(4, 7, restated=True), bytes(damaged)]
     flash = bytes(4 * 4096) + b"".join(rows) + b"\xff" * 640
     assert intents(flash) == ({5: 2, 6: 1}, True)
     assert intents(bytes(4 * 4096) + rows[1]) == ({6: 1}, False)

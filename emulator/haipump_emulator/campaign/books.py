@@ -19,6 +19,7 @@ from haipump_emulator.campaign.window import DoseWindow
 DAY_US = 86_400_000_000
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
 RELIEF_US = 2_000_000  # a back-off begins so soon after the motor went off
+HALT_US = 100
 NEVER_US = -(1 << 62)
 RELIEF_STEPS = 3_280  # ... and goes back by so many steps at most: 2 mm, and the play of the nut before them
 
@@ -113,6 +114,8 @@ class Books:
             return
         if direction < 0:
             raise Violation("backwards", t_us, "a step back without an order that pulls")
+        if not self.enabled and 0 <= t_us - self._off_us <= HALT_US:
+            return  # a stop switches the motor off first, and the steps then: what comes in between moves nothing
         if not self.flows:
             raise Violation("motion", t_us, f"a step while nothing is ordered ({self.edges - self._from} since then)")
         if not self.enabled:

@@ -18,8 +18,9 @@ _INTENT = next(kind for kind, name, _, _ in RECORDS if name == "intent")
 
 
 def intents(flash: bytes) -> tuple[Counter[int], bool]:
-    """How often each order was begun, and whether the journal still has its first record."""
-    found: Counter[int] = Counter()
+    """How often each order was begun, and whether the journal still has its first record. A record that was written
+    again, for its first place could not be trusted, has the number that it had."""
+    found: set[tuple[int, int]] = set()
     whole = False
     for at in range(_FIRST, len(flash), RECORD):
         record = flash[at : at + RECORD]
@@ -27,5 +28,5 @@ def intents(flash: bytes) -> tuple[Counter[int], bool]:
             continue
         whole = whole or struct.unpack_from("<I", record, 4)[0] == 1
         if record[0] == _INTENT and not record[1] & RESTATED:
-            found[struct.unpack_from("<I", record, 12)[0]] += 1
-    return found, whole
+            found.add((struct.unpack_from("<I", record, 12)[0], struct.unpack_from("<I", record, 4)[0]))
+    return Counter(order for order, _ in found), whole
