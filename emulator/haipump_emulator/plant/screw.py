@@ -62,8 +62,13 @@ class Screw:
         self._offset -= microsteps * self.step_nl
 
     def set_backlash(self, um: float) -> None:
-        """Another dead zone, opened on the side behind."""
+        """Another dead zone, opened on the side behind. A nut that stands deeper in it than it is now moves nothing: it
+        is put where it begins, for what was worn is exchanged by hand."""
         self._backlash = self.area_mm2 * um
+        beyond = self.pusher - self._backlash - self.nut
+        if beyond > 0:
+            self._offset += beyond
+            self.nut += beyond
 
     def turn_to(self, rotor: int) -> float:
         """The rotor is at `rotor` now; returns how far the pusher moved."""

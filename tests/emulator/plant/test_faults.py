@@ -44,6 +44,20 @@ def test_more_play_takes_longer_to_turn() -> None:
     assert plant.truth(t).pushed_nl < pushed - 1_000
 
 
+def test_play_that_is_mended_pulls_nothing() -> None:
+    plant = running(smooth(screw={"error_um": 0.0, "backlash_um": 50.0}))
+    t = train(plant, 0, 200, 10_000) + 3_600 * S
+    plant.mechanics(t, "backlash", 1_000)  # 1,600 microsteps
+    t = train(plant, t, 800, 10_000, -1)
+    before = plant.truth(t)
+    plant.mechanics(t, "ok")
+    t = train(plant, t, 10, 10_000)
+    assert plant.truth(t).pushed_nl == pytest.approx(before.pushed_nl, abs=1)
+    assert plant.truth(t).pressure_pa == pytest.approx(before.pressure_pa, abs=1)
+    t = train(plant, t, 90, 10_000)  # the play that it always has, and 20 more
+    assert plant.truth(t + 60 * S).pushed_nl == pytest.approx(before.pushed_nl * 220 / 200, rel=0.001)
+
+
 def test_a_fault_of_the_drive_ends() -> None:
     plant = running(smooth())
     for fault in ("stall", "slip", "loss"):
