@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from haipump_emulator.campaign.books import BASAL, RELIEF_STEPS, Books, Flow, steady
+from haipump_emulator.campaign.client import Reply
 from haipump_emulator.campaign.violation import Violation
 from haipump_emulator.campaign.window import DoseWindow
+from haipump_emulator.scenario.host import Answer, read_line, seal
 
 SECOND = 1_000_000
 STEP_NL = 100.0
@@ -62,6 +64,23 @@ def test_while_nobody_knows_either_limit_may_hold():
     of.settled(11 * SECOND, [(300, HOUR_S, 0)])
     with pytest.raises(Violation):
         of.edge(12 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("text", "tries", "decided"),
+    [
+        ("ok", 2, True),
+        ("err code=token", 2, True),
+        ("err code=stale", 1, True),
+        ("err code=stale", 2, False),  # the first copy may have been done, and a reset took its answer
+        ("err code=mac", 3, False),
+    ],
+)
+def test_a_second_copy_that_is_out_of_date_decides_nothing(text: str, tries: int, decided: bool):
+    answer = read_line(seal(f"@7 {text}").decode().strip())
+    assert isinstance(answer, Answer)
+    assert Reply(7, answer, 0, SECOND, tries).decided is decided
+    assert not Reply(7, None, 0, SECOND, tries).decided
 
 
 def test_a_lowered_limit_holds_after_a_moment():

@@ -26,6 +26,7 @@ BUSY_US = 300_000
 LINE_MAX = 4_096
 # It could not be read, or there was no room for it: this copy did nothing, and an earlier one may have done it.
 UNHEARD = ("busy", "crc", "syntax", "too_long")
+OUTDATED = ("stale", "mac")  # of ids and sessions before a reset
 KEPT = 30  # lines that are replayed later
 
 
@@ -46,6 +47,12 @@ class Reply:
     @property
     def refused(self) -> bool:
         return self.answer is not None and not self.answer.ok
+
+    @property
+    def decided(self) -> bool:
+        """The pump said yes or no to it. A copy that is out of date may come after one that was done, with a reset in
+        between."""
+        return self.answer is not None and not (self.tries > 1 and self.code in OUTDATED)
 
     @property
     def code(self) -> str:
@@ -124,7 +131,7 @@ class Client:
         start (the pump has been off), or a code from a session that is over, was executed by nobody: the line goes out
         again with the next ones."""
         reply = self._act(body)
-        return self._act(body) if reply.code in ("stale", "mac") and reply.tries == 1 else reply
+        return self._act(body) if reply.code in OUTDATED and reply.tries == 1 else reply
 
     def _act(self, body: str) -> Reply:
         hello = self.greet()
@@ -135,7 +142,7 @@ class Client:
             body = self.keys.sign(identity, body)
         self._sent = [*self._sent[-KEPT:], seal(f"@{identity} {body}")]
         reply = self._exchange(identity, body)
-        if reply.answer is None or reply.code in ("stale", "reused", "mac"):
+        if reply.answer is None or reply.code in ("reused", *OUTDATED):
             self._next_id = None
         return reply
 

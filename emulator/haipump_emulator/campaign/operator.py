@@ -378,7 +378,7 @@ class Operator:
         if reply.ok:
             self.count("dose limits set")
             self.drug = drug
-        if reply.answer is not None:
+        if reply.decided:
             window.settled(self.world.now_us, [new] if reply.ok else was)
 
     # --- keys
