@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from haipump_emulator.campaign import farm, live
 from haipump_emulator.cli import app
 from haipump_emulator.cli import campaign as command
-from haipump_fw.app import App
+from haipump_fw import recovery
 from haipump_fw.commands import Commands
 from haipump_fw.ports import RESET_WATCHDOG
 
@@ -27,19 +27,19 @@ LOCKED = 1  # this one is restarted at its begin, to get its key
 def restarts_with_current(monkeypatch):
     """A pump that the watchdog has reset switches its motor on. What is planted is in this process alone: so its lives
     are lived here, by a thread."""
-    power_on = App._power_on
+    power_on = recovery.power_on
 
-    def planted(self, *more):
-        power_on(self, *more)
-        if self.reset_cause == RESET_WATCHDOG:
-            self.ports.motor.enable(True)
+    def planted(pump, *more):
+        power_on(pump, *more)
+        if pump.reset_cause == RESET_WATCHDOG:
+            pump.ports.motor.enable(True)
 
     @contextlib.contextmanager
     def here(workers: int, dask: str | None) -> Iterator[Executor]:
         with ThreadPoolExecutor(1) as executor:
             yield executor
 
-    monkeypatch.setattr(App, "_power_on", planted)
+    monkeypatch.setattr(recovery, "power_on", planted)
     monkeypatch.setattr(command, "_executor", here)
 
 
@@ -59,13 +59,13 @@ def test_a_planted_bug_is_reduced_to_its_fault_and_lived_again(restarts_with_cur
 
 
 def test_what_needs_no_fault_is_reduced_to_none(monkeypatch):
-    power_on = App._power_on
+    power_on = recovery.power_on
 
-    def planted(self, *more):
-        power_on(self, *more)
-        self.ports.motor.enable(True)
+    def planted(pump, *more):
+        power_on(pump, *more)
+        pump.ports.motor.enable(True)
 
-    monkeypatch.setattr(App, "_power_on", planted)
+    monkeypatch.setattr(recovery, "power_on", planted)
     life = live(LOCKED, HOURS)
     assert (life.broken, farm.shrink(life)) == ("motor_on", ())
     assert farm.replay(life, ()).endswith("--only none")

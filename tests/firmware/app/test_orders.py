@@ -275,7 +275,7 @@ def test_time_to_empty_knows_the_extended_bolus_behind_the_immediate_one():
     of.act("commit token=" + before["token"])
     of.run(50)
     assert abs(of.status()["empty_in_s"] + 50 - before["empty_in_s"]) <= 1
-    empties(of, of.status()["empty_in_s"], 1.2)
+    empties(of, of.status()["empty_in_s"], 1.9)  # said in whole seconds, and found a step later: 0.83 s
 
 
 def test_time_to_empty_of_an_extended_bolus_that_waits_for_the_immediate_one():

@@ -22,7 +22,6 @@ FILES = {
     "haipump_fw/__init__.mpy": COMPILED,
     "haipump_fw/app.mpy": COMPILED + b"an application\n" * 300,  # more than one piece
     "haipump_fw/ports/__init__.mpy": COMPILED,
-    "haipump_fw/ports/rp2/__init__.mpy": COMPILED,
     "haipump_fw/ports/rp2/board.mpy": COMPILED + b"board",
     "haipump_fw/ports/rp2/scratch.mpy": COMPILED + b"scratch",
 }

@@ -328,10 +328,11 @@ class FakeBoard:
 
     def _import_ours(self, name: str) -> Any:
         path = self.root / name.replace(".", "/")
-        path = path / "__init__.mpy" if path.is_dir() else path.with_suffix(".mpy")
-        if not path.exists():
+        whole = path.is_dir()  # a folder is a package, with or without a file of its own
+        path = path / "__init__.mpy" if whole else path.with_suffix(".mpy")
+        if not path.exists() and not whole:
             raise ImportError(f"no module named '{name}'")
-        if path.read_bytes()[:2] != b"M\x06":
+        if path.exists() and path.read_bytes()[:2] != b"M\x06":
             raise ValueError("incompatible .mpy file")
         if self.unloadable and name == "haipump_fw.app":
             raise MemoryError("memory allocation failed, allocating 4096 bytes")

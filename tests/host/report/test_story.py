@@ -220,7 +220,7 @@ def test_the_volumes_of_several_syringes_add_up(story) -> None:
     assert len(drops) == 2 and all(b.volume_nl - a.volume_nl > -ledger.COMMIT_NL for a, b in drops)
     # Only the back-off of an occlusion, and the power cut, take something back.
     relief = next(stay for stay in rough.stays if stay.state == "relieving")
-    assert (drops[0][0].t, drops[0][1].t) == (relief.start, relief.end)
+    assert relief.start - 1 <= drops[0][0].t < drops[0][1].t <= relief.end  # an alarm's and its relief's whole seconds
     assert (drops[1][0].boot, drops[1][1].boot) == (1, 2)
     assert [load.reservoir_nl for load in rough.loads] == [30_000_000, 20_000_000]
     assert rough.points[-1].syringe > rough.points[0].syringe and rough.base_nl == drops[1][1].volume_nl
