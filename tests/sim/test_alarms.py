@@ -72,6 +72,28 @@ def test_an_alarm_without_a_cause_is_a_violation(name):
         assert of.explained[name] == 1
 
 
+@pytest.mark.parametrize("deaf", [*alarms.DEAF, "line_delay"])
+@pytest.mark.parametrize(("late_us", "resets"), [(SECOND // 2, True), (2 * SECOND, True), (SECOND // 2, False)])
+def test_what_nobody_could_hear_is_told_after_a_reset(deaf: str, late_us: int, resets: bool):
+    of, line = AlarmJudge(), make(deaf)
+    of.hear(0, b"#1 boot\n")
+    of.begin(SECOND, line)
+    of.begin(2 * SECOND, DIAG)
+    of.end(3 * SECOND, DIAG)
+    of.end(4 * SECOND, line)
+    t_us = 2 * LINGER_US
+    if resets:
+        of.reset()
+    of.hear(t_us, b"#1 boot\n")
+    if deaf in alarms.DEAF and resets and late_us <= alarms.TOLD_US:
+        alarm(of, t_us + late_us, "driver_error")
+        with pytest.raises(Violation, match="false_alarm"):
+            alarm(of, t_us + late_us, "occlusion")
+        alarm(of, t_us + late_us, "driver_error", "clear")
+    with pytest.raises(Violation, match="false_alarm"):
+        alarm(of, t_us + late_us, "driver_error")
+
+
 def test_a_cause_lingers_and_is_forgotten():
     of = AlarmJudge()
     of.begin(SECOND, DIAG)

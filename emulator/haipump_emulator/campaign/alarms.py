@@ -28,6 +28,9 @@ LINGER_US = 30 * MINUTE_US
 # Flow is compared over so long at the lowest rates: sixteen times four steps of 100 s each, and somewhat more.
 FLOW_US = 150 * MINUTE_US
 ALONE_US = 10 * MINUTE_US
+# An alarm that began while nobody could hear the pump is told when it has started anew, with all others that wait.
+DEAF = ("line_cut", "line_half_open")
+TOLD_US = 1_000_000
 PASS_US = 300_000  # from a threshold to the words of the alarm
 # What such a fault does comes later than its begin, and stays for as long as nobody sees to it.
 STAYS = ("flash_torn", "hang", "heap_exhausted", "empty")
@@ -150,6 +153,8 @@ class AlarmJudge:
     _on: Counter[str] = field(default_factory=Counter)
     _over_us: dict[str, int] = field(default_factory=dict)
     _standing: set[str] = field(default_factory=set)
+    _untold: set[str] = field(default_factory=set)
+    _boot_us: int = -1  # the first words since the last reset; -1: none yet
     _stops: Counter[str] = field(default_factory=Counter)
     _rest: bytes = b""
     _about: int = 0
@@ -163,6 +168,7 @@ class AlarmJudge:
     def begin(self, t_us: int, fault: Fault) -> None:
         for tag in tags(fault):
             self._on[tag] += 1
+        self._note(t_us)
         alone = not self._about and t_us >= self._alone_us
         self._about += 1
         self._watch = None
@@ -176,6 +182,7 @@ class AlarmJudge:
         """May be told twice."""
         if not self._on[fault.name]:
             return
+        self._note(t_us)
         self._about -= 1
         self._alone_us = t_us + ALONE_US
         self._watch = None
@@ -186,6 +193,12 @@ class AlarmJudge:
     def did(self, t_us: int, what: str) -> None:
         """People did something that may cause an alarm."""
         self._over_us[what] = t_us
+        self._note(t_us)
+
+    def _note(self, t_us: int) -> None:
+        """While the pump can't be heard: what may begin now, and wait for its acknowledgement."""
+        if any(self._on[tag] for tag in DEAF):
+            self._untold |= {name for name in CAUSES if TRAITS_OF[name] & LATCH and self._caused(name, t_us)}
 
     def _caused(self, name: str, t_us: int) -> bool:
         lingers_us = FLOW_US if name in FLOW else LINGER_US
@@ -208,9 +221,12 @@ class AlarmJudge:
     def reset(self) -> None:
         self._rest = b""
         self._enabled = False
+        self._boot_us = -1
 
     def hear(self, t_us: int, data: bytes) -> None:
         """Raises Violation for an alarm that nothing has caused."""
+        if self._boot_us < 0:
+            self._boot_us = t_us
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b"#") and b" alarm " in line:
@@ -221,6 +237,7 @@ class AlarmJudge:
     def _alarm(self, t_us: int, name: str, phase: str) -> None:
         if phase == "clear":
             self._standing.discard(name)
+            self._untold.discard(name)
         if phase != "active":
             return
         if self._watch is not None and name in self._watch.promise.alarms:
@@ -232,7 +249,8 @@ class AlarmJudge:
             if self._stops[name] >= LOOP_TIMES:
                 self.did(t_us, "stops")
         # one that waited for its acknowledgement waits after a reset too
-        if name not in self._standing and not self._caused(name, t_us):
+        waited = name in self._standing or (name in self._untold and t_us - self._boot_us <= TOLD_US)
+        if not waited and not self._caused(name, t_us):
             raise Violation("false_alarm", t_us, f"{name} without a cause")
         self.explained[name] += 1
         if traits & LATCH:
