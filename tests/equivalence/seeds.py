@@ -151,7 +151,7 @@ class _Maker:
         self.wait(8, 12)
         self.say("ack")
         self._put(PlantAction(name, mends))
-        self.wait(8, 9)
+        self.wait(16, 17)  # at rest the sensors are looked at every 15 s, and each core has its own noise
         self.say("ack")
         self.say(self._order())
         self.wait(14, 18)
