@@ -350,6 +350,10 @@ class Served:
         os.close(self._theirs)
 
 
+# A shell lets what it runs in the background ignore Ctrl-C, and so this test's children: a terminal does not.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+
+
 @pytest.fixture
 def served():
     made = Served()
@@ -365,7 +369,7 @@ def second_terminal(served):
     def begin(*words: str) -> subprocess.Popen[str]:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.Popen(
-            [sys.executable, "-c", "from haipump.cli import main; main()", *words, "--port", served.name],
+            [sys.executable, "-c", f"{HEARING}from haipump.cli import main; main()", *words, "--port", served.name],
             env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         begun.append(process)
