@@ -929,7 +929,7 @@ class App:
         self._check_tick = ticks_add(now, period)
 
     def _check_supply(self, mv):
-        """It is low, or was. Takes no memory, as all that comes with every look at the sensors."""
+        """It is low, or was: all that `_supervise` does not settle with one comparison."""
         self._let_go()
         alarms = self.alarms
         if mv < SUPPLY_LOW_MV:

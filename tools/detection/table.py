@@ -163,7 +163,7 @@ FAULTS = (
         ("step_count",),
         _fixed(2 * PASS_S),
         _edges,
-        "more edges at the STEP pad than words are queued: the edge guard, and the odometer in each pass",
+        "more edges at the STEP pad than words are queued: the edge guard; above 1 step/s the odometer in each pass",
     ),
     Fault(
         "plan_fast",

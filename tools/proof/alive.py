@@ -8,11 +8,10 @@ Owns: the replacement, the report. Must not: change the tree.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 
-from tools.proof.runner import Job, Verdict, run
+from tools.proof.runner import Job, Verdict, options, run
 from tools.traceability import pages, tags
 from tools.traceability.model import ROOT, Requirement, find, full
 
@@ -45,14 +44,8 @@ def jobs(rows: list[Requirement], tagged: dict[str, list[str]]) -> Iterator[Job]
 
 def main() -> int:
     """Returns the exit code: 1 when a row is dead."""
-    parser = argparse.ArgumentParser(description="Replace what meets a requirement by nothing: its tests must fail.")
-    parser.add_argument("ids", nargs="*", metavar="ID", help="only these requirements")
-    parser.add_argument("--sample", type=int, default=0, help="every so-many-th row, so that this many are tried")
-    parser.add_argument("--seed", type=int, default=0, help="which ones of a sample")
-    parser.add_argument("--trust", action="store_true", help="without any replacement the tests pass: don't look")
-    parser.add_argument("--workers", type=int, default=2)
-    asked = parser.parse_args()
-    rows = [row for row in pages.ROWS if not asked.ids or row.id in asked.ids]
+    asked = options("Replace what meets a requirement by nothing: its tests must fail.", "ID").parse_args()
+    rows = [row for row in pages.ROWS if not asked.names or row.id in asked.names]
     todo = list(jobs(rows, tags.tags()))
     if asked.sample:
         step = max(1, len(todo) // asked.sample)

@@ -8,12 +8,11 @@ Owns: the order, the report. Must not: change the tree.
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from tests.mutants.model import Mutant
 from tests.mutants.table import MUTANTS
-from tools.proof.runner import Job, Verdict, run
+from tools.proof.runner import Job, Verdict, options, run
 
 # Behind the likely ones; stops at the first failure.
 ALL = ("tests/firmware/core", "tests/firmware/proto", "tests/firmware/store", "tests/firmware/app", "tests/firmware")
@@ -28,13 +27,7 @@ def sampled(mutants: list[Mutant], count: int, seed: int) -> list[Mutant]:
 
 def main() -> int:
     """Returns the exit code: 1 when a mutant was not caught."""
-    parser = argparse.ArgumentParser(description="Break the firmware in known ways: the tests must notice.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
-    parser.add_argument("--sample", type=int, default=0, help="only so many, spread over the list")
-    parser.add_argument("--seed", type=int, default=0, help="which ones of a sample")
-    parser.add_argument("--trust", action="store_true", help="without any mutant the tests pass: don't look")
-    parser.add_argument("--workers", type=int, default=2)
-    asked = parser.parse_args()
+    asked = options("Break the firmware in known ways: the tests must notice.", "NAME").parse_args()
     chosen = sampled([m for m in MUTANTS if not asked.names or m.name in asked.names], asked.sample, asked.seed)
     by_name = {mutant.name: mutant for mutant in chosen}
     missed: list[Mutant] = []

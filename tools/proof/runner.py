@@ -8,6 +8,7 @@ What all tests need and no break touches is imported once, here; a fork then beg
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import os
 import pickle
@@ -37,6 +38,17 @@ WORDS = (
     *("--core", "direct", "--hypothesis-profile", "proof"),
 )
 _WALL_MAX = 20  # times that of wall clock, for one that waits for what never comes
+
+
+def options(description: str, one: str) -> argparse.ArgumentParser:
+    """What everybody may be asked for who breaks something; `one` is what a single break is called by."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="*", metavar=one, help="only these")
+    parser.add_argument("--sample", type=int, default=0, help="only so many, spread over all")
+    parser.add_argument("--seed", type=int, default=0, help="which ones of a sample")
+    parser.add_argument("--trust", action="store_true", help="with nothing broken the tests pass: don't look")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser
 
 
 @dataclass(frozen=True)

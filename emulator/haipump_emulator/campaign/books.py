@@ -19,7 +19,7 @@ from haipump_emulator.campaign.window import DoseWindow
 DAY_US = 86_400_000_000
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
 RELIEF_US = 2_000_000  # a back-off begins so soon after the motor went off
-HALT_US = 100
+HALT_US = 100  # ... and the step machine is halted so soon after that
 NEVER_US = -(1 << 62)
 RELIEF_STEPS = 3_280  # ... and goes back by so many steps at most: 2 mm, and the play of the nut before them
 

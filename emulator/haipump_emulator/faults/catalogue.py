@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
@@ -47,7 +48,7 @@ def _word(default: str, words: tuple[str, ...], text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(ABC):
     """`group` is what it strikes, `lasts` False when it is over as soon as it has begun, `drawn` False when campaigns
     leave it alone: it makes the pump do what it was not told, for as long as it takes to find out."""
 
@@ -57,10 +58,11 @@ class Fault:
     drawn: ClassVar[bool] = True
     cores: ClassVar[tuple[str, ...]] = ("direct", "chip")
 
+    @abstractmethod
     def apply(self, rig: Rig, at_us: int) -> None:
-        raise NotImplementedError
+        """It strikes, now."""
 
-    def end(self, rig: Rig, at_us: int) -> None:
+    def end(self, rig: Rig, at_us: int) -> None:  # noqa: B027 - not abstract: most leave nothing to end
         """Most of the instantaneous ones leave nothing to end."""
 
     def __post_init__(self) -> None:
