@@ -181,7 +181,8 @@ class App:
 
     def _init_watch(self):
         """What the watch over memory and surroundings remembers."""
-        self._held = False  # nothing may take memory
+        self._held = False  # nothing may take memory ...
+        self._quiet_until_s = 0  # ... up to this second at the latest
         self._taken = 0  # bytes of memory since the last collection, about
         self._paced = 0  # words that had been handed out when it was last asked whether they are too many
         self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
@@ -585,7 +586,7 @@ class App:
     def _work(self, note, now, full):
         """The other tasks. Returns the microseconds until one of them has something to do."""
         if self._held:  # all else that ends a quiet time begins with letting go
-            if self._due.passed(self.clock) or not self.delivery.steady():
+            if self.clock.s >= self._quiet_until_s or not self.delivery.steady():
                 self._let_go()
         elif self._quiet(now):
             self._held = True
@@ -637,21 +638,23 @@ class App:
         """Steps and sensors are due in this pass, if anything, and nothing that takes memory. Nearly all passes are
         so. With the heap held they take half the time: what a function needs then lies on the stack, and nobody looks
         for room in a long heap at each call."""
-        return not (
+        if (
             self.woken
             or self.alarms.standing
             or self.alarms.changed
-            or self.telemetry_ms
             or self.storage.busy
             or self.session.token is not None
             or self._pending
             or self.leave_for_service
             or self.doses is not None
             or self.panel.waiting(now)
-            or self._due.passed(self.clock)
             or not self.delivery.steady()
             or not self.session.idle()
-        )
+        ):
+            return False
+        left_us = min(self._due.left_us(self.clock), self._telemetry_at.left_us(self.clock))
+        self._quiet_until_s = self.clock.s + left_us // US_PER_S
+        return self._quiet_until_s > self.clock.s
 
     def _let_go(self):
         """What follows may take memory. Whatever a quiet pass meets that is none any more begins with this."""
@@ -768,18 +771,18 @@ class App:
         clock = self.clock
         now = clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
-        left = self._due.left_us(clock)
-        if left < sleep:
-            sleep = left
         if self.delivery.moving():
             left = self.delivery.next_feed_us()
             if left < sleep:
                 sleep = left
-        if not quiet:
+        if quiet:
+            left = (self._quiet_until_s - clock.s) * US_PER_S - clock.us
+            if left < sleep:
+                sleep = left
+        else:
+            sleep = min(sleep, self._due.left_us(clock), self._telemetry_at.left_us(clock))
             if self.alarms.standing:
                 sleep = min(sleep, self.panel.left_us(now))
-            if self.telemetry_ms:
-                sleep = min(sleep, self._telemetry_at.left_us(clock))
             if self._muted:
                 sleep = min(sleep, SPEAK_RETRY_US)
             if session.token is not None:
@@ -869,7 +872,6 @@ class App:
             self.raise_alarm("pressure_sensor")
         self._check_tick = ticks_add(now, TICK_MAX_US)
         if delivery.moving():
-            self._check_pace()
             delivery.account()
             net_steps = delivery.net_steps
             step_us = self._checked_period_us = delivery.period_us()
@@ -1050,6 +1052,8 @@ class App:
             self._forged_at_s = self.clock.s + REFUSED_EVERY_S
             self.storage.record("refused", self._forged, self.session.wrong)
         self._check_surroundings()
+        if self.delivery.moving():
+            self._check_pace()  # so that its clock does not wrap where steps are minutes apart
         if self.machine.state in DELIVERING:
             self._check_flow()
         if self.delivery.net_steps < self._low_steps:

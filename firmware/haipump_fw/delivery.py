@@ -31,6 +31,7 @@ _LEAD_US = const(20_000)  # what working out a plan may take
 _WORDS_MAX = const(80)  # what one `feed` may hand out, and more
 _ROW_MAX = const(16)  # words that are queued at once ...
 _ROW_PERIOD_US = const(5_000)  # ... at periods up to this
+_ROW_LEFT = const(4)  # so few are left to the next time
 WORD_MIN_US = const(250)  # what `Steps.put` takes
 _PAY_BACK = const(4)  # a word that makes up for lost time is shorter by 1/16 at most
 _RESERVE_US = const(44_000)  # words are topped up while so much motion is left: a collection and a plan's anchor
@@ -415,8 +416,10 @@ class Delivery:
                 return
             count = self._put_row(room) if period_us <= _ROW_PERIOD_US else 0
             if count:
-                queued += count
-                steps.guard(steps.queued())  # some of them have been made meanwhile
+                queued = steps.queued()  # a long row takes as long as many of its words, and these are made meanwhile
+                steps.guard(queued)
+                if count == room <= _ROW_LEFT:
+                    return
                 continue
             delay = self._next()
             if delay < 0:

@@ -196,13 +196,16 @@ def test_enough_is_free_and_it_does_not_get_less(image):
     assert free[-1] >= free[-3] - 200, free
 
 
-def test_nearly_all_passes_hold_the_heap_and_what_takes_memory_lets_go(image):
+@pytest.mark.parametrize("telemetry_ms", [0, 300_000])
+def test_nearly_all_passes_hold_the_heap_and_what_takes_memory_lets_go(image, telemetry_ms):
     pump = probe(image, loop=HELD)
+    pump.ask(f"telemetry period_ms={telemetry_ms}", signed=False)
     pump.order("prepare_rate rate_nl_per_day=1300000 override=1")
     pump.run(60)
     pump.ask("alarms", signed=False)
     pump.run(900)  # with a check of each minute, and a commit
     passes = pump.ask("alarms", signed=False)
-    assert int(passes["held"]) > 100 and 15 <= int(passes["free"]) < 60, passes
+    assert int(passes["held"]) > 90 and 15 <= int(passes["free"]) < 60, passes
+    assert pump.transcript.count(" tele ") == (3 if telemetry_ms else 0)
     assert pump.ask("stop")["state"] == "stopped"
     assert "Traceback" not in pump.transcript

@@ -122,7 +122,7 @@ def test_code_that_is_loaded_for_a_message_moves_no_edge(small):
         return turn
 
     found = branch(lambda: timing(small, Fraction(2_000), 4, ask))
-    assert found.worst_us <= BAR_US and found.edges > 6_000 and found.collections > 30, found
+    assert found.worst_us <= BAR_US and found.edges > 6_000 and found.collections >= 25, found
 
 
 def test_a_bolus_leaves_books_edges_and_odometer_the_same(stopped):
