@@ -76,6 +76,7 @@ HOT_MC = const(55_000)
 COOL_MC = const(50_000)
 STUCK_S = const(60)  # no finger holds a button for so long
 BUTTONS = contract.IN_START | contract.IN_STOP | contract.IN_SILENCE
+MOTION_ENDS = contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG
 PENDING_S = const(15)  # an order that waits so long for its commit is told
 LINK_LOOK_S = const(2)  # while the host's silence lasts: is it still there?
 ERRORS_MAX = const(20)  # refused lines between two slow checks; one that was forged counts for four
@@ -159,7 +160,8 @@ class App:
         self._due = Deadline()  # an order ends, or the plan goes on after a gap
         self._check_tick = self._calm_tick = self.clock.tick
         self._calm = False  # nothing is due until then
-        self._checked_period_us = 0  # step period for which the next check was planned
+        self._period_us = 0  # between the steps that were queued last
+        self._checked_period_us = 0  # ... when the next check was planned
         self.panel = OperatorPanel(self)
         self._muted = False
         self.woken = contract.WOKEN_HEARD  # why the pass comes
@@ -678,7 +680,7 @@ class App:
                 delivery.feed()
             if delivery.handed != self._paced:
                 self._check_pace()
-            period_us = delivery.period_us()
+            period_us = self._period_us = delivery.period_us()
             if period_us < self._checked_period_us:  # faster now: look sooner
                 self._check_tick = now
             if period_us < FAST_US:
@@ -771,10 +773,9 @@ class App:
         clock = self.clock
         now = clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
-        if self.delivery.moving():
-            left = self.delivery.next_feed_us()
-            if left < sleep:
-                sleep = left
+        left = self.delivery.next_feed_us()
+        if left < sleep:
+            sleep = left
         if quiet:
             left = (self._quiet_until_s - clock.s) * US_PER_S - clock.us
             if left < sleep:
@@ -805,8 +806,13 @@ class App:
     def _look_at_inputs(self):
         port = self.ports.inputs
         inputs = port.read()
-        if port.latched or port.trips or inputs != self.inputs:
+        if inputs != self.inputs or port.latched or port.trips:
             self._let_go()
+            self._take_inputs(port, inputs)
+        elif inputs & MOTION_ENDS and self.delivery.moving():
+            self._judge_inputs()
+
+    def _take_inputs(self, port, inputs):
         tripped = 0
         if port.latched:
             self.panel.press(port.pressed())
@@ -828,7 +834,7 @@ class App:
         elif inputs != self.inputs:
             self.inputs = inputs
             self._judge_inputs()
-        elif inputs & (contract.IN_FRONT | contract.IN_BACK | contract.IN_DIAG) and self.delivery.moving():
+        elif inputs & MOTION_ENDS and self.delivery.moving():
             self._judge_inputs()
 
     def _judge_inputs(self):
@@ -874,7 +880,7 @@ class App:
         if delivery.moving():
             delivery.account()
             net_steps = delivery.net_steps
-            step_us = self._checked_period_us = delivery.period_us()
+            step_us = self._checked_period_us = self._period_us
             if step_us >= COUNT_US and supervision.odometer(self.ports.steps.odometer(), delivery.expected):
                 self._count()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):

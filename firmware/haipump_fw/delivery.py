@@ -115,7 +115,7 @@ class Delivery:
             return not self.planner.orders
         if self._dry or self._leave >= 0 or self.move is not None or self.guard is not None:
             return False
-        return self.planner.covers(_WORDS_MAX) and ticks_diff(self._last_tick, self._clock.tick) > _LEAD_US
+        return self.planner.left >= _WORDS_MAX and ticks_diff(self._last_tick, self._clock.tick) > _LEAD_US
 
     def flow_nl_per_day(self, t_us):
         """Ordered rate of all orders now."""

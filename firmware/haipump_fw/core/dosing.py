@@ -147,7 +147,8 @@ class Order:
 
 
 class Planner:
-    """Steps for a set of orders. `step_q` is the volume of a step in quanta."""
+    """Steps for a set of orders. `step_q` is the volume of a step in quanta, `left` how many steps need no anchor, which
+    takes memory."""
 
     def __init__(self, step_fl):
         self.orders = []
@@ -181,7 +182,7 @@ class Planner:
 
     def _forget(self, t_us):
         """No anchor: the next step is worked out from t_us."""
-        self._left = 0
+        self.left = 0
         self._made = 0
         self._anchor_us = t_us
         self._last_us = t_us  # moment of the last step handed out, or where the schedule begins
@@ -244,7 +245,7 @@ class Planner:
         self._anchor_us = t_us
         self._first = first
         self._acc = self._acc0 = acc
-        self._left = left
+        self.left = left
         self.period_us = min(self._whole, WORD_MAX_US)
         return True
 
@@ -255,7 +256,7 @@ class Planner:
             self._last_us = self._moment(made)
             self._balance_q -= made * self.step_q
             self._made = 0
-        self._left = 0
+        self.left = 0
         return self._last_us
 
     def _moment(self, made):
@@ -267,7 +268,7 @@ class Planner:
 
         Allocates nothing but at anchors.
         """
-        if self._left == 0:
+        if self.left == 0:
             last = self._fold_steps()
             if not self._anchor():
                 return -1
@@ -279,19 +280,15 @@ class Planner:
                 acc -= _ONE
                 delay += 1
             self._acc = acc
-        self._left -= 1
+        self.left -= 1
         self._made += 1
         self.queued += 1
         return delay
 
-    def covers(self, steps):
-        """So many steps need no anchor, which takes memory."""
-        return self._left >= steps
-
     def next_delays(self, words, count):
         """The same for up to `count` steps of the interval that runs, into `words`. Returns how many, 0 when the next
         one needs `next_delay`; `row_us` is their sum. Allocates nothing, and takes a quarter of the time."""
-        count = min(count, self._left)
+        count = min(count, self.left)
         acc, part, whole = self._acc, self._part, self._whole
         total = count * whole
         for at in range(count):
@@ -303,7 +300,7 @@ class Planner:
             else:
                 words[at] = whole
         self._acc = acc
-        self._left -= count
+        self.left -= count
         self._made += count
         self.queued += count
         self.row_us = total

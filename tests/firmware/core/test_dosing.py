@@ -65,11 +65,11 @@ def test_a_row_ends_with_its_interval():
     order = Order(1, 4, 7 * STEP_Q)
     order.start(0, Pieces().add(7 * STEP_Q, 7_000))
     planner = running(order)
-    assert not planner.covers(1), "the first one needs an anchor"
+    assert planner.left == 0, "the first one needs an anchor"
     assert planner.next_delay() == 500
-    assert planner.covers(6) and not planner.covers(7)
+    assert planner.left == 6
     assert planner.next_delays([0] * 16, 16) == 6
-    assert not planner.covers(1)
+    assert planner.left == 0
     assert planner.next_delays([0] * 16, 16) == 0
     assert planner.next_delay() == -1
 
