@@ -65,6 +65,7 @@ TAKEN_PER_EVENT = const(2_500)
 TAKEN_PER_COMMIT = const(3_000)
 TAKEN_PER_CHECK = const(750)
 TAKEN_PER_MODULE = const(12_000)
+ROOM_BYTES = const(30_000)  # what loading the largest module takes in passing
 TAKEN_PER_ANCHOR = const(1_600)  # a motor that speeds up to 2,000 steps/s has dozens of them
 COUNTS_MAX = const(3)
 SHAFTS_MAX = const(8)  # readings of the shaft that must all say the same before it is believed
@@ -714,9 +715,13 @@ class App:
             if self.delivery.hungry():
                 self.delivery.feed()
 
-    def loaded(self):
-        """A module was loaded, and is left to the next collection."""
+    def loading(self):
+        """A module will be loaded, and is left to a later collection. Either may take as long as the motor can be left
+        alone, so no collection is due in the middle of it."""
         self._taken += TAKEN_PER_MODULE
+        if self.delivery.moving() and self.ports.system.heap_free() < ROOM_BYTES:
+            self.keep_moving()
+            self._collect()
         self.keep_moving()
 
     def _collect(self):
@@ -884,7 +889,9 @@ class App:
             if step_us >= COUNT_US and supervision.odometer(self.ports.steps.odometer(), delivery.expected):
                 self._count()
             if supervision.shaft(sensors.encoder_raw(), delivery.expected):
-                self._look_again()
+                name = self._look_again()
+                if name:
+                    self.raise_alarm(name)
             if state in RUNNING and delivery.direction > 0:
                 if self.occlusion.feed(pressure_raw, net_steps, self.clock.s) or high:
                     self.raise_alarm("occlusion")
@@ -989,13 +996,31 @@ class App:
         return self._muted or not self.ports.console.attached()
 
     def _look_again(self):
-        """The shaft is where it should not be: for how many readings?"""
+        """The shaft is where it should not be: name of the alarm, when all of many readings say so."""
         for _ in range(SHAFTS_MAX):
             self.delivery.account()
             name = self.supervision.shaft(self.ports.sensors.encoder_raw(), self.delivery.expected)
             if not name:
-                return
-        self.raise_alarm(name)
+                return None
+        return name
+
+    def glance(self):
+        """In the middle of what takes long: whether shaft, pulses or pressure ask for a stop. The next pass sees it too
+        and makes it an alarm: for that more of the chip's stack is needed than is left in there."""
+        delivery = self.delivery
+        if not delivery.moving() or ticks_diff(self._check_tick, self.clock.tick) > 0:
+            return False
+        supervision, sensors = self.supervision, self.ports.sensors
+        high = supervision.pressure(sensors.pressure_raw())
+        delivery.account()
+        self._plan_check(
+            self.clock.tick, self.machine.state, delivery.period_us(), delivery.net_steps, supervision.pressure_raw
+        )
+        off = supervision.shaft(sensors.encoder_raw(), delivery.expected) and self._look_again()
+        if high or off or supervision.odometer(self.ports.steps.odometer(), delivery.expected):
+            self._check_tick = self.clock.tick
+            return True
+        return False
 
     def _watch_rest(self):
         """With the motor off nothing may move."""
@@ -1108,9 +1133,9 @@ class App:
     def _relief(self, name, *values):
         """`relief` is loaded for a moment."""
         self._let_go()
+        self.loading()
         from haipump_fw import relief
 
-        self.loaded()
         try:
             getattr(relief, name)(self, *values)
         finally:

@@ -139,8 +139,11 @@ class Commands:
         if hasattr(self, name):
             return self._allowed(getattr(self, name), *values)
         app = self.app
-        app.keep_moving()
+        app.loading()
         if name == "prepare_programme":
+            for piece in ("core.courses", "proto.programme"):  # nobody looks after the motor meanwhile, or hears a stop
+                __import__("haipump_fw." + piece)
+                self.breathe()
             from haipump_fw import programmes as module
         elif name in _HANDLING:
             from haipump_fw import handling as module
@@ -155,7 +158,7 @@ class Commands:
         else:
             from haipump_fw import configuration as module
         app.ports.system.forget(module)  # it lives on for as long as this call
-        app.loaded()
+        app.keep_moving()
         return self._allowed(getattr(module, name), self, *values)
 
     def _allowed(self, action, *values):
@@ -166,10 +169,11 @@ class Commands:
             raise Refused("state", [("what", _word(refused.why))]) from None
 
     def breathe(self):
-        """In between, when a prepare takes its time: the motor gets its words, and a stop is heard, which ends it."""
+        """In between, when a prepare takes its time: the motor gets its words, the sensors are looked at, and a stop is
+        heard. A stop, or an alarm that is due, ends it."""
         app = self.app
         app.keep_moving()
-        stopped = app.delivery.moving() and not app.ports.motor.enabled()  # by a contact
+        stopped = app.glance() or (app.delivery.moving() and not app.ports.motor.enabled())  # by a contact
         count = app.ports.console.readinto(self._piece)
         if count:
             # To carry out a stop takes more of the chip's stack than is left here.
@@ -265,10 +269,10 @@ class Commands:
         self.breathe()
         passed = []
         if check and app.doses is not None:
+            app.loading()
             from haipump_fw import doses
 
             app.ports.system.forget(doses)
-            app.loaded()
             self.breathe()
             passed = doses.check_order(self, *check, tried)
         empty_s = app.forecast.empty_at(app.now_us(), self.breathe, *tried)

@@ -100,9 +100,10 @@ def read_dose(commands, fields):
 def check_order(commands, fields, rate, volume_nl, tried):
     """Refuse an order that breaks a limit. `rate` and `volume_nl`: the highest of it (a bolus that is ordered has rate
     0); `tried`: what `Forecast.plans` takes. Returns what the answer says: soft limits that are overridden."""
+    app = commands.app
+    app.loading()
     from haipump_fw.core import limits  # in two pieces: each takes as long as a stop may wait
 
-    app = commands.app
     app.ports.system.forget(limits)
     commands.breathe()
     search = _Search(commands, limits, tried)

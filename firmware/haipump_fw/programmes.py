@@ -24,7 +24,7 @@ def prepare_programme(commands, fields, blob):
     for _, volume_q, _ in boluses:
         volume_nl = volume_q // QUANTA_PER_NL
         commands.check_jump(volume_nl, min(commands.last_bolus_nl, volume_nl), fields)
-    flow = courses.Periodic(rates, plan.period_s, plan.repeats, commands.app.delivery.limits.step_q)
+    flow = courses.Periodic(_slowly(commands, rates), plan.period_s, plan.repeats, commands.app.delivery.limits.step_q)
     pulses = courses.Pulses(boluses, plan.period_s, plan.repeats)
     volume_nl = (flow.total_q + pulses.total_q) // QUANTA_PER_NL
 
@@ -47,6 +47,12 @@ def prepare_programme(commands, fields, blob):
     top_rate = max([0] + [value for _, value, _ in rates])
     top_nl = max([0] + [volume_q for _, volume_q, _ in boluses]) // QUANTA_PER_NL
     return pairs + commands.supply((fields, top_rate or 1, top_nl), tried), execute
+
+
+def _slowly(commands, items):
+    for item in items:
+        commands.breathe()
+        yield item
 
 
 def _programme_items(commands, plan):

@@ -13,7 +13,8 @@ from tests.chip.branch import branch
 from tests.chip.pump import ChipPump
 
 # A module that is loaded, or a collection of memory, has no place in the middle to hear anything.
-BAR_US = 55_000
+BAR_US = 45_000
+REVERSED_US = 1_200_000  # docs/detection.md, dir_flipped: 30 mL, 60 mL/h
 ANSWER_MAX_US = 5_000_000  # the watchdog comes after 8.3 s
 WINDOW = "window_s=3600 max_dose_nl="
 PROGRAMME = ["haipump-programme 1", "period_s 20000", "repeats 300", "at_end kvo"] + [
@@ -82,3 +83,24 @@ def test_no_order_takes_as_long_as_the_watchdog(stopped):
 
     said = branch(trial)
     assert "limit=max_dose_nl" in said["answer"], said
+
+
+def test_the_sensors_are_looked_at_in_the_middle_of_a_proof(stopped):
+    """A bolus of 60 mL/h, and the driver turns the other way while an order is worked out."""
+
+    def trial() -> tuple[int, str]:
+        stopped.order("prepare_settings bolus_nl_per_day=1440000000")
+        order = limited(stopped, 950_000)
+        stopped.order("prepare_bolus volume_nl=300000")
+        stopped.run(3)
+        stopped.text = ""
+        assert stopped.core.send(stopped.signed(order))
+        stopped.run_us(300_000)
+        began_us = stopped.now_us
+        stopped.core.plant.wire(began_us, "dir", "flipped")
+        stopped.run(4)
+        return stopped.off_after_us(began_us), stopped.text
+
+    off_us, said = branch(trial)
+    assert 0 < off_us <= REVERSED_US + BAR_US, (off_us, said)
+    assert "what=stopped_meanwhile" in said and "alarm=reverse_delivery" in said, said

@@ -147,8 +147,8 @@ class Order:
 
 
 class Planner:
-    """Steps for a set of orders. `step_q` is the volume of a step in quanta, `left` how many steps need no anchor, which
-    takes memory."""
+    """Steps for a set of orders. `step_q` is the volume of a step in quanta, `left` how many steps need no anchor
+    (which takes memory)."""
 
     def __init__(self, step_fl):
         self.orders = []

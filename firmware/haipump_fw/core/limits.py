@@ -57,7 +57,7 @@ def planned(plans, t_us, up):
 
 class Proof:
     """`past`: [(uptime in s, quanta delivered from then to now_us)], oldest first. `looks`: a list of one number, the
-    looks that are left. `breathe` is called between looks: they take time, and the motor wants words."""
+    looks that are left. `breathe` is called all the time: the motor wants words."""
 
     def __init__(self, past, plans, now_us, span_us, looks, breathe):
         self._looks = looks
@@ -88,7 +88,10 @@ class Proof:
         self._looks[0] -= self._profiles
         if self._looks[0] < 0:
             raise Excess(-1)
+
+    def _planned(self, t_us, up):
         self._breathe()
+        return planned(self._plans, t_us, up)
 
     def _early(self):
         """Windows that begin between two points of the past. No recursion: the chip's stack is short."""
@@ -97,7 +100,7 @@ class Proof:
             first, last = spans.pop()
             self._look()
             end_us, before_q = self._past[last][0], self._past[first][1]
-            volume_q = before_q + planned(self._plans, end_us, True)[0] - self._base_q
+            volume_q = before_q + self._planned(end_us, True)[0] - self._base_q
             if volume_q > self._limit_q:
                 if first == last:
                     raise Excess(volume_q)
@@ -107,17 +110,17 @@ class Proof:
 
     def _late(self, begin_us, end_us):
         """Windows that begin after now and end between these."""
-        plans, span_us, limit_q = self._plans, self._span_us, self._limit_q
+        span_us, limit_q = self._span_us, self._limit_q
         step_us = end_us - begin_us
         while begin_us < end_us:
             self._look()
-            start_q, start_change = planned(plans, begin_us - span_us, False)
+            start_q, start_change = self._planned(begin_us - span_us, False)
             until_us = min(end_us, begin_us + step_us)
-            if planned(plans, until_us, True)[0] - start_q <= limit_q:
+            if self._planned(until_us, True)[0] - start_q <= limit_q:
                 begin_us = until_us
                 step_us *= 2
                 continue
-            here_q, change = planned(plans, begin_us, True)
+            here_q, change = self._planned(begin_us, True)
             if start_change >= 0 and (change < 0 or start_change + span_us < change):
                 change = start_change + span_us
             if change < 0 or change > end_us:
@@ -126,7 +129,7 @@ class Proof:
                 step_us //= 2
                 continue
             self._straight(here_q - start_q)
-            self._straight(planned(plans, change, True)[0] - planned(plans, change - span_us, False)[0])
+            self._straight(self._planned(change, True)[0] - self._planned(change - span_us, False)[0])
             step_us = max(step_us, change - begin_us)
             begin_us = change
 

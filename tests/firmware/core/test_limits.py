@@ -210,13 +210,14 @@ def test_a_programme_of_years_takes_few_looks():
 def test_a_search_may_take_just_so_many_looks():
     plan: list[Plan] = [((courses.Ramp(0, 1_300_000, 8_000, STEP_Q),), 0, 0, 0)]
     limit_q = 9_050 * profiles.QUANTA_PER_NL
-    looks: list[int] = []
-    proof = Proof([(EVER, 0)], plan, 0, 600 * SECOND, [1_000], lambda: looks.append(1))
-    assert proof.within(limit_q) is None
-    assert len(looks) > 3
-    for most, verdict in ((len(looks), None), (len(looks) - 1, -1)):
+    left = [1_000]
+    breaths: list[int] = []
+    assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, left, lambda: breaths.append(1)).within(limit_q) is None
+    looks = 1_000 - left[0]
+    assert len(breaths) > looks > 3, "the motor is looked after at each sum"
+    for most, verdict in ((looks, None), (looks - 1, -1)):
         assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, [most], still).within(limit_q) == verdict
-    both = [2 * len(looks) - 1]
+    both = [2 * looks - 1]
     assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) is None
     assert Proof([(EVER, 0)], plan, 0, 600 * SECOND, both, still).within(limit_q) == -1, "what is left is shared"
 
