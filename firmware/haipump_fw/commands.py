@@ -141,9 +141,13 @@ class Commands:
         app = self.app
         app.loading()
         if name == "prepare_programme":
-            for piece in ("core.courses", "proto.programme"):  # nobody looks after the motor meanwhile, or hears a stop
-                __import__("haipump_fw." + piece)
-                self.breathe()
+            # in three pieces: nobody looks after the motor meanwhile, or hears a stop
+            from haipump_fw.core import courses  # noqa: F401
+
+            self.breathe()
+            from haipump_fw.proto import programme  # noqa: F401
+
+            self.breathe()
             from haipump_fw import programmes as module
         elif name in _HANDLING:
             from haipump_fw import handling as module

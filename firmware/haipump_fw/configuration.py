@@ -84,7 +84,7 @@ def save(commands, changes, key=None):
     app = commands.app
     was = app.values["step_fl"]
     if not app.storage.save(changes, app.window_us, key):
-        raise Refused("storage", [("what", app.storage.problem or "settings")])
+        raise Refused("storage", [("what", app.storage.problem or "no_window")])
     app.values = app.storage.settings.values
     app.storage.record("settings", app.storage.settings.generation, len(changes))
     app.delivery.account()

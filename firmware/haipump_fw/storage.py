@@ -103,9 +103,11 @@ class Storage:
         return False
 
     def save(self, changes, window_us, key=None):
-        """Change settings; True when they are on the flash."""
+        """Change settings; True when they are on the flash, else all stays as it was."""
         self.busy = self.fresh = True
         saved = self.settings.save(changes, key) > 0 and self.write(window_us)
+        if self.settings.saving:
+            self.settings.take_back()
         if saved and self.problem == "settings":
             self.problem = None  # both copies are sound again
         return saved

@@ -467,3 +467,8 @@ def test_labels_are_whole_words_at_any_width(client, pump, width: int) -> None:
                  "40.0 kPa", "18 mL", "of 30 mL", "kvo_nl_per_day", "kink", "Because"):  # fmt: skip
         assert word in text, word
     assert ("█" in text) and ("alarm at 69 kPa" in text or width == 40)
+
+
+def test_a_flash_that_has_to_wait_is_not_called_broken() -> None:
+    assert "slower or at rest" in texts.next_step("storage", {"what": "no_window", "state": "bolus"})
+    assert "do not use the pump" in texts.next_step("storage", {"what": "settings", "state": "fault"})

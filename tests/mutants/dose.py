@@ -235,8 +235,8 @@ MUTANTS = (
     Mutant(
         "dose_before_the_order_forgotten",
         "core/limits.py",
-        "volume_q = before_q + planned(self._plans, end_us, True)[0] - self._base_q",
-        "volume_q = planned(self._plans, end_us, True)[0] - self._base_q",
+        "volume_q = before_q + self._planned(end_us, True)[0] - self._base_q",
+        "volume_q = self._planned(end_us, True)[0] - self._base_q",
         "what was delivered in the window before the order does not count",
         "H2",
         ("core/test_limits.py",),

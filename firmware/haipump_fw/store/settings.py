@@ -198,6 +198,12 @@ class Settings:
                 self._leave_slot(copy)
         return self._wanted
 
+    def take_back(self):
+        """A save that did not get its window is not to come later: the image that it began is written anew, with what
+        is in force."""
+        self.saving = False
+        self.save({})
+
     def _build(self):
         image = self._image
         end = _HEADER_BYTES + KEY_BYTES + len(OPTIONS) * _ROW_BYTES

@@ -603,6 +603,8 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
         )
     if code == "limit" and fields.get("limit") in _LIMIT_ADVICE:
         return _LIMIT_ADVICE[str(fields["limit"])]
+    if code == "storage" and fields.get("what") == "no_window":
+        return "steps follow too closely to write to the flash: again when the pump is slower or at rest"
     if code == "state":
         state, what = str(fields.get("state", "")), fields.get("what")
         by_state = _START_ADVICE.get(state) if what in _STARTS or what in _MOTIONS and state != "paused" else None

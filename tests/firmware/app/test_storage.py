@@ -164,7 +164,8 @@ def test_a_full_ring_goes_on_and_forgets_the_oldest():
 
 
 def test_a_save_while_the_motion_leaves_no_time_to_erase():
-    """Settings saved again and again in a bolus: what does not fit into a window comes later, and never half."""
+    """Settings saved again and again in a bolus: what does not fit into a window is refused, and does not come later
+    either."""
     of = pump()
     of.order("prepare_bolus volume_nl=3000000")
     of.run(5)
@@ -173,18 +174,19 @@ def test_a_save_while_the_motion_leaves_no_time_to_erase():
         token = of.act(f"prepare_limits max_bolus_nl={1_000_000 + number} reservoir_low_nl={1_000_000 + number}")[
             "token"
         ]
-        if "err code=storage" in of.raw(f"commit token={token}"):
+        if "err code=storage what=no_window" in of.raw(f"commit token={token}"):
             refused += 1
         else:
             last = number
         limits = of.ask("limits")
-        assert limits["max_bolus_nl"] == limits["reservoir_low_nl"]
+        assert limits["max_bolus_nl"] == limits["reservoir_low_nl"] == 1_000_000 + last
     assert last and refused
     of.run(1000)  # the bolus is over, there is time
     limits = of.ask("limits")
-    assert limits["max_bolus_nl"] == limits["reservoir_low_nl"] >= 1_000_000 + last
+    assert limits["max_bolus_nl"] == limits["reservoir_low_nl"] == 1_000_000 + last
     of.power_cycle()
     assert of.ask("limits") == limits
+    of.order("prepare_limits max_bolus_nl=2000000")
 
 
 # --- the journal
