@@ -94,6 +94,8 @@ ports.system.forget(configuration)
 del configuration
 gc.collect()
 tell("kept", free - gc.mem_free())
+began = time.ticks_us(); ports.system.check_code(True); tell("code", time.ticks_diff(time.ticks_us(), began))
+gc.collect()
 text = bytearray(b"." * 63 + b"\\n")
 began = time.ticks_us(); ports.console.write(text, 0, 64); tell("out_64", time.ticks_diff(time.ticks_us(), began))
 kbd_intr(-1)
@@ -156,7 +158,9 @@ def ports_alone(guest: Guest) -> Iterator[tuple[str, int]]:
         yield name, guest.wait_for(name)
     yield "COLLECT_US", guest.wait_for("COLLECT_US")
     yield "HEAP_FREE_US", guest.wait_for("HEAP_FREE_US")
-    yield "MODULE_US", guest.wait_for("MODULE_US")
+    module_us = guest.wait_for("MODULE_US")
+    yield "MODULE_US", module_us
+    yield "CODE_FILE_US", (guest.wait_for("code") - module_us) // len(shipped().files)
     yield "ALLOCATED_PER_MODULE", guest.wait_for("ALLOCATED_PER_MODULE")
     yield "PROGRAM_BYTE_US", (guest.wait_for("program_256") - guest.wait_for("PROGRAM_US")) // 255
     yield "CONSOLE_OUT_US", guest.wait_for("out_64") // 64

@@ -49,6 +49,9 @@ REFILL_MAX_S = const(3_600)  # nobody does anything for so long: the refill is o
 REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
 PULSE_MIN_US = const(50_000)  # one beat of a signal: enough for a page of the flash, not for an erase
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
+CODE_EVERY_S = const(32_400)  # some files of the application; four times so long, and all have been read again
+CODE_FIRST_S = const(900)
+CODE_WINDOW_US = const(500_000)  # the motion goes on by itself for so long: several times what these files take
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
 HEAR_MAX = const(2)  # reads of HEAR_BYTES in one pass
 SPEAK_BYTES_MAX = const(64)  # bytes written in one pass
@@ -188,6 +191,7 @@ class App:
         self._quiet_until_s = 0  # ... up to this second at the latest
         self._taken = 0  # bytes of memory since the last collection, about
         self._paced = 0  # words that had been handed out when it was last asked whether they are too many
+        self._code_at_s = CODE_FIRST_S  # when the next files are read
         self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
         self._held_s = 0  # since when the buttons are as they are
         self._errors = 0
@@ -202,12 +206,13 @@ class App:
         """A syringe of known size and volume is in the pump."""
         return self.syringe_known and self.values["syringe_nl"] > 0
 
-    def self_test(self):
-        """Run the self test in state self_test. Returns (name, whether it is all right) of every part."""
+    def self_test(self, whole):
+        """Run the self test in state self_test, with the application's code or without. Returns (name, whether it is
+        all right) of every part."""
         from haipump_fw import selftest  # at power-on, and when asked for
 
         self.ports.system.forget(selftest)
-        parts = selftest.judge(self)
+        parts = selftest.judge(self, whole)
         self._slow_check()
         return parts
 
@@ -1071,9 +1076,15 @@ class App:
     def _slow_check(self):
         self._let_go()
         self._slow_at_s = self.clock.s + SLOW_CHECK_S
-        if not digest_works():
+        failed = None if digest_works() else "digest"
+        if self.clock.s >= self._code_at_s and self.window_us() >= CODE_WINDOW_US:
+            self._code_at_s = self.clock.s + CODE_EVERY_S
+            if self.ports.system.check_code(False) is False:
+                failed = "code"
+            self.loaded()
+        if failed:
             self.raise_alarm("self_test")
-            self.fire("fail", "digest")
+            self.fire("fail", failed)
         self.session.tidy()
         if self.machine.state == "refill" and self.clock.s - self._since_s >= REFILL_MAX_S:
             self.refill_begun = False

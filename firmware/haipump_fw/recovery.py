@@ -35,7 +35,7 @@ def session(app, commands):
 def power_on(app, order, left_nl):
     """The watchdog runs from here on; self test, and the first event. `order` with `left_nl` is what a reset ended."""
     app.ports.watchdog.start(WATCHDOG_MS)
-    app.self_test()
+    app.self_test(False)
     if app.storage.problem:
         app.alarms.set("storage", app.clock.s)
     app.session.event(

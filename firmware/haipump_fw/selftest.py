@@ -1,4 +1,5 @@
 """The self test: what can be checked in a tenth of a second without moving anything. Loaded when it is due, and freed.
+On demand the application's code is checked as well, for which the start has no time: a third of a second.
 
 Owns: the checks and their names, and the state that follows. The motor is off throughout; its driver gets a few pulses
 forwards, and as many back. Every name costs the start half a millisecond: so constants are private, functions few.
@@ -29,9 +30,13 @@ _BUTTONS = contract.IN_START | contract.IN_STOP | contract.IN_SILENCE
 _ENDS = contract.IN_FRONT | contract.IN_BACK
 
 
-def judge(app):
-    """Run it in state self_test, which ends. Returns (name, whether it is all right) of every part."""
+def judge(app, whole):
+    """Run it in state self_test, which ends; `whole`: with the code. Returns (name, whether it is all right) of every
+    part."""
     parts = run(app.ports)
+    good = app.ports.system.check_code(True) if whole else None
+    if good is not None:
+        parts += (("code", good),)
     failed = [name for name, good in parts if not good]
     if failed:
         app.alarms.set("self_test", app.clock.s)

@@ -54,6 +54,7 @@ class DirectCore:
         self._starved = False
         self.next_ticks_us = 0  # of the tick counter at the next start
         self.drift_ppm = 0
+        self.code_damaged = False
         self.held = 0
         self.boots = 0
         self.app: App | None = None
@@ -235,6 +236,10 @@ class DirectCore:
         """The step machine makes pulses that nobody queued."""
         if self.app is not None:
             self._ports.steps.run_away(steps_per_s)
+
+    def damage_code(self, bit: int | None) -> None:
+        """A bit of the stored application is wrong from now on; None: right again. What runs is not touched."""
+        self.code_damaged = bit is not None
 
     def drift(self, ppm: int) -> None:
         """The crystal runs so much too fast from now on: tick counter and step machine alike."""

@@ -19,6 +19,7 @@ HEAP_BYTES = 104_528  # free after a collection, bytes
 ALLOCATED_PER_BYTE = 10  # what a byte in or out leaves on the heap (lines, answers, numbers), bytes
 MODULE_US = 18_198  # to load a module that is needed for one message ...
 ALLOCATED_PER_MODULE = 3_424  # ... which leaves this behind
+CODE_FILE_US = 4_600  # to read a file of the application again, and to hash it: on average of all
 PASS_US = 1_871  # a pass of the loop in motion, without what is charged by itself
 LINE_US = 4_048  # to take a line apart and put its answer together
 PLAN_US = 20_310  # on top of that for one that works out or changes a plan

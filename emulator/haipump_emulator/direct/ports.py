@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from haipump_emulator.direct import costs
 from haipump_emulator.faults.flash import RamFlash
 from haipump_fw import ports as contract
-from haipump_fw.device import shipped
+from haipump_fw.device import shipped, sources
 
 if TYPE_CHECKING:
     from haipump_emulator.direct.core import DirectCore
@@ -28,6 +28,8 @@ RECEIVE_BYTES = 768  # USB and interpreter buffers together
 GUARD_WIDE = 31  # edges
 LINES_MAX = 4  # wait in the session at most; more are turned away, which costs little
 SEND_BYTES = 512  # what the USB side takes from a pump whose host does not read
+CODE_FILES = 15  # are read in one go while the motor may move
+DAMAGED = "haipump_fw/app.py"  # the file that a fault damages
 NEVER_US = 1 << 62
 
 
@@ -36,6 +38,12 @@ def app_hash() -> str:
     """Of what a board gets from these sources, so that it can be compared with one. Compiles them, which takes a
     second: whoever runs a pump in real time asks before a host does."""
     return shipped().app_hash
+
+
+@functools.cache
+def code_files() -> list[str]:
+    """What a board reads when it checks its code, in that order."""
+    return list(sources())
 
 
 class Reset(BaseException):
@@ -447,6 +455,8 @@ class System:
         self._cause = cause
         self._task = task
         self._random = random.Random(f"{core.seed}/entropy/{core.boots}")
+        self._files = 0  # how far the check of the code is
+        self._damaged = False  # it has read what is damaged
 
     @property
     def app_hash(self) -> str:
@@ -474,6 +484,18 @@ class System:
         """Here it stays; what loading it takes on the board is taken."""
         self._core.charge(costs.MODULE_US)
         self._core.allocate(costs.ALLOCATED_PER_MODULE)
+
+    def check_code(self, whole: bool) -> bool | None:
+        """Nothing is read, but it takes as long: what the board would find is known."""
+        files = code_files()
+        first = 0 if whole else self._files
+        after = min(first + (len(files) if whole else CODE_FILES), len(files))
+        self._core.charge(costs.MODULE_US + (after - first) * costs.CODE_FILE_US)
+        self._core.allocate(costs.ALLOCATED_PER_MODULE)
+        damaged = self._core.code_damaged and DAMAGED in files[first:after]
+        self._damaged = damaged or (self._damaged and first > 0)
+        self._files = after % len(files)
+        return bool(self._files) or not self._damaged
 
     def drop(self, owner: type, name: str) -> None:
         pass  # the next life of this process needs it

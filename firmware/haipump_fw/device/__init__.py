@@ -23,6 +23,8 @@ HASH_FILE = "app_hash"
 # The interpreter looks for these two by name; they do little more than catch what the rest raises.
 AS_SOURCE = ("boot.py", "main.py")
 LINES = (f"{PACKAGE}/app.py",)
+CHECK = f"{PACKAGE}/ports/rp2/code.py"  # on the device it knows the paths of all files
+NO_FILES = b'FILES = ""'
 COMPILERS = 4  # at a time; each takes some milliseconds
 
 
@@ -77,6 +79,9 @@ def shipped(package: Path | None = None) -> Shipped:
     try:
         listed = sources(package)
         ours = {name: listed[name] for name in listed if name not in AS_SOURCE}
+        if CHECK in ours:
+            paths = "\n".join(_path(name) for name in listed)
+            ours[CHECK] = ours[CHECK].replace(NO_FILES, b"FILES = %a" % paths)
         listed.update(names.known(private.shorten(constants.inline(pio.assembled(ours)))))
     except constants.Unclear as problem:
         raise CompileError(str(problem)) from None
@@ -86,11 +91,15 @@ def shipped(package: Path | None = None) -> Shipped:
         return Shipped(dict(pool.map(_installed, listed.items())))
 
 
+def _path(name: str) -> str:
+    """As installed."""
+    return name if name in AS_SOURCE or not name.endswith(".py") else name.removesuffix(".py") + ".mpy"
+
+
 def _installed(source: tuple[str, bytes]) -> tuple[str, bytes]:
     name, data = source
-    if name in AS_SOURCE or not name.endswith(".py"):
-        return name, data
-    return name.removesuffix(".py") + ".mpy", compiled(name, data)
+    path = _path(name)
+    return path, data if path == name else compiled(name, data)
 
 
 def compiled(name: str, source: bytes) -> bytes:

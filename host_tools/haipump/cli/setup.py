@@ -268,7 +268,7 @@ def change(
 
 
 def selftest(cli: Cli) -> None:
-    """Runs the power-on self test again; only while stopped."""
+    """Runs the power-on self test again, and reads the stored firmware; only while stopped."""
     with cli.pump() as pump:
         state, result, parts = pump.selftest_parts()
         cli.result({"state": state, "result": result, "parts": parts})

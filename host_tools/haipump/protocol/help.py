@@ -78,7 +78,9 @@ VERBS: Mapping[str, Verb] = {
     "refill": Verb("the refill", "Begins or ends the changing or filling of the syringe.", "refill"),
     "silence": Verb("the silence", "Quiets the alarms for at most two minutes.", "silence"),
     "ack": Verb("acknowledging", "Acknowledges one alarm, or all of them.", "ack"),
-    "selftest": Verb("the self test", "Runs the power-on self test again, and says each part.", "selftest"),
+    "selftest": Verb(
+        "the self test", "Runs the power-on self test again, reads the stored firmware, and says each part.", "selftest"
+    ),
     "service": Verb("service mode", "Restarts the pump into the MicroPython prompt for maintenance.", "service"),
     "set_key": Verb("the key", "Stores the key for locked mode; needs the service jumper at power-up.", "lock"),
     "lock": Verb("locking", "From now on changes need a code from the key.", "lock"),
@@ -326,6 +328,7 @@ PARTS: Mapping[str, str] = {
     "driver": "the motor driver reports an error: switch off; look at supply, motor and wiring",
     "button_stuck": "a button is held, or its wire touches ground: let go of it, look behind it",
     "annunciators": "a lamp or the piezo does not answer: look at their wires",
+    "code": "the firmware stored in the pump is damaged: install the firmware again: haipump flash",
 }
 
 # Alarm name: (what it means, what to do).

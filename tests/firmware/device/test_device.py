@@ -25,6 +25,11 @@ def checkout(folder, files=FILES):
     return folder / "haipump_fw"
 
 
+def test_the_device_knows_all_files_in_their_order():
+    ships = device.shipped()
+    assert "\n".join(ships.files).encode() in ships.files["haipump_fw/ports/rp2/code.mpy"]
+
+
 def test_everything_on_the_list_is_shipped_compiled_but_what_the_interpreter_looks_for():
     listed = [line for line in (FIRMWARE / "manifest").read_text().splitlines() if line and not line.startswith("#")]
     ships = device.shipped()

@@ -46,6 +46,7 @@ class System:
         self.app_hash = _app_hash()
         self._cause = _reset_cause()
         self._held = False
+        self.code = None  # how far `check_code` is: hash and number of the files that it has read
         # The functions themselves: a method around one would cost as much again, a dozen times in each pass.
         self.task = scratch.task
         self.note_task = scratch.note_task
@@ -86,6 +87,13 @@ class System:
         package, _, last = name.rpartition(".")
         del sys.modules[name]
         delattr(sys.modules[package], last)
+
+    def check_code(self, whole):
+        """See `contract.System`."""
+        from haipump_fw.ports.rp2 import code
+
+        self.forget(code)
+        return code.check(self, whole)
 
     def drop(self, owner, name):
         """Put nothing in its place: its code is free with the next collection. (What is deleted stays in the table.)"""
