@@ -27,6 +27,7 @@ from haipump_emulator.chip.usb import Console
 from haipump_emulator.plant import Plant
 
 FILES_START = 0xA0000  # where the interpreter's file system begins
+DAMAGED = "haipump_fw/app.mpy"  # loaded at the start, and never again
 NAPS_MAX = 100_000  # of a CPU that a debugger wants to step: it is woken by a timer or by USB before that
 TELL_US = 20_000  # output is told to listeners at the end of a line, or after that
 EXACT_US = 2  # an edge this close to now may not have reached the odometer's registers
@@ -92,6 +93,7 @@ class ChipCore:
         self._flash = FlashChip(_flash_content(read_uf2(image), files, flash), seed, program_us, erase_us)
         self._flash.on_cut = self._cut
         self._dead = False
+        self._damage: tuple[int, int, int] | None = None  # address, bit, and the byte as it is with it
         self.halted = False
         self._driver = StepDriver(self._step, self._direction, self._enable, self._violation)
         self._inputs = Inputs()
@@ -194,6 +196,24 @@ class ChipCore:
     def conversing(self) -> bool:
         """A client is in a conversation, as far as it shows outside: bytes under way, an answer due, a token open."""
         return self._pico is not None and (bool(self._console.waiting) or self._conversation.goes_on)
+
+    def damage_code(self, bit: int | None) -> None:
+        """A bit of the stored application is wrong from now on: that one of the first 4,096 bytes of DAMAGED; None:
+        right again, unless the file was installed anew. What runs is in RAM and not touched; whether it starts again is
+        another question."""
+        from haipump_emulator.chip import firmware  # which needs this module
+
+        content = self._flash.content
+        place = firmware.place(content, DAMAGED)
+        if self._damage is not None:
+            where, mask, wrong = self._damage
+            if where - place in range(firmware.BLOCK) and content[where] == wrong:
+                self._flash.rot(where - PARTITION_START, mask)
+            self._damage = None
+        if bit is not None:
+            where, mask = place + bit // 8, 1 << bit % 8
+            self._damage = where, mask, self._flash.content[where] ^ mask
+            self._flash.rot(where - PARTITION_START, mask)
 
     # --- time
 

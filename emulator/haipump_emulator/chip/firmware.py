@@ -85,6 +85,22 @@ def application(flash: bytes) -> dict[str, bytes]:
     return read_files(_Watched(flash[FILES_START : FILES_START + BLOCK * BLOCKS]))
 
 
+def place(flash: bytes, path: str) -> int:
+    """Where in a flash of 2 MB the content of a file begins; up to BLOCK bytes of it are in one piece there. Raises
+    littlefs.LittleFSError when there is no such file."""
+    context = _Watched(flash[FILES_START : FILES_START + BLOCK * BLOCKS])
+    system = LittleFS(context=context, mount=False, **_FORM)
+    system.mount()
+    with system.open(path, "rb") as file:
+        context.seen.clear()
+        head = file.read(BLOCK)
+    return next(
+        FILES_START + block * BLOCK
+        for block in sorted(context.seen)
+        if context.buffer[block * BLOCK :].startswith(head)
+    )
+
+
 def combine(image: Path, ships: Shipped) -> bytes:
     """The UF2 file. `image` is the plain interpreter. Raises OSError and ValueError for one that can't be read."""
     interpreter = read_uf2(image)[:FILES_START].rstrip(b"\xff")

@@ -134,6 +134,11 @@ class FlashChip:
         self._cut_at = self.operations + operations
         self._cut_mode = mode
 
+    def rot(self, address: int, mask: int) -> None:
+        """The bits of `mask` in one byte become what they are not, anywhere on the chip (below 0 in front of the
+        partition)."""
+        self._memory()[PARTITION_START + address] ^= mask
+
     def break_sector(self, index: int, breakage: str | None) -> None:
         """From now on sector `index` of the partition behaves as that one of BREAKAGES says; None mends it. A chip of
         this kind reports no errors, so those of faults.flash that do can't happen here: ValueError."""

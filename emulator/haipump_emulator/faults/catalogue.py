@@ -50,7 +50,8 @@ def _word(default: str, words: tuple[str, ...], text: str) -> Any:
 @dataclass(frozen=True)
 class Fault(ABC):
     """`group` is what it strikes, `lasts` False when it is over as soon as it has begun, `drawn` False when campaigns
-    leave it alone: it makes the pump do what it was not told, for as long as it takes to find out."""
+    leave it alone: it makes the pump do what it was not told, for as long as it takes to find out, or that takes longer
+    than they live."""
 
     name: ClassVar[str] = ""
     group: ClassVar[str] = ""
@@ -698,6 +699,20 @@ class Hang(Fault):
 
     def end(self, rig: Rig, at_us: int) -> None:
         rig.core.hang_at = -1
+
+
+@_fault("code_damaged", "firmware", drawn=False)
+@dataclass(frozen=True)
+class CodeDamaged(Fault):
+    """A bit of the stored application is wrong. What runs was loaded before and is not touched."""
+
+    bit: int = _number(12_345, 0, 32_767, "which, of the first 4,096 bytes of the application's main file")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        rig.core.damage_code(self.bit)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        rig.core.damage_code(None)
 
 
 @_fault("runaway", "firmware", lasts=False, drawn=False, cores=("direct",))
