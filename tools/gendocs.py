@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from haipump.protocol import help as texts
+from haipump_fw.app import CODE_EVERY_S
 from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
 from haipump_fw.ports import BEAT_MS
@@ -309,6 +310,10 @@ def alarm_table() -> str:
         "and [occlusion.md](occlusion.md). The rest is looked at every 15 s at least, or once a minute, and told after "
         "so long at the latest, at any rate:",
         table(("alarm", "within", "after"), when),
+        f"The stored application is read again by itself, a quarter of it each {CODE_EVERY_S // 3_600} hours, but not "
+        f"while the motor is fast: damage is told (`self_test`) when a round of {4 * CODE_EVERY_S // 3_600} hours "
+        "ends, or the next one if it struck what had been read. `haipump selftest` reads all of it at once; the start "
+        "has no time for it.",
         "## Sound",
         "Times in milliseconds. The pattern follows the pulse, spacing and repetition windows that secondary sources "
         "give for IEC 60601-1-8 (high: ten pulses of 75 to 200 ms, repeated after 2.5 to 15 s; medium: three of 125 to "

@@ -222,4 +222,22 @@ MUTANTS = (
         "H13",
         ("app/test_alarms.py::test_self_test_failure_at_power_up",),
     ),
+    Mutant(
+        "code_check_always_passes",
+        "ports/rp2/code.py",
+        "    return hexlify(digest.digest()).decode() == system.app_hash",
+        "    return True",
+        "files that have changed are read, and nobody minds",
+        "H11",
+        ("rp2/test_code.py::test_some_files_at_a_time_are_the_same_round_after_round",),
+    ),
+    Mutant(
+        "damaged_code_is_not_told",
+        "app.py",
+        "check_code(False) is False:",
+        "check_code(False) is None:",
+        "the check that comes by itself has no consequence",
+        "H11",
+        ("app/test_code.py::test_damaged_code_stops_a_running_basal_with_the_last_files",),
+    ),
 )
