@@ -49,7 +49,7 @@ REFILL_MAX_S = const(3_600)  # nobody does anything for so long: the refill is o
 REFUSED_EVERY_S = const(600)  # forged lines come into the journal once in so long: nobody may flood it with them
 PULSE_MIN_US = const(50_000)  # one beat of a signal: enough for a page of the flash, not for an erase
 SLOW_CHECK_S = const(60)  # supply, temperature, processor
-CODE_EVERY_S = const(32_400)  # some files of the application; four times so long, and all have been read again
+CODE_EVERY_S = const(21_600)  # some files of the application; four times so long, and all have been read again
 CODE_FIRST_S = const(900)
 CODE_WINDOW_US = const(500_000)  # the motion goes on by itself for so long: several times what these files take
 HEAR_BYTES = const(256)  # a stop among them is found before the lines ahead of it are looked at
@@ -1079,9 +1079,9 @@ class App:
         failed = None if digest_works() else "digest"
         if self.clock.s >= self._code_at_s and self.window_us() >= CODE_WINDOW_US:
             self._code_at_s = self.clock.s + CODE_EVERY_S
-            if self.ports.system.check_code(False) is False:
+            self.loading()
+            if self.ports.system.check_code(self._hear) is False:
                 failed = "code"
-            self.loaded()
         if failed:
             self.raise_alarm("self_test")
             self.fire("fail", failed)

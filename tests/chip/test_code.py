@@ -15,7 +15,7 @@ from tests.chip.branch import branch
 from tests.chip.pump import ChipPump, uf2_with
 
 SLOW = "prepare_rate rate_nl_per_day=1300000"
-FIRST_S, TURN_S, TURNS = 900, 32_400, 4  # as App has them
+FIRST_S, TURN_S, TURNS = 900, 21_600, 4  # as App has them
 LATE_S = 76  # of the check of each minute
 BITS = (0, 12_345, 32_767)
 OLDER = """
@@ -28,7 +28,15 @@ OLDER = """
     Answers.read_alarms = alarms
     app.run()
 """
+WATCHDOG, SCRATCH2 = 0x40058, 0x14
+SENSORS = 6  # number of the task
+LOADING_BAR_US = 45_000  # until the module is there; between two pieces less
 KEPT_MAX = 160  # bytes between two turns: a hash, and how many files are in it
+
+
+def task(pump: ChipPump) -> int:
+    """Number of the task that runs, as it stands in the watchdog's register."""
+    return pump.core.mcu.peripherals[WATCHDOG].read_uint32(SCRATCH2) & 0xFF
 
 
 def damage(pump: ChipPump, bit: int) -> tuple[catalogue.Fault, catalogue.Rig]:
@@ -107,3 +115,32 @@ def test_a_round_finds_what_is_damaged_and_nothing_else(older, damaged):
         assert "alarm=self_test priority=high phase=active" in alarms[0]
     else:
         assert (state, on) == ("infusing", 1) and not alarms
+
+
+def test_a_stop_is_heard_in_the_middle_of_a_turn(older):
+    def turn() -> int:
+        """When the files are read: the only look at the sensors that takes as long."""
+        older.order(SLOW)
+        older.ask("alarms index=0", signed=False)
+        for _ in range(2 * LATE_S * 100):
+            older.run_us(10_000)
+            if task(older) == SENSORS:
+                began_us = older.now_us
+                older.run_us(30_000)
+                if task(older) == SENSORS:
+                    return began_us
+        raise AssertionError("no files were read")
+
+    began_us = branch(turn)
+
+    def stopped(phase_us: int) -> int:
+        older.order(SLOW)
+        older.ask("alarms index=0", signed=False)
+        older.run_us(began_us + phase_us - older.now_us)
+        sent_us = older.now_us
+        assert older.core.send(b"stop\n")
+        older.run_us(200_000)
+        return older.off_after_us(sent_us)
+
+    late = [branch(lambda phase_us=phase_us: stopped(phase_us)) for phase_us in range(0, 70_000, 9_000)]
+    assert min(late) > 0 and max(late) < LOADING_BAR_US, late

@@ -234,8 +234,8 @@ MUTANTS = (
     Mutant(
         "damaged_code_is_not_told",
         "app.py",
-        "check_code(False) is False:",
-        "check_code(False) is None:",
+        "check_code(self._hear) is False:",
+        "check_code(self._hear) is None:",
         "the check that comes by itself has no consequence",
         "H11",
         ("app/test_code.py::test_damaged_code_stops_a_running_basal_with_the_last_files",),

@@ -172,7 +172,7 @@ ROWS = (
         "GIP-3.3.1-3",
         "Memory, code and processor are tested again and again.",
         ("app.App._slow_check", "ports.rp2.code.check"),
-        "A known answer of SHA-256 and CRC-32 each minute; the stored code within 36 hours. RAM at power-up only.",
+        "A known answer of SHA-256 and CRC-32 each minute; the stored code within 24 hours. RAM at power-up only.",
         PARTLY,
     ),
     Row(

@@ -147,7 +147,7 @@ HAZARDS = (
             ("settings with checksum and two copies; else stopped", ("A15", "GIP-1.7.1")),
             ("records chained and checked; a journal that fails stops orders", ("R12", "REQ-X-07", "CS-REQ-7")),
             ("known answers each minute and at start", ("GIP-3.3.1-3", "GIP-3.4.1-5")),
-            ("the stored code is read again and hashed, on demand and in 36 h", ("GIP-3.3.1-3",)),
+            ("the stored code is read again and hashed, on demand and in 24 h", ("GIP-3.3.1-3",)),
         ),
     ),
     Hazard(

@@ -485,12 +485,16 @@ class System:
         self._core.charge(costs.MODULE_US)
         self._core.allocate(costs.ALLOCATED_PER_MODULE)
 
-    def check_code(self, whole: bool) -> bool | None:
+    def check_code(self, between: Callable[[], object] | None) -> bool | None:
         """Nothing is read, but it takes as long: what the board would find is known."""
         files = code_files()
-        first = 0 if whole else self._files
-        after = min(first + (len(files) if whole else CODE_FILES), len(files))
-        self._core.charge(costs.MODULE_US + (after - first) * costs.CODE_FILE_US)
+        first = self._files if between else 0
+        after = min(first + (CODE_FILES if between else len(files)), len(files))
+        self._core.charge(costs.MODULE_US)
+        for _ in range(first, after):
+            if between:
+                between()
+            self._core.charge(costs.CODE_FILE_US)
         self._core.allocate(costs.ALLOCATED_PER_MODULE)
         damaged = self._core.code_damaged and DAMAGED in files[first:after]
         self._damaged = damaged or (self._damaged and first > 0)

@@ -185,10 +185,11 @@ class System:
         """From now on nothing may take memory: an attempt raises MemoryError; False: it may again. What a function
         needs is on the stack meanwhile: in a heap that is long in use, to find room for it takes as long as to run."""
 
-    def check_code(self, whole):
-        """Read files of the application again from where they are stored, all or the next few: a third or a tenth of a
-        second. False when they are not as they were installed, which shows with the last one (or when one can't be
-        read); else True. None: not possible, for nobody knows how they were (`app_hash` is "0")."""
+    def check_code(self, between):
+        """Read files of the application again from where they are stored: all, in a third of a second, or with
+        `between`, which is called every few milliseconds, the next few, in a tenth. False when they are not as they
+        were installed, which shows with the last one (or when one can't be read); else True. None: not possible, for
+        nobody knows how they were (`app_hash` is "0")."""
 
     def forget(self, module):
         """Let go of a module of the application that was imported for a moment: nothing refers to it any more."""

@@ -1,6 +1,8 @@
-"""The check of the stored application in operation: some files each nine hours, while the motion allows it."""
+"""The check of the stored application in operation: some files each six hours, while the motion allows it."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
@@ -8,7 +10,7 @@ from haipump_emulator.direct import ports
 from tests.firmware.app.bench import SECOND, Pump, pump
 
 SLOW = "prepare_rate rate_nl_per_day=1300000"
-TURN_S = 9 * 3_600  # from some files to the next
+TURN_S = 6 * 3_600  # from some files to the next
 FIRST_S = 900
 LATE_S = 76  # of the check of each minute
 TURNS = 4
@@ -24,9 +26,9 @@ class Turns:
         system = of.app.ports.system
         real = system.check_code
 
-        def check_code(whole: bool) -> bool | None:
+        def check_code(between: Callable[[], bool] | None) -> bool | None:
             self.times.append(of.now)
-            return real(whole)
+            return real(between)
 
         system.check_code = check_code
 

@@ -167,7 +167,7 @@ def test_at_power_up_a_failure_leaves_the_pump_in_fault_and_says_which_part():
 
 def test_code_of_which_nobody_knows_how_it_was_is_left_out():
     of = pump()
-    undo = port(of, "system", "check_code", lambda real: lambda whole: None)
+    undo = port(of, "system", "check_code", lambda real: lambda between: None)
     answer = of.act("selftest")
     undo()
     assert answer["result"] == "passed" and answer["parts"].split(",") == PARTS[:-1]

@@ -88,12 +88,12 @@ class System:
         del sys.modules[name]
         delattr(sys.modules[package], last)
 
-    def check_code(self, whole):
+    def check_code(self, between):
         """See `contract.System`."""
         from haipump_fw.ports.rp2 import code
 
         self.forget(code)
-        return code.check(self, whole)
+        return code.check(self, between)
 
     def drop(self, owner, name):
         """Put nothing in its place: its code is free with the next collection. (What is deleted stays in the table.)"""
