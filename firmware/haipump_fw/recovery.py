@@ -109,7 +109,7 @@ def restore(app):
         storage.record("result", order.number, order.source, _RESET, *volumes, 0)
     if cause in (contract.RESET_WATCHDOG, contract.RESET_FAULT):
         app.alarms.set("unexpected_reset", 0)
-    if running:
+    elif running:
         app.alarms.set("power_lost", 0)
     for name in ("unexpected_reset", "power_lost"):
         app.alarms.unset(name)  # they tell of the past: latched until acknowledged

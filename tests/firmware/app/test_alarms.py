@@ -568,10 +568,10 @@ def test_a_loop_that_hangs_is_reset(order):
     assert state in ("infusing", "bolus") and of.state() == "stopped" and not of.enabled
     assert of.ask("info")["reset"] == "watchdog"
     assert of.alarm("unexpected_reset")["priority"] == "high"
-    assert of.alarm("power_lost") is not None
+    assert of.alarm("power_lost") is None  # the power was there all the time
     of.run(600)
     assert of.steps - steps <= 64 + 9
-    assert of.act("ack")["count"] == 2
+    assert of.act("ack")["count"] == 1
     assert of.alarm("unexpected_reset") is None
     of.flush()
     assert of.journal_of("boot")[-1]["reset"] == 1
