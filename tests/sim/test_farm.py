@@ -58,6 +58,33 @@ def test_the_command_resumes_and_writes_its_files(tmp_path):
     assert CliRunner().invoke(app, ["campaign", "--only", "x"]).exit_code == 2
 
 
+def test_a_campaign_does_what_is_asked_or_refuses(monkeypatch) -> None:
+    lived: list[tuple[int, float]] = []
+
+    def work(seeds, job, *_):
+        lived.extend((seed, job.keywords["hours"]) for seed in seeds)
+
+    monkeypatch.setattr(farm, "work", work)
+
+    def campaign(words: str):
+        lived.clear()
+        return CliRunner().invoke(app, ["campaign", "--jobs", "1", *words.split()])
+
+    refused = campaign("--only 99")
+    assert refused.exit_code == 2 and "has a fault 99" in " ".join(refused.output.replace("│", " ").split())
+    assert campaign("--only none --hours 24").exit_code == 0
+    assert campaign("--hours 1").exit_code == 0 and lived == [(1, 1.0)]
+    assert campaign("--hours 30").exit_code == 0 and lived == [(1, 24.0), (2, 24.0)]
+    assert campaign("--hours 1 --each 24").exit_code == 2
+
+
+def test_what_is_missing_for_the_table_is_said_whole(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(farm, "work", lambda *_: None)
+    monkeypatch.setattr(report, "write", lambda *_: False)
+    done = CliRunner().invoke(app, ["campaign", "--hours", "1", "--jobs", "1", "--out", str(tmp_path)])
+    assert "'haipump[parquet]'" in done.output
+
+
 def test_pages_name_what_broke_and_how_to_see_it_again():
     lives = [life(1), life(2, broken="motion", text="a <step>", at_us=3_600_000_000)]
     page = report.page(lives, "direct")

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib
+import math
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
@@ -23,10 +24,12 @@ from rich.table import Table
 
 from haipump_emulator.campaign import farm, report, sometimes
 from haipump_emulator.campaign.life import Life
+from haipump_emulator.campaign.plan import draw
 from haipump_emulator.cli.arguments import fail
 from haipump_emulator.cores import KIND_HELP, CoreError, Kind
 from haipump_emulator.faults.catalogue import CATALOGUE
 
+HOURS_EACH = 24.0
 SHRUNK_MAX = 5  # failures that are shrunk; the others are only named
 NO_DASK = "--dask needs dask.distributed: python -m pip install 'haipump[dask]'"
 
@@ -34,7 +37,9 @@ NO_DASK = "--dask needs dask.distributed: python -m pip install 'haipump[dask]'"
 def campaign(
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
     hours: Annotated[float, typer.Option(min=0.1, help="Simulated pump-hours in all.")] = 1_000.0,
-    each: Annotated[float, typer.Option(min=0.1, help="Simulated hours of each life; a seed each.")] = 24.0,
+    each: Annotated[
+        float | None, typer.Option(min=0.1, help="Simulated hours of each life, a seed each: 24, or --hours if less.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=0, help="Processes; 0: one for each core of this machine.")] = 0,
     core: Annotated[Kind, typer.Option(help=KIND_HELP)] = "direct",
     out: Annotated[
@@ -47,8 +52,10 @@ def campaign(
 ) -> None:
     """Lives of a pump with random orders and random faults, each from a seed, judged against what really moved."""
     workers = jobs or os.cpu_count() or 1
-    seeds = range(seed, seed + max(1, round(hours / each)))
+    each = _each(hours, each)
+    seeds = range(seed, seed + math.ceil(hours / each - 1e-9))
     numbers = _numbers(only)
+    _known(numbers, seeds, each, core)
     lives: list[Life] = []
     try:
         store = farm.Store(out, farm.Order.of(each, core)) if out else None
@@ -70,8 +77,30 @@ def campaign(
         fail(error)
     lives.sort(key=lambda life: life.seed)
     if out and not report.write(out, lives, core):
-        Console(stderr=True).print(report.NO_PARQUET)
+        typer.echo(report.NO_PARQUET, err=True)  # its brackets are no markup
     _say(lives, core, shrink and only is None, len(left) == 1)
+
+
+def _each(hours: float, each: float | None) -> float:
+    """Hours of a life. What is asked for is done, or refused."""
+    if each is None:
+        return min(HOURS_EACH, hours)
+    if each > hours:
+        raise typer.BadParameter(f"--hours {hours:g}: one life has {each:g} (--each); ask for more, or less each")
+    return each
+
+
+def _known(numbers: tuple[int, ...] | None, seeds: range, each: float, core: Kind) -> None:
+    """A number that no plan has would leave lives without a fault, which hold."""
+    left = set(numbers or ())
+    for seed in seeds:
+        if not left:
+            return
+        left -= {strike.number for strike in draw(seed, each, core).strikes}
+    if left:
+        unknown = ", ".join(str(number) for number in sorted(left))
+        lives = f"of seed {seeds[0]}" if len(seeds) == 1 else "of these seeds"
+        raise typer.BadParameter(f"--only: no plan {lives} has a fault {unknown} in {each:g} h; --only none is without")
 
 
 def _numbers(only: str | None) -> tuple[int, ...] | None:
