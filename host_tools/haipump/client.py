@@ -50,6 +50,9 @@ EMULATOR_SILENT = (
 )
 JOURNAL_PAGE = 2  # records in one answer
 LOOK_BACK_MAX = 100  # journal records in which an order is looked for whose answer was lost
+# Counts of the pressure sensor below and above which the pump takes it for dead, as its supervision has them.
+PRESSURE_RAW_MIN, PRESSURE_RAW_MAX = 64, 65_000
+PRESSURE_SURE_PA = 1_000, 90_000  # what no setting makes a dead sensor read
 SETTING_NAMES = tuple(MESSAGES["prepare_settings"].request)
 # What the answer must say when a field was left out of the question.
 _LEFT_OUT: Mapping[str, Mapping[str, Value]] = {
@@ -176,6 +179,20 @@ class Pump:
 
     def sensors(self) -> answers.Sensors:
         return answers.build(answers.Sensors, self._ask("sensors"))
+
+    def pressure_range_pa(self) -> tuple[int, int]:
+        """Between which pressures a reading is one: outside the sensor's plug is out, or a wire is cut or shorted."""
+        zero_raw, span_raw = self.setting("pressure_zero_raw").value, self.setting("pressure_span_raw").value
+        full_pa = self.setting("pressure_full_pa").value
+        low_pa, high_pa = ((raw - zero_raw) * full_pa // span_raw for raw in (PRESSURE_RAW_MIN, PRESSURE_RAW_MAX))
+        return low_pa, high_pa
+
+    def reads_pressure(self, sensors: answers.Sensors) -> bool:
+        """Whether its pressure is a reading. At rest no alarm tells of a sensor that is off."""
+        if PRESSURE_SURE_PA[0] <= sensors.pressure_pa <= PRESSURE_SURE_PA[1]:
+            return True
+        low_pa, high_pa = self.pressure_range_pa()
+        return low_pa <= sensors.pressure_pa <= high_pa
 
     def totals(self) -> answers.Totals:
         return answers.build(answers.Totals, self._ask("totals"))
@@ -464,6 +481,7 @@ class Pump:
             syringe = syringes.find(size)
             bore_um, max_rate = syringe.bore_um(table), syringe.max_rate_nl_per_day(table)
         else:
+            syringes.check_bore(q.volume_nl(size), bore_um)
             same = bore_um == now.bore_um and q.volume_nl(size) == now.syringe_nl
             max_rate = now.syringe_max_nl_per_day if same else 0
         return self.prepare(

@@ -169,9 +169,9 @@ class Conversation:
             heard = bytes(self._heard[-HEARD_MAX:])
             self.transport.close()
             if heard.startswith(b"# refused: "):
-                who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: "))
+                who = _printable(heard.partition(b"\n")[0].removeprefix(b"# refused: ").removeprefix(b"in use by "))
                 name = self.transport.name
-                raise PortBusy(f"the port {name} is taken: {who}", "close the other program", name) from failure
+                raise PortBusy(name, who.strip('"')) from failure
             if self._busy:
                 raise AnswerTimeout(
                     f"the pump at {self.transport.name} is busy: it turned away all that it was asked",

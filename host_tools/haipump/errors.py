@@ -22,6 +22,7 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
       Refused                  the pump said no; has `code` and `fields`                       exit 1
       NotFlashable             the firmware does not go onto this board; nothing was written  exit 1
       Declined                 the person said no; nothing was changed                         exit 6
+      Interrupted              Ctrl-C; the pump goes on as it was                              exit 130
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
       BrokenJournal            records are damaged, changed or missing; has the verdict        exit 1
@@ -164,8 +165,13 @@ class PortBusy(PortError):
 
     kind = "port_busy"
 
-    def __init__(self, what: str, next_step: str = "", port: str = "") -> None:
-        super().__init__(what, next_step=next_step)
+    def __init__(self, port: str, user: str, next_step: str = "") -> None:
+        """`user`: who has it, as far as is known."""
+        super().__init__(
+            f"the port {port} is in use by {user}",
+            "Nothing was sent to the pump, which goes on as it was",
+            next_step or "close it or wait until it ends, and try again: only one at a time can speak to the pump",
+        )
         self.port = port
 
 
@@ -291,6 +297,16 @@ class Declined(HaipumpError):
 
     exit_code = EXIT_DECLINED
     kind = "declined"
+
+
+class Interrupted(HaipumpError):
+    """Ctrl-C at the terminal."""
+
+    exit_code = EXIT_INTERRUPTED
+    kind = "interrupted"
+
+    def __init__(self, state: str = "What the pump was told to do goes on; `haipump stop` stops it") -> None:
+        super().__init__("interrupted", state)
 
 
 class PumpFault(HaipumpError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from haipump.answers import OrderStatus, Plan
 from haipump.errors import AnswerTimeout, OrderInterrupted, UsageError
 from haipump.protocol import help as texts
-from haipump.quantities import format_duration, format_volume, format_volumes
+from haipump.quantities import format_duration, format_volume
 
 if TYPE_CHECKING:
     from haipump.client import Pump
@@ -143,7 +143,7 @@ class Order:
         whole = f" of {format_volume(status.planned_nl)}" if status.planned_nl else ""
         if status.result == "reset":
             # outwards to whole microlitres: more digits would claim more than anybody knows
-            rough = format_volumes([low // 1_000 * 1_000, -(-high // 1_000) * 1_000])
+            rough = [format_volume(low // 1_000 * 1_000), format_volume(-(-high // 1_000) * 1_000)]
             came = " to ".join(rough if low != high else [format_volume(low)])
             return f"the pump restarted during the order ({name}): {came}{whole} were delivered"
         how = texts.RESULTS.get(status.result, status.result)

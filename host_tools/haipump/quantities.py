@@ -1,6 +1,6 @@
 """What people type ("1.3 mL/day", "10 min", "50 kPa") into the pump's whole numbers, and back.
 
-Owns: the grammar of quantities, exact conversion through fractions, and the choice of the unit that reads best. Must
+Owns: the grammar of quantities, exact conversion through fractions, and the one unit in which each is shown. Must
 not: know limits (the pump has them) or round a dose: what is not a whole number of nL, nL/day or s is refused with the
 nearest that are. Pressures are alarm thresholds and not doses; they are rounded to the nearest pascal.
 
@@ -11,7 +11,7 @@ digit: each of these has been misread once on a real pump. Every quantity needs 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import TypeVar
 
@@ -20,11 +20,11 @@ from haipump.errors import InexactQuantity, QuantityError
 _T = TypeVar("_T")
 
 SECONDS_PER_DAY = 86_400
-DIGITS_ALIKE_MAX = 9  # of numbers in one sentence
+PER_DAY_OF_ML_PER_H = 24_000_000
+DIGITS_BESIDE_MAX = 7  # of a rate in its second unit
 DIGITS_MAX = 18  # of a typed number; more is a paste accident
 
 _VOLUME_NL = {"nl": Fraction(1), "ul": Fraction(1_000), "ml": Fraction(1_000_000)}
-_RATE_UNITS = {"nL/day": 1, "mL/day": 1_000_000, "mL/h": 24_000_000, "mL/min": 1_440_000_000}
 _TIME_S = {
     "s": 1, "sec": 1, "second": 1, "seconds": 1,
     "min": 60, "minute": 60, "minutes": 60,
@@ -49,8 +49,8 @@ _PIECE = re.compile(r"([0-9.]+)\s*([A-Za-z]+)\s*")
 def volume_nl(text: str) -> int:
     """Nanolitres of `2mL`, `0.1 ml`, `50 uL`, `300 nL`. Raises QuantityError, InexactQuantity."""
     number, unit = _split(text, "a volume", "2 mL")
-    exact = _number(number, text) * _unit(_VOLUME_NL, unit, text, "mL, uL, nL")
-    return _whole(exact, text, "nL", lambda value: format_volume(value))
+    factor = _unit(_VOLUME_NL, unit, text, "mL, uL, nL")
+    return _whole(_number(number, text) * factor, text, "nL", lambda value: f"{_decimal(value / factor)} {unit}")
 
 
 def rate_nl_per_day(text: str) -> int:
@@ -108,61 +108,27 @@ def is_unit(text: str) -> bool:
 
 
 def format_volume(value_nl: int) -> str:
-    """Exact volume: millilitres from 0.1 mL up, microlitres from 1 uL up, else nanolitres."""
-    if value_nl == 0 or abs(value_nl) >= 100_000:
-        return f"{_exact_decimal(value_nl, 1_000_000)} mL"
-    if abs(value_nl) >= 1_000:
-        return f"{_exact_decimal(value_nl, 1_000)} uL"
-    return f"{value_nl} nL"
+    """Exact volume, always in millilitres, so that what stands beside one another can be compared."""
+    return f"{_exact_decimal(value_nl, 1_000_000)} mL"
 
 
 def format_rate(value_nl_per_day: int) -> str:
-    """Exact rate. Below 24 mL/day always in mL/day (or nL/day when tiny), so that one screen does not mix units of
-    slow rates; from there on in mL/h or mL/min where that is exact and shorter."""
-    if 0 < abs(value_nl_per_day) < 10_000:
-        return f"{value_nl_per_day} nL/day"
-    best, best_unit = _exact_decimal(value_nl_per_day, 1_000_000), "mL/day"
-    if abs(value_nl_per_day) >= 24_000_000:
-        for unit, per_day in (("mL/h", 24), ("mL/min", 1_440)):
-            decimal = _decimal(Fraction(value_nl_per_day, 1_000_000 * per_day))
-            if decimal is not None and len(decimal) <= len(best):
-                best, best_unit = decimal, unit
-    return f"{best} {best_unit}"
+    """Exact rate, always in millilitres a day, so that what stands beside one another can be compared."""
+    return f"{_exact_decimal(value_nl_per_day, 1_000_000)} mL/day"
+
+
+def format_rate_typed(value_nl_per_day: int) -> str:
+    """A rate for a read-back: a fast one also in mL/h, as it is typed, where that is exact and short."""
+    per_h = _decimal(Fraction(value_nl_per_day, PER_DAY_OF_ML_PER_H))
+    if per_h is None or abs(value_nl_per_day) < PER_DAY_OF_ML_PER_H or len(per_h) > DIGITS_BESIDE_MAX:
+        return format_rate(value_nl_per_day)
+    return f"{format_rate(value_nl_per_day)} ({per_h} mL/h)"
 
 
 def format_highest_rate(value_nl_per_day: int) -> str:
-    """What a motor or a syringe reaches, in mL/h and rounded down to four digits: nobody orders the last nL."""
-    nl_per_h = value_nl_per_day // 24
-    last = 10 ** max(0, len(str(nl_per_h)) - 4)
-    return f"{_exact_decimal(nl_per_h // last * last, 1_000_000)} mL/h"
-
-
-def format_rates(values_nl_per_day: Sequence[int]) -> list[str]:
-    """Rates for one sentence, all in the unit of the first when that is exact and short for all; else in mL/day, and
-    the first also in its own."""
-    own = format_rate(values_nl_per_day[0])
-    unit = own.split(" ")[1]
-    texts = [_in_unit(value, _RATE_UNITS[unit]) for value in values_nl_per_day]
-    if all(text is not None and len(text) <= DIGITS_ALIKE_MAX for text in texts):
-        return [f"{text} {unit}" for text in texts]
-    out = [f"{_exact_decimal(value, 1_000_000)} mL/day" for value in values_nl_per_day]
-    if unit != "mL/day":
-        out[0] += f" ({own})"
-    return out
-
-
-def format_volumes(values_nl: Sequence[int]) -> list[str]:
-    """Volumes for one sentence, all in the unit of the first when that is short for all, else in mL."""
-    unit = format_volume(values_nl[0]).split(" ")[1]
-    for name in (unit, "mL"):
-        texts = [_in_unit(value, _VOLUME_NL[name.lower()]) or "" for value in values_nl]
-        if name == "mL" or all(len(text) <= DIGITS_ALIKE_MAX for text in texts):
-            return [f"{text} {name}" for text in texts]
-    raise AssertionError("mL always is possible")
-
-
-def _in_unit(value: int, unit: Fraction | int) -> str | None:
-    return _decimal(Fraction(value) / unit)
+    """What a motor or a syringe reaches, rounded down to four digits: nobody orders the last nL."""
+    last = 10 ** max(0, len(str(value_nl_per_day)) - 4)
+    return format_rate(value_nl_per_day // last * last)
 
 
 def format_duration(value_s: int) -> str:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import isqrt
 
 from haipump.answers import Calibration
 from haipump.errors import UsageError
-from haipump.quantities import format_volume, volume_nl
+from haipump.quantities import format_length, format_volume, volume_nl
 
 # pi to 18 decimals as an exact fraction: its error is below 3e-19, far below half a femtolitre of any syringe
 # (2e10 fL per microstep at most, times 3e-19, is 6e-9 fL), so the rounding below is the only one.
@@ -23,6 +24,9 @@ PI = Fraction(3_141592653589793238, 10**18)
 TABLES = ("plastic", "newera")
 # A choice, not a published limit: what 2,000 steps/s make of a 2 mm lead at 3,200 steps per turn.
 MAX_PLUNGER_UM_PER_MIN = 75_000
+FULL_STEPS_PER_TURN = 200
+BORE_OFF_PERCENT = 25  # from the tables: glass and steel syringes of the same size differ by up to 22 %
+STROKE_MIN_UM, STROKE_MAX_UM = 25_000, 200_000  # of a syringe that is in no table
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,29 @@ def step_fl(bore_um: int, lead_um: int, steps_per_turn: int) -> int:
     """Femtolitres per microstep, rounded half up. 30 mL (21,700 um) on a 2 mm lead at 3,200 steps: 231,144,... ."""
     exact = area_um2(bore_um) * lead_um / steps_per_turn
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+def full_step_nl(now: Calibration) -> int:
+    """One full step of the motor, 200 to a turn: what the shaft may lag behind the steps and be well."""
+    return now.step_fl * now.steps_per_turn // FULL_STEPS_PER_TURN // 1_000_000
+
+
+def check_bore(size_nl: int, bore_um: int) -> None:
+    """Raises UsageError for a bore that no syringe of this size has: a slip of the finger would be a wrong dose."""
+    known = [bore for one in SYRINGES if one.size_nl == size_nl for bore in one.bores_um]
+    if known:
+        low_um = min(known) * (100 - BORE_OFF_PERCENT) // 100
+        high_um = max(known) * (100 + BORE_OFF_PERCENT) // 100
+    else:
+        # A cylinder of this volume and length l has the bore sqrt(4 V / (pi l)); 1 nL is 10^6 um3.
+        square = Fraction(4 * size_nl * 10**6) / PI
+        low_um, high_um = (isqrt(int(square / length_um)) for length_um in (STROKE_MAX_UM, STROKE_MIN_UM))
+    if not low_um <= bore_um <= high_um:
+        raise UsageError(
+            f"no {format_volume(size_nl)} syringe has a bore of {format_length(bore_um)}: it would be from "
+            f"{format_length(low_um)} to {format_length(high_um)}",
+            next_step="measure the inner diameter; --bore-um takes micrometres, 21700 for 21.7 mm",
+        )
 
 
 @dataclass(frozen=True)

@@ -170,24 +170,44 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         (1_300_000, "1.3 mL/day"),
         (50_000, "0.05 mL/day"),
         (2_880_000, "2.88 mL/day"),
-        (288_000_000, "12 mL/h"),
-        (1_440_000_000, "1 mL/min"),
+        (288_000_000, "288 mL/day"),
+        (1_440_000_000, "1440 mL/day"),
         (24_000_001, "24.000001 mL/day"),
-        (999, "999 nL/day"),
+        (999, "0.000999 mL/day"),
         (0, "0 mL/day"),
         (-1_300_000, "-1.3 mL/day"),
     ],
 )
-def test_rates_in_the_unit_that_reads_best(value: int, text: str) -> None:
+def test_rates_are_told_in_millilitres_a_day(value: int, text: str) -> None:
     assert q.format_rate(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 mL"), (100_000, "0.1 mL"), (50_000, "50 uL"), (1_234_567, "1.234567 mL"), (231, "231 nL"), (-5, "-5 nL")],
+    [
+        (0, "0 mL"),
+        (100_000, "0.1 mL"),
+        (50_000, "0.05 mL"),
+        (1_234_567, "1.234567 mL"),
+        (231, "0.000231 mL"),
+        (-5, "-0.000005 mL"),
+    ],
 )
-def test_volumes_in_the_unit_that_reads_best(value: int, text: str) -> None:
+def test_volumes_are_told_in_millilitres(value: int, text: str) -> None:
     assert q.format_volume(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2_400_000_000, "2400 mL/day (100 mL/h)"),
+        (1_300_000, "1.3 mL/day"),
+        (24_000_001, "24.000001 mL/day"),
+        (0, "0 mL/day"),
+    ],
+)
+def test_a_fast_rate_is_read_back_in_both_units(value: int, text: str) -> None:
+    assert q.format_rate_typed(value) == text
 
 
 @pytest.mark.requirement("A21")

@@ -137,8 +137,8 @@ def test_a_missing_port_says_to_look() -> None:
     ("failure", "kind", "advice"),
     [
         (serial.SerialException(errno.EACCES, "Permission denied"), PortForbidden, "usermod -aG"),
-        (serial.SerialException(errno.EBUSY, "busy"), PortBusy, "close it"),
-        (serial.SerialException("Could not exclusively lock port x"), PortBusy, "close it"),
+        (serial.SerialException(errno.EBUSY, "busy"), PortBusy, "only one at a time"),
+        (serial.SerialException("Could not exclusively lock port x"), PortBusy, "only one at a time"),
         (serial.SerialException(errno.ENOENT, "no such file"), PortMissing, "cable"),
         (serial.SerialException(errno.EIO, "input/output"), PortMissing, "haipump ports"),
     ],

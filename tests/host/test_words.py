@@ -161,9 +161,10 @@ def test_one_sentence_has_one_unit_or_both(client, pump) -> None:
     day = 24_000_000
     limit: list[tuple[str, int | str]] = [("limit", "max_rate_nl_per_day"), ("value", 100 * day)]
     what = refusal(client, pump, "prepare_rate", "limit", [*limit, ("minimum", day), ("maximum", 50 * day)]).what
-    assert "100 mL/h asked" in what and "possible are 1 mL/h to 50 mL/h" in what
+    assert "the highest rate of delivery: 2400 mL/day (100 mL/h) asked" in what
+    assert "possible are 24 mL/day (1 mL/h) to 1200 mL/day (50 mL/h)" in what
     what = refusal(client, pump, "prepare_rate", "limit", [*limit, ("minimum", 39_943), ("maximum", 50 * day)]).what
-    assert "2400 mL/day (100 mL/h) asked" in what and "possible are 0.039943 mL/day to 1200 mL/day" in what
+    assert "2400 mL/day (100 mL/h) asked" in what and "possible are 0.039943 mL/day to 1200 mL/day (50 mL/h)" in what
     what = refusal(client, pump, "prepare_bolus", "reservoir", [("value", 1_000_000), ("maximum", 50_000)]).what
     assert "1 mL asked, at most 0.05 mL" in what
 
@@ -191,7 +192,11 @@ def test_what_excludes_each_other_is_said_so(command, line, pump) -> None:
 
 
 def test_what_a_motor_reaches_is_in_one_unit_and_short() -> None:
-    for value, shown in ((39_942_303_206, "1664 mL/h"), (30_234_734_784, "1259 mL/h"), (1_938_000_123, "80.75 mL/h")):
+    for value, shown in (
+        (39_942_303_206, "39940 mL/day"),
+        (30_234_734_784, "30230 mL/day"),
+        (1_938_000_123, "1938 mL/day"),
+    ):
         assert texts.quantity("step_max_nl_per_day", value) == shown
         assert texts.quantity("syringe_max_nl_per_day", value) == shown
     assert texts.quantity("lost_steps", 4) == "4" and "none" in texts.quantity("lost_steps", -4)

@@ -5,13 +5,14 @@ Owns: their options and what they show. Must not: know the wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column
 from rich.text import Text
@@ -50,6 +51,11 @@ SETTING_VERBS = (  # they begin nothing
 )
 WORDS_WIDTH = 56  # "extended bolus  43.2 % 12.345 of 19.6 mL  13 d 4 h left"
 LOOK_BACK_MAX = 400  # journal records in which `start` looks for the last rate
+NOT_PRIMED = (
+    "[yellow]Nothing was primed since this syringe was loaded.[/] Until the play of the screw and the air in the line "
+    "are taken up nothing arrives, and it is counted as delivered: no sensor sees it. With the line disconnected, "
+    "`haipump prime 0.5mL` takes them up."
+)
 BASAL_SOURCES = ("basal", "kvo", "programme")  # orders that replace one another; a bolus runs beside them
 OverrideOption = Annotated[bool, typer.Option("--override", help="Yes, ten times the running rate or more is meant.")]
 BolusOverrideOption = Annotated[
@@ -76,6 +82,17 @@ def register(app: typer.Typer) -> None:
         command(app, name, PANEL)(function)
 
 
+def first_view(pump: Pump, extra: Sequence[tuple[str, str]] = ()) -> Callable[[answers.Plan], object]:
+    """What is shown of a dose before it begins; of the first one from a syringe also that nothing was primed."""
+
+    def show(plan: answers.Plan) -> object:
+        seen = pump.totals()
+        first = not (seen.primed_nl or seen.stepped_max_nl)
+        return Group(views.plan_view(plan, extra), *([Text.from_markup(NOT_PRIMED)] if first else []))
+
+    return show
+
+
 def one_word(text: str | None) -> str | None:
     """What people write, as a word of the wire: small letters, and `-` for spaces."""
     return None if text is None else "-".join(text.lower().split())
@@ -98,7 +115,7 @@ def rate(
             why = one_word(reason)
             return pump.prepare_rate(rate, vtbi=vtbi, at_end=at_end, ramp=ramp, override=override, reason=why)
 
-        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Set this rate?"), wait)
+        finish(cli, pump, cli.order(pump, prepare, first_view(pump), "Set this rate?"), wait)
 
 
 def bolus(
@@ -116,7 +133,7 @@ def bolus(
         def prepare() -> answers.Plan:
             return pump.prepare_bolus(volume, over=over, within=within, override=override, reason=one_word(reason))
 
-        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Deliver this bolus?"), wait)
+        finish(cli, pump, cli.order(pump, prepare, first_view(pump), "Deliver this bolus?"), wait)
 
 
 def program(
@@ -152,9 +169,7 @@ def program(
     else:
         made = daily(rate, days, daily_bolus, at, at_end)
     with cli.pump() as pump:
-
-        def show(plan: answers.Plan) -> object:
-            return views.plan_view(plan, programme_rows(made))
+        show = first_view(pump, programme_rows(made))
 
         def prepare() -> answers.Plan:
             return pump.prepare_programme(made, override=override, reason=one_word(reason))
@@ -174,7 +189,7 @@ def programme_rows(made: Programme, longest: int = 12) -> list[tuple[str, str]]:
 def kvo(cli: Cli) -> None:
     """Keeps the vein open: delivers at the KVO setting, or at the running rate when that is lower."""
     with cli.pump() as pump:
-        order = cli.order(pump, lambda: pump.prepare("prepare_kvo"), views.plan_view, "Go to KVO?")
+        order = cli.order(pump, lambda: pump.prepare("prepare_kvo"), first_view(pump), "Go to KVO?")
         finish(cli, pump, order, False)
 
 
@@ -194,7 +209,7 @@ def start(cli: Cli, override: OverrideOption = False, reason: ReasonOption = Non
             why = one_word(reason)
             return pump.prepare("prepare_rate", rate_nl_per_day=last, override=1 if override else None, reason=why)
 
-        finish(cli, pump, cli.order(pump, prepare, views.plan_view, "Start the last rate again?"), False)
+        finish(cli, pump, cli.order(pump, prepare, first_view(pump), "Start the last rate again?"), False)
 
 
 def last_rate(pump: Pump, state: str) -> int:
@@ -202,11 +217,13 @@ def last_rate(pump: Pump, state: str) -> int:
     when it was anything else, or can't be told: an order from before the last one may be another therapy's. `state` is
     the pump's, for the error."""
     stopped: dict[int, int] = {}  # what the orders that were stopped had delivered
+    looked = 0
 
     def refused(what: str, next_step: str) -> UsageError:
         return UsageError(what, texts.state_sentence(state) + ", and nothing was started", next_step)
 
     for record in pump.journal_backwards(LOOK_BACK_MAX):
+        looked += 1
         facts = record.fields
         if record.name == UNREADABLE:
             raise refused(
@@ -228,9 +245,12 @@ def last_rate(pump: Pump, state: str) -> int:
                 f"give it again if it is meant: {_again(facts)}",
             )
         return facts["rate_nl_per_day"]
+    where = f"the last {LOOK_BACK_MAX} records of its journal have none"
+    if looked < LOOK_BACK_MAX:
+        where = "it never had one"
     raise refused(
-        f"the last {LOOK_BACK_MAX} records of the pump's journal have no rate to start again",
-        "give one: `haipump rate`",
+        f"there is no rate that the pump could start again: {where}",
+        "load a syringe if there is none (`haipump syringe 30mL`), then give a rate: `haipump rate 1.3mL/day`",
     )
 
 
@@ -428,7 +448,7 @@ def waited(cli: Cli, order: Order) -> answers.OrderStatus:
             status = order.wait(progress=_follow(progress, task))
     except KeyboardInterrupt:
         cli.say("[yellow]It goes on without us.[/] `haipump watch` shows it, `cancel` ends a bolus, `stop` everything.")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        raise typer.Exit(frame.Told(EXIT_INTERRUPTED)) from None
     finally:
         cli.on_silence = None
     shown = format_volume(max(0, status.confirmed_nl))

@@ -15,7 +15,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +33,7 @@ from haipump.errors import (
     EXIT_INTERRUPTED,
     Declined,
     HaipumpError,
+    Interrupted,
     PortBusy,
     SeveralPumps,
     UsageError,
@@ -40,9 +41,11 @@ from haipump.errors import (
 )
 from haipump.holding import Holding
 from haipump.orders import Order
+from haipump.protocol import help as texts
 from haipump.transport import find_ports
 
 PANEL = "Common options"
+NOTHING_STARTED = "Nothing was started"
 FRESH_S = 20  # a read-back older than this is read back again: its token lives for 30 s
 
 PortOption = Annotated[
@@ -84,6 +87,7 @@ class Cli:
     shared: Pump | None = None
     name: str = ""
     on_silence: Callable[[str], None] | None = None  # shows the text, or takes it away when it is empty
+    left_as: str = NOTHING_STARTED  # what is said when a question was not answered
     _said_silent: bool = False
     out: Console = field(default_factory=stdout)
 
@@ -102,7 +106,8 @@ class Cli:
                     f"the shell speaks to the pump at {self.shared.port}, and --port names {self.port}",
                     next_step="leave the shell, or do it in another terminal",
                 )
-            yield self.shared
+            with self._telling(self.shared):
+                yield self.shared
             return
         key = None if stopping else self.key()  # a stop needs none, and an unreadable file must not be in its way
         with (
@@ -115,7 +120,24 @@ class Cli:
                     held.stopped(state)
 
             pump.conversation.on_state = hear
-            yield pump
+            with self._telling(pump):
+                yield pump
+
+    @contextmanager
+    def _telling(self, pump: Pump) -> Iterator[None]:
+        """Who declines learns what the pump does meanwhile: it may be delivering something else."""
+        try:
+            yield
+        except (Declined, typer.Abort, EOFError) as left:
+            self.left_as = NOTHING_STARTED
+            with suppress(HaipumpError):
+                state = pump.status().state
+                as_before = "" if state in STANDING else ", as before"
+                sentence = texts.state_sentence(state)
+                self.left_as = f"{NOTHING_STARTED}: {sentence[:1].lower()}{sentence[1:]}{as_before}"
+            if isinstance(left, Declined) and left.state == NOTHING_STARTED:
+                left.state = self.left_as
+            raise
 
     def _connected(self, key: bytes | None, stopping: bool) -> Pump:
         """Raises PortError, CommunicationError; of a port that another command of ours has it says what to do there."""
@@ -185,9 +207,9 @@ class Cli:
         if self.yes:
             return
         if not self.interactive:
-            raise Declined("nobody is there to confirm it", "Nothing was started", "add --yes if it is meant")
+            raise Declined("nobody is there to confirm it", NOTHING_STARTED, "add --yes if it is meant")
         if not typer.confirm(question, default=False):
-            raise Declined("it was not confirmed", "Nothing was started", "")
+            raise Declined("it was not confirmed", NOTHING_STARTED, "")
 
     def order(
         self, pump: Pump, prepare: Callable[[], answers.Plan], show: Callable[[answers.Plan], object], question: str
@@ -312,14 +334,30 @@ def reported(cli: Cli) -> Iterator[None]:
     except (typer.Abort, EOFError) as left:
         # typer turns Ctrl-C at a question into Abort
         if isinstance(left.__context__, KeyboardInterrupt):
-            stderr().print("\n[dim]Interrupted. It was not confirmed: nothing was started.[/]")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-        stderr().print("[bold red]It was not confirmed.[/]\nNothing was started.")
+            if not cli.json:
+                sys.stderr.write("\n")
+            told = cli.left_as[:1].lower() + cli.left_as[1:]
+            say_interrupted(Interrupted(f"it was not confirmed: {told}"), cli.json)
+            raise typer.Exit(Told(EXIT_INTERRUPTED)) from None
+        stderr().print(Text.assemble(("It was not confirmed.", "bold red"), f"\n{cli.left_as}."))
         raise typer.Exit(EXIT_DECLINED) from None
     except KeyboardInterrupt:
-        if not cli.json:
-            stderr().print("[dim]Interrupted. What the pump was told to do goes on; `haipump stop` stops it.[/]")
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        say_interrupted(Interrupted(), cli.json)
+        raise typer.Exit(Told(EXIT_INTERRUPTED)) from None
+
+
+class Told(int):
+    """The exit code of an interruption of which the command has told: of a Ctrl-C outside of commands typer makes the
+    bare number, and says nothing."""
+
+
+def say_interrupted(interrupted: Interrupted, as_json: bool) -> None:
+    """One line, or the object that a script gets."""
+    if as_json:
+        sys.stdout.write(json.dumps({"ok": False, **interrupted.as_json()}, indent=2) + "\n")
+    else:
+        text = " ".join(_sentence(part) for part in (interrupted.what, interrupted.state))
+        stderr().print(text, style="dim", markup=False)
 
 
 def error_text(error: HaipumpError) -> Text:

@@ -26,6 +26,10 @@ from haipump.protocol import help as texts
 from haipump.quantities import format_volume
 
 PANEL = "Syringe"
+AFTER_LOADING = (
+    "Next: `haipump prime 0.5mL` with the line disconnected, until a drop comes; connect it, then `haipump rate` or "
+    "`start`."
+)
 DisconnectedOption = Annotated[
     bool, typer.Option("--disconnected", help="Yes, the line is disconnected: this is fast, and no dose.")
 ]
@@ -67,6 +71,8 @@ def syringe(
         return
     with cli.pump() as pump:
         finish(cli, pump, load(cli, pump, size, volume or size, bore_um, table, nominal, drug), False)
+        say_not_held(cli, pump)
+        cli.say(f"[dim]{AFTER_LOADING}[/]")
 
 
 def load(
@@ -84,6 +90,14 @@ def load(
         return Group(views.plan_view(plan), *([Text.from_markup(told)] if told else []))
 
     return cli.order(pump, prepare, show, "Load this syringe?")
+
+
+def say_not_held(cli: Cli, pump: Pump) -> None:
+    """Loading only tells the pump what is in it; it starts nothing while the plunger is let go."""
+    if not pump.sensors().captured:
+        cli.say(
+            "[bold yellow]The plunger is not held:[/] the pump refuses to deliver until the syringe sits in its clamp."
+        )
 
 
 def calibration_words(step: syringes.Step, before: answers.Calibration) -> str:
@@ -140,7 +154,11 @@ def prime(
     disconnected: DisconnectedOption = False,
     wait: WaitOption = False,
 ) -> None:
-    """Fills the line: pushes fast, not counted as dose."""
+    """Fills the line and takes up the play of the screw: pushes fast, not counted as dose.
+
+    The first that is pushed from a new syringe goes into play and air, which no sensor sees: without priming it would
+    be counted as delivered, and nothing would arrive.
+    """
     _move(cli, "prepare_prime", {"volume_nl": q.volume_nl(volume)}, disconnected, wait, "Prime?")
 
 
@@ -269,7 +287,8 @@ def _end(cli: Cli, pump: Pump, order: Order | None, number: str = "") -> None:
     as_before = "" if order else ", as counted before: no other volume was given"
     held = f"{format_volume(status.reservoir_nl)} are in the syringe{as_before}"
     cli.say(f"{number}[green]The refill is over.[/] {held}. {texts.state_sentence(state)}.")
-    cli.say("[dim]Next: `haipump prime 0.5mL` if the line is empty, connect it, then `haipump rate` or `start`.[/]")
+    say_not_held(cli, pump)
+    cli.say(f"[dim]{AFTER_LOADING}[/]")
 
 
 def _stopped(cli: Cli, pump: Pump) -> None:

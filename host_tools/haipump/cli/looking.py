@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from haipump import syringes
 from haipump.cli import views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
@@ -68,7 +69,9 @@ def info(cli: Cli) -> None:
     """Shows who the pump is, and what its sensors and switches read."""
     with cli.pump() as pump:
         hello, facts, sensors = pump.hello(), pump.info(), pump.sensors()
-        cli.result({"port": pump.port, "hello": asdict(hello), "info": asdict(facts), "sensors": asdict(sensors)})
+        reads = pump.reads_pressure(sensors)
+        found = {"hello": asdict(hello), "info": asdict(facts), "sensors": asdict(sensors)}
+        cli.result({"port": pump.port, **found, "pressure_read": reads})
         shown = {"device": hello.device, "boot": hello.boot, "next_id": hello.next_id}
         shown |= {"locked": "yes" if hello.locked else "no"} | asdict(facts)
         if facts.task == "none":
@@ -84,6 +87,7 @@ def info(cli: Cli) -> None:
         read = asdict(sensors)
         switches = ("front", "back", "captured", "diag", "service", "enabled", "uncertain")
         read |= {name: "yes" if read[name] else "no" for name in switches}
+        read["pressure_pa"] = views.pressure_text(sensors.pressure_pa, reads)
         read["temperature_mc"] = f"{sensors.temperature_mc / 1000:.1f} °C"
         words = {
             "front": "Front end switch closed (syringe empty)",
@@ -105,7 +109,8 @@ def status(cli: Cli) -> None:
 def show_status(cli: Cli, with_hints: bool) -> None:
     """The status; with hints at what one would type next."""
     with cli.pump() as pump:
-        now, sensors, syringe_nl = pump.status(), pump.sensors(), pump.calibration().syringe_nl
+        now, sensors, calibration = pump.status(), pump.sensors(), pump.calibration()
+        syringe_nl, reads = calibration.syringe_nl, pump.reads_pressure(sensors)
         standing = pump.alarms() if now.alarm != "none" else []
         total = pump.totals()
         why = why_stopped(pump) if now.state == "stopped" else None
@@ -118,13 +123,18 @@ def show_status(cli: Cli, with_hints: bool) -> None:
                 "status": asdict(now),
                 "alarms": [asdict(alarm) for alarm in standing],
                 "sensors": asdict(sensors),
+                "pressure_read": reads,
                 "syringe_nl": syringe_nl,
             }
         )
         ended = ""
         if why is not None:
             ended = ended_text(str(why["source"]), str(why["result"]), str(why["why"]), int(why["left_nl"]))
-        cli.say(views.status_view(pump.port, now, standing, sensors, syringe_nl, total, ended))
+        shown = views.status_view(
+            pump.port, now, standing, sensors, syringe_nl, total, ended,
+            pressure_read=reads, full_step_nl=syringes.full_step_nl(calibration),
+        )  # fmt: skip
+        cli.say(shown)
         if with_hints:
             cli.say("[dim]Try: [/]" + "[dim], [/]".join(f"[bold]{hint}[/]" for hint in views.hints(now, syringe_nl)))
             cli.say("[dim]All commands: haipump --help[/]")

@@ -21,10 +21,12 @@ from haipump.cli.frame import (
     JsonOption,
     KeyOption,
     PortOption,
+    Told,
     YesOption,
     error_text,
     merged,
     reported,
+    say_interrupted,
     stderr,
 )
 
@@ -97,9 +99,14 @@ def _run(words: list[str]) -> int:
     as_json = "--json" in words
     try:
         code: Any = app(args=words, prog_name="haipump", standalone_mode=False)
+        if code == errors.EXIT_INTERRUPTED and not isinstance(code, Told):
+            raise KeyboardInterrupt
         return code if isinstance(code, int) else errors.EXIT_OK
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else errors.EXIT_OK
+    except KeyboardInterrupt:
+        say_interrupted(errors.Interrupted(), as_json)
+        return errors.EXIT_INTERRUPTED
     except typer.Abort:
         return _told(errors.Declined("it was aborted", "Nothing was started"), as_json)
     except Exception as failure:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from haipump import answers, syringes
 from haipump import quantities as q
@@ -27,6 +28,21 @@ from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError
 from haipump.protocol import help as texts
 from haipump.protocol.codec import operator_key
 
+# What a limit of 0 means, and the labels where those of the reference explain that.
+LIMIT_OFF: Mapping[str, str] = {
+    "reservoir_low_nl": "never",
+    "max_dose_nl": "no limit",
+    "soft_rate_nl_per_day": "no limit",
+    "soft_bolus_nl": "no limit",
+    "soft_dose_nl": "no limit",
+    "lockout_s": "none",
+    "wait_s": "none",
+}
+LIMIT_WORDS: Mapping[str, str] = {name: texts.FIELDS[name].partition(";")[0] for name in LIMIT_OFF} | {
+    "drug": "Drug that they are for",
+    "loaded": "For the syringe that is loaded",
+    "used_nl": "Delivered within the window, at most",
+}
 ALARM_PANEL, PANEL = "Alarms", "Setting up"
 _READERS: Mapping[str, Callable[[str], int]] = {
     "_nl_per_day": q.rate_nl_per_day,
@@ -55,8 +71,13 @@ def silence(
     cli: Cli, time: Annotated[str | None, typer.Argument(help="At most 2min; without: as in the settings.")] = None
 ) -> None:
     """Quiets the alarms for a while; a new alarm breaks through."""
+    wanted_s = None if time is None else q.duration_s(time)
     with cli.pump() as pump:
-        seconds = pump.silence(None if time is None else q.duration_s(time))
+        if not pump.alarms():
+            cli.result({"seconds": 0})
+            cli.say("No alarm stands: there is nothing to silence. One that comes would sound all the same.")
+            return
+        seconds = pump.silence(wanted_s)
         cli.result({"seconds": seconds})
         cli.say(f"The alarms are silent for {q.format_duration(seconds)}.")
 
@@ -68,10 +89,23 @@ def ack(cli: Cli, alarm: Annotated[str | None, typer.Argument(help="Name of one 
         standing = pump.alarms()
         cli.result({"acknowledged": count, "alarms": [asdict(one) for one in standing]})
         cli.say(f"{count} acknowledged." if count else "There was nothing to acknowledge.")
+        for one in standing:
+            if one.phase == "acknowledged":
+                cli.say(still_stands(one))
         if standing:
             cli.say(views.alarms_view(standing))
         else:
             cli.say(f"{texts.state_sentence(pump.status().state)}.")
+
+
+def still_stands(alarm: answers.Alarm) -> Text:
+    """Of an alarm that is acknowledged and whose cause goes on."""
+    meaning = texts.ALARMS.get(alarm.alarm, ("unknown to these tools", ""))[0]
+    again = q.format_duration(texts.REMIND_S.get(alarm.priority, min(texts.REMIND_S.values())))
+    return Text.assemble(
+        (f"The cause of {alarm.alarm} still stands: ", "yellow"),
+        f"{meaning}. It is quiet now, and comes back after {again} unless that is mended.",
+    )
 
 
 def limits(
@@ -98,18 +132,18 @@ def limits(
         "max_rate_nl_per_day": None if max_rate is None else q.rate_nl_per_day(max_rate),
         "max_bolus_nl": None if max_bolus is None else q.volume_nl(max_bolus),
         "occlusion_pa": None if occlusion is None else q.pressure_pa(occlusion),
-        "reservoir_low_nl": None if reservoir_low is None else q.volume_nl(reservoir_low),
+        "reservoir_low_nl": or_none(reservoir_low, q.volume_nl),
         "reservoir_empty_nl": None if reservoir_empty is None else q.volume_nl(reservoir_empty),
         "pause_max_s": None if pause_max is None else q.duration_s(pause_max),
         "auto_resumes": auto_resumes,
     }
     dose = {
-        "max_dose_nl": None if max_dose is None else q.volume_nl(max_dose),
+        "max_dose_nl": or_none(max_dose, q.volume_nl),
         "window_s": None if window is None else q.duration_s(window),
-        "soft_rate_nl_per_day": None if soft_rate is None else q.rate_nl_per_day(soft_rate),
-        "soft_bolus_nl": None if soft_bolus is None else q.volume_nl(soft_bolus),
-        "soft_dose_nl": None if soft_dose is None else q.volume_nl(soft_dose),
-        "lockout_s": None if lockout is None else q.duration_s(lockout),
+        "soft_rate_nl_per_day": or_none(soft_rate, q.rate_nl_per_day),
+        "soft_bolus_nl": or_none(soft_bolus, q.volume_nl),
+        "soft_dose_nl": or_none(soft_dose, q.volume_nl),
+        "lockout_s": or_none(lockout, q.duration_s),
         "drug": one_word(drug),
     }
     changes = any(value is not None for value in given.values())
@@ -122,8 +156,28 @@ def limits(
         if not (changes or dose_changes):
             now, doses = asdict(pump.limits()), asdict(pump.dose())
             cli.result({"limits": now, "dose": doses})
-            cli.say(views.facts_view("Limits", now))
-            cli.say(views.facts_view("Dose limits", doses))
+            cli.say(views.facts_view("Limits", none_in_words(now), LIMIT_WORDS))
+            cli.say(views.facts_view("Dose limits", none_in_words(doses), LIMIT_WORDS))
+
+
+def or_none(text: str | None, read: Callable[[str], int]) -> int | None:
+    """A limit as typed; a plain 0 needs no unit: it switches the limit off."""
+    return None if text is None else 0 if text.strip() == "0" else read(text)
+
+
+def limit_text(name: str, value: int | str) -> str:
+    """A value in everyday units; of a limit that is off the word for it."""
+    return LIMIT_OFF[name] if value == 0 and name in LIMIT_OFF else texts.quantity(name, value)
+
+
+def none_in_words(values: Mapping[str, int | str]) -> dict[str, str]:
+    """Limits as they are shown: what is off, or not known, is said so."""
+    shown = {name: limit_text(name, value) for name, value in values.items()}
+    if "loaded" in shown:
+        shown["loaded"] = "yes" if values["loaded"] else "no, for another drug"
+    if values.get("used_nl") == -1:
+        shown["used_nl"] = "not known before the pump is stopped"
+    return shown
 
 
 def calibrate(
@@ -256,8 +310,8 @@ def change(
         rows = [
             (
                 name,
-                texts.quantity(name, now[name]),
-                f"[bold]{texts.quantity(name, plan.values.get(name, value))}[/]",
+                limit_text(name, now[name]),
+                f"[bold]{limit_text(name, plan.values.get(name, value))}[/]",
                 texts.FIELDS[name],
             )
             for name, value in wanted.items()

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from haipump import answers
 from haipump.protocol import help as texts
-from haipump.quantities import format_duration_short, format_rate, format_volume, format_volumes
+from haipump.quantities import format_duration_short, format_rate, format_volume
 
 STATE_STYLES: Mapping[str, str] = {
     "infusing": "green",
@@ -156,6 +156,8 @@ def plan_value(name: str, value: int | str) -> str:
         return _END_WORDS.get(str(value), str(value))
     if name == "empty_in_s":
         return empty_in(int(value), True)
+    if name not in ("step_max_nl_per_day", "syringe_max_nl_per_day"):
+        return texts.exactly(name, value)
     return texts.quantity(name, value)
 
 
@@ -210,8 +212,12 @@ def status_view(
     syringe_nl: int,
     totals: answers.Totals,
     ended: str,
+    *,
+    pressure_read: bool = True,
+    full_step_nl: int = 0,
 ) -> RenderableType:
-    """The one-look answer to "how is the pump". `ended`: how the last order ended, when it is stopped and known."""
+    """The one-look answer to "how is the pump". `ended`: how the last order ended, when it is stopped and known;
+    `pressure_read`: the pressure is a reading; `full_step_nl`: by which the shaft may differ from the steps."""
     table = grid()
     table.add_row("State", state_text(status.state))
     if ended:
@@ -226,26 +232,45 @@ def status_view(
     if status.order:
         table.add_row("Order", str(status.order))
     uncertain = totals.stepped_min_nl != totals.stepped_max_nl
-    table.add_row("Delivered", delivered_text(status, totals) + (", after a power loss" if uncertain else ""))
+    why = "after a power loss" if uncertain else "by the motor's steps"
+    table.add_row("Delivered", f"{delivered_text(status, totals)}, {why}")
+    shaft = shaft_text(totals, full_step_nl)
+    if shaft:
+        table.add_row("By the shaft", Text(shaft, style="bold yellow"))
     if syringe_nl:
         table.add_row("In the syringe", reservoir_bar(status.reservoir_nl, syringe_nl))
     else:
         table.add_row("In the syringe", Text("no syringe is loaded", style="yellow"))
     if status.flow_nl_per_day:
         table.add_row("Empty in", empty_in(status.empty_in_s, True))
-    table.add_row("Pressure", f"{sensors.pressure_pa / 1000:.1f} kPa")
+    table.add_row("Pressure", pressure_text(sensors.pressure_pa, pressure_read))
     parts: list[RenderableType] = [titled(f"[bold]haipump[/] at {port}", table, STATE_STYLES.get(status.state, "cyan"))]
     if alarms:
         parts.append(alarms_view(alarms))
     return Group(*parts)
 
 
+def pressure_text(pressure_pa: int, read: bool) -> Text:
+    """What the sensor reads. `read`: that is a pressure at all."""
+    if not read:
+        return Text("no reading: check the sensor's plug and cable", style="bold yellow")
+    return Text(f"{pressure_pa / 1000:.1f} kPa")
+
+
+def shaft_text(totals: answers.Totals, full_step_nl: int) -> str:
+    """What the shaft encoder confirms, where that is not what was stepped; else nothing."""
+    low_nl, high_nl, seen_nl = totals.stepped_min_nl, totals.stepped_max_nl, totals.confirmed_nl
+    off_nl = min(0, seen_nl - low_nl) + max(0, seen_nl - high_nl)
+    if abs(off_nl) <= full_step_nl:
+        return ""
+    return f"{format_volume(seen_nl)}: {format_volume(abs(off_nl))} {'less' if off_nl < 0 else 'more'}"
+
+
 def delivered_text(status: answers.Status, totals: answers.Totals | None) -> str:
     """What came from this syringe; after a power loss nobody knows better than a range."""
     if totals is None or totals.stepped_min_nl == totals.stepped_max_nl:
         return format_volume(status.delivered_nl)
-    low, high = format_volumes([totals.stepped_min_nl, totals.stepped_max_nl])
-    return f"between {low} and {high}"
+    return f"between {format_volume(totals.stepped_min_nl)} and {format_volume(totals.stepped_max_nl)}"
 
 
 def alarms_view(alarms: list[answers.Alarm]) -> RenderableType:

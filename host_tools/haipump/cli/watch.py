@@ -21,7 +21,7 @@ from haipump import quantities as q
 from haipump.cli import output, views
 from haipump.cli.frame import Cli, command
 from haipump.client import Pump
-from haipump.errors import HaipumpError, UsageError
+from haipump.errors import HaipumpError, InexactQuantity, UsageError
 from haipump.protocol import help as texts
 from haipump.protocol.codec import Event
 from haipump.quantities import format_duration_short, format_rate, format_volume
@@ -42,9 +42,7 @@ def watch(
     count: Annotated[int | None, typer.Option(min=1, help="End after so many values.")] = None,
 ) -> None:
     """Shows the pump live: flow, volume, pressure, reservoir, time left, alarms. With --json: one object per line."""
-    period_s = q.duration_s(every)
-    if period_s < 1:
-        raise UsageError("the period is shorter than 1 s", next_step="use --every 1s")
+    period_s = whole_period_s(every, "--every 1s")
     with cli.pump() as pump:
         screen = Screen(pump)
         pump.telemetry(period_s)
@@ -72,6 +70,20 @@ def watch(
             _quiet(pump)
         if not cli.json:
             cli.out.print(screen.render() if cli.out.is_terminal else "")  # piped: the last screen lacks its line end
+
+
+def whole_period_s(text: str, example: str) -> int:
+    """A period of telemetry as typed. Raises UsageError when it is no whole number of seconds from 1 up."""
+    try:
+        period_s = q.duration_s(text)
+    except InexactQuantity:
+        period_s = 0
+    if period_s < 1:
+        raise UsageError(
+            f'the pump tells its values every second at most, or every so many whole ones, and "{text}" is neither',
+            next_step=f"use for example {example}",
+        )
+    return period_s
 
 
 def _quiet(pump: Pump) -> None:
@@ -108,6 +120,7 @@ class Screen:
         self.hello = pump.conversation.greeting
         self.limits = pump.limits()
         self.syringe_nl = pump.calibration().syringe_nl
+        self.readable_pa = pump.pressure_range_pa()
         self.status = pump.status()
         self.alarms: list[answers.Alarm] = pump.alarms() if self.status.alarm != "none" else []
         self.tele: Mapping[str, int | str] = {}
@@ -177,8 +190,10 @@ class Screen:
         low = reservoir_nl <= self.limits.reservoir_low_nl
         return views.reservoir_bar(reservoir_nl, self.syringe_nl, "yellow" if low else "green")
 
-    def _pressure(self, pressure_pa: int) -> views.Bar:
+    def _pressure(self, pressure_pa: int) -> views.Bar | Text:
         limit = self.limits.occlusion_pa
+        if not self.readable_pa[0] <= pressure_pa <= self.readable_pa[1]:
+            return views.pressure_text(pressure_pa, False)
         style = "red" if pressure_pa >= limit else "yellow" if 2 * pressure_pa >= limit else "green"
         behind = f"alarm at {q.format_pressure(limit)}"
         return _with_curve(f"{pressure_pa / 1000:.1f} kPa", self.pressures, style, limit, behind)

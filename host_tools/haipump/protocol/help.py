@@ -6,7 +6,7 @@ Owns: texts. Must not: decide anything. A test checks that the message table is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from haipump import quantities
@@ -113,7 +113,7 @@ FIELDS: Mapping[str, str] = {
     "count": "how many",
     "data": "bytes as base64",
     "default": "value of a new pump",
-    "delivered_nl": "delivered since the syringe was loaded",
+    "delivered_nl": "delivered since the syringe was loaded, by the motor's steps",
     "device": "serial number of the board",
     "diag": "1: the motor driver reports an error",
     "disconnected": "1: yes, nobody is connected to the line",
@@ -347,9 +347,13 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "storage": ("the flash fails", "save the journal with `haipump log`; do not use the pump"),
     "unexpected_reset": (
         "the pump restarted by itself",
-        "look at `haipump info` and `haipump log`; `haipump ack`, then order anew",
+        "what ran has ended: check `haipump totals`, look at `haipump info` and `haipump log`; `haipump ack`, then "
+        "order anew",
     ),
-    "power_lost": ("the power went while it was delivering", "check the totals; `haipump ack`, then order anew"),
+    "power_lost": (
+        "the power went while it was delivering, and what ran has ended",
+        "check `haipump totals` and order anew, which needs no acknowledgement; `haipump ack` ends this alarm",
+    ),
     "steps_late": ("steps came late", "do not use the pump until the cause is found"),
     "pressure_sensor": ("the pressure sensor reads nothing", "check its plug and cable, then `haipump ack`"),
     "over_infusion": ("more was delivered than ordered", "clamp the line; check syringe, plunger and mechanics"),
@@ -372,6 +376,9 @@ ALARMS: Mapping[str, tuple[str, str]] = {
         "find its cause; ten minutes after the first of them the pump can be started again",
     ),
 }
+
+# By priority: after so long an alarm that was acknowledged comes back when its cause still stands.
+REMIND_S: Mapping[str, int] = {"low": 14_400, "medium": 1_800, "high": 600}
 
 # Where each alarm's priority and action come from: requirement documents by their short names, or "haipump".
 ALARM_BASIS: Mapping[str, str] = {
@@ -511,13 +518,11 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
     reason = _override(fields, verb) if code == "override" else ERRORS.get(code, f"error {code}")
     unit = _unit_name(code, fields, verb)
     given = [name for name in ("value", "before", "minimum", "maximum") if name in fields]
-    if "value" not in given:
-        given.reverse()  # in the unit of the highest, then: the lowest is often tiny
-    said = dict(zip(given, alike(unit, [fields[name] for name in given]), strict=True))
+    said = {name: exactly(unit, fields[name]) for name in given}
     limit = str(fields.get("limit", ""))
-    facts = []
+    facts: list[str] = []
     if limit:
-        facts.append(_LIMITS.get(limit) or FIELDS.get(limit, limit))
+        reason += ", " + (_LIMITS.get(limit) or human(limit))
     elif "field" in fields:
         facts.append(human(str(fields["field"])))
     if isinstance(fields.get("what"), str):
@@ -540,7 +545,8 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
     for name, value in fields.items():
         if name not in (*known, "window_s", "free_in_s"):
             facts.append(f"{FIELDS.get(name, name)}: {quantity(name, value)}")
-    return reason + (": " + ", ".join(facts) if facts else "")
+    needs = "; that needs an override and its reason" if code == "override" and limit else ""
+    return reason + (": " + ", ".join(facts) if facts else "") + needs
 
 
 def _free_words(free_in_s: int) -> str:
@@ -567,7 +573,7 @@ def _then_ack(advice: str) -> str:
 def _override(fields: Mapping[str, int | str], verb: str) -> str:
     """Against what it was compared: a soft limit, the last bolus, or the running rate."""
     if "limit" in fields:
-        return "a soft limit is passed: that needs an override and its reason"
+        return "a soft limit is passed"
     if verb == "prepare_bolus":
         return "ten times the last bolus or more needs an override"
     value, before = fields.get("value"), fields.get("before")
@@ -618,6 +624,12 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
     return advice
 
 
+# A word of the wire as people would type it.
+WORD_EXAMPLES: Mapping[str, str] = {
+    "reason": '--reason "second cycle"',
+    "drug": '--drug "FUDR 500"',
+}
+
 # How the fields of questions are called in a sentence, where FIELDS explains them too widely.
 _NAMES: Mapping[str, str] = {
     "rate_nl_per_day": "the rate",
@@ -644,7 +656,7 @@ _NAMES: Mapping[str, str] = {
     "count": "the count",
     "disconnected": "the word that the line is disconnected",
     "drug": "the drug",
-    "max_dose_nl": "the dose limit",
+    "max_dose_nl": "the highest dose of all sources within the window",
     "window_s": "the window of the dose limits",
     "reason": "the reason",
 }
@@ -658,15 +670,11 @@ def human(name: str) -> str:
     return f"the {text.partition(';')[0].partition(',')[0].partition(' (')[0]}" if text[:1].isalpha() else f'"{name}"'
 
 
-def alike(name: str, values: Sequence[int | str]) -> list[str]:
-    """Several values of a field for one sentence, in one unit where that is possible."""
-    numbers = [value for value in values if isinstance(value, int)]
-    if numbers and len(numbers) == len(values):
-        if name.endswith("_nl_per_day"):
-            return quantities.format_rates(numbers)
-        if name.endswith("_nl"):
-            return quantities.format_volumes(numbers)
-    return [quantity(name, value) for value in values]
+def exactly(name: str, value: int | str) -> str:
+    """A value for a sentence: also the highest rates to their last digit, and fast ones in mL/h as well."""
+    if isinstance(value, int) and name.endswith("_nl_per_day"):
+        return quantities.format_rate_typed(value)
+    return quantity(name, value)
 
 
 def quantity(name: str, value: int | str) -> str:

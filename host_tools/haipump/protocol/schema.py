@@ -52,7 +52,7 @@ class Field:
             if not isinstance(value, int) or isinstance(value, bool):
                 raise self._wrong(value, f"a whole number from {low} to {high}")
             if not low <= value <= high:
-                given, lowest, highest = texts.alike(self.name, [value, low, high])
+                given, lowest, highest = (texts.exactly(self.name, one) for one in (value, low, high))
                 what = f"{texts.human(self.name)} must be from {lowest} to {highest}, and {given} was given"
                 raise FieldError(what, next_step="choose a value inside the range")
             return value
@@ -82,6 +82,14 @@ class Field:
 
     def _wrong(self, value: Value, wanted: str) -> FieldError:
         name = texts.human(self.name)
+        if wanted.startswith("word:"):
+            length = wanted.partition(":")[2]
+            example = texts.WORD_EXAMPLES.get(self.name, f"{self.name} abc-1")
+            return FieldError(
+                f"{name} may have up to {length} characters, of a to z, 0 to 9, point, hyphen and _, and {value!r} was "
+                "given",
+                next_step=f"write for example {example}",
+            )
         return FieldError(f"{name} must be {wanted}, and {value!r} was given", next_step=f"give {self.name} {wanted}")
 
 

@@ -22,6 +22,7 @@ from haipump import programme as programmes
 from haipump import quantities as q
 from haipump.cli import output, views
 from haipump.cli.frame import Cli, command
+from haipump.cli.watch import whole_period_s
 from haipump.client import Pump
 from haipump.errors import HaipumpError, UsageError
 from haipump.journal import Downloaded, Record, RunFile, decode
@@ -34,7 +35,6 @@ PANEL = "Journal and reports"
 SHOWN = 20
 FOLLOW_S = 2.0  # between two looks for new records
 PATIENCE_PERIODS = 3  # without telemetry for so long: ask for it anew (the pump may have restarted)
-PERIOD_MIN_S = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -86,10 +86,8 @@ def log(
         raise UsageError("--follow shows records, --to saves them", next_step="use one of them")
     if length and not telemetry:
         raise UsageError("--for says how long telemetry is recorded", next_step="add for example --telemetry 10s")
-    period_s = q.duration_s(telemetry) if telemetry else 0
+    period_s = whole_period_s(telemetry, "--telemetry 10s") if telemetry else 0
     length_s = q.duration_s(length) if length else None
-    if telemetry and period_s < PERIOD_MIN_S:
-        raise UsageError("the period is shorter than 1 s", next_step="use --telemetry 1s")
     noted = programmes.load(programme) if programme else None
     with cli.pump() as pump, RunFile(to) as run:  # no pump, no file
         run.note_pump(pump)
@@ -347,6 +345,8 @@ def _commit_words(values: Mapping[str, int]) -> str:
 
 def _alarm_words(values: Mapping[str, int]) -> str:
     name, phase = source.word(source.ALARM_NAMES, values["alarm"]), source.word(source.PHASES, values["phase"])
+    if phase == "silenced":  # of all alarms at once; the value is no pressure then
+        return f"silenced for {format_duration(values['value'])}, while {_state(values['state'])}"
     return f"{name.replace('_', ' ')} {phase}, while {_state(values['state'])}, at {format_pressure(values['value'])}"
 
 

@@ -46,7 +46,7 @@ def signed(value: float, digits: int) -> str:
 def signed_volume(value_nl: int) -> str:
     """A difference with its sign."""
     if not value_nl:
-        return "0 nL"
+        return "0 mL"
     return ("−" if value_nl < 0 else "+" if value_nl > 0 else "") + format_volume(abs(value_nl))
 
 

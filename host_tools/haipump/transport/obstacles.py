@@ -84,10 +84,10 @@ def _forbidden(name: str) -> PortForbidden:
 def _busy(name: str) -> PortBusy:
     users = users_of(name)
     who = ", ".join(users) if users else "another program"
-    advice = "close it and try again"
+    advice = ""
     if any(user.startswith("ModemManager") for user in users) or (not users and modem_manager_runs()):
         advice = f"wait half a minute, or keep ModemManager away for good: `{UDEV_INSTALL[0]}`"
-    return PortBusy(f"the port {name} is in use by {who}", advice, name)
+    return PortBusy(name, who, advice)
 
 
 def _group_of(name: str) -> str:

@@ -197,7 +197,7 @@ def test_a_page_can_be_drawn_of_less(copied, lacking) -> None:
 
 def test_signs_and_shares() -> None:
     assert [signed(value, 2) for value in (0.004, -0.004, 1234.5, -0.31)] == ["0.00", "0.00", "+1,234.50", "−0.31"]
-    assert [signed_volume(value) for value in (0, -72, 5_000)] == ["0 nL", "−72 nL", "+5 uL"]
+    assert [signed_volume(value) for value in (0, -72, 5_000)] == ["0 mL", "−0.000072 mL", "+0.005 mL"]
     assert [percent(*pair) for pair in ((-72, 19_600_000), (0, 5), (1, 0), (5, 10))] == [
         "−0.00037 %", "0 %", "", "+50.00 %",
     ]  # fmt: skip
