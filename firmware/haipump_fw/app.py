@@ -40,6 +40,7 @@ from haipump_fw.storage import Storage, digest_works, window_of
 
 SLEEP_MAX_US = const(7_500_000)  # for the watchdog; what may come on top (an erase, a collection) is below a second
 TICK_MAX_US = const(15_000_000)  # supervision at rest and in slow basal: about once a step at 1.3 mL/day
+PACE_WORDS = const(4)  # once in so many words it is asked whether there are too many of them
 COUNT_US = const(1_000_000)  # steps that come sooner are counted in each pass, others with each look at the sensors
 OVERDUE_US = const(1_000_000)  # supervision that is later than this does not come any more
 TICK_MIN_US = const(20_000)
@@ -190,6 +191,7 @@ class App:
         self._held = False  # nothing may take memory ...
         self._quiet_until_s = 0  # ... up to this second at the latest
         self._taken = 0  # bytes of memory since the last collection, about
+        self._fed = False  # in this pass, with the books brought up to date
         self._paced = 0  # words that had been handed out when it was last asked whether they are too many
         self._code_at_s = CODE_FIRST_S  # when the next files are read
         self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
@@ -569,30 +571,29 @@ class App:
 
     def step(self):
         """One pass of the loop. Returns the microseconds until the next one is due at the latest."""
-        note = self._note_task  # where it hangs, if it hangs
         now = self.clock.update()
-        full = False
-        if self.woken:
-            self._let_go()
-            if self.woken & contract.WOKEN_HEARD:
-                note(_HEAR)
-                full = self._hear()
         # In the middle of a sleep that the watchdog has cut in two nothing has something to do.
-        if self._calm and not self.woken and ticks_diff(self._calm_tick, now) > 0:
-            sleep_us = ticks_diff(self._calm_tick, now)
-        else:
-            note(_INPUTS)
-            self._look_at_inputs()
-            sleep_us = self._work(note, now, full)
-        note(_SLEEP)
+        sleep_us = ticks_diff(self._calm_tick, now) if self._calm and not self.woken else 0
+        if sleep_us <= 0:
+            sleep_us = self._work(now)
+            self._note_task(_SLEEP)
         # Here every task has come to its end or had nothing to do, and supervision, which not every pass calls, is
         # neither overdue nor put off.
         if -OVERDUE_US < ticks_diff(self._check_tick, now) <= TICK_MAX_US:
             self.ports.watchdog.feed()
         return sleep_us if sleep_us < SLEEP_MAX_US else SLEEP_MAX_US
 
-    def _work(self, note, now, full):
-        """The other tasks. Returns the microseconds until one of them has something to do."""
+    def _work(self, now):
+        """All tasks but sleep. Returns the microseconds until one of them has something to do."""
+        note = self._note_task  # where it hangs, if it hangs
+        full = False
+        if self.woken:
+            self._let_go()
+            if self.woken & contract.WOKEN_HEARD:
+                note(_HEAR)
+                full = self._hear()
+        note(_INPUTS)
+        self._look_at_inputs()
         if self._held:  # all else that ends a quiet time begins with letting go
             if self.clock.s >= self._quiet_until_s or not self.delivery.steady():
                 self._let_go()
@@ -624,11 +625,7 @@ class App:
         busy = not self.session.idle()
         if busy and not full:
             note(_SPEAK)
-            if self.session.work():
-                self._taken += TAKEN_PER_LINE
-                self.keep_moving()
-            self._speak()
-            self.keep_moving()
+            self._talk()
             busy = not self.session.idle()
         if self.session.token is not None or self._pending:
             self._remind()
@@ -641,6 +638,13 @@ class App:
         if self.leave_for_service:
             self._leave_for_service()
         return 0 if full or self._storing else self._sleep_us(busy)
+
+    def _talk(self):
+        if self.session.work():
+            self._taken += TAKEN_PER_LINE
+            self.keep_moving()
+        self._speak()
+        self.keep_moving()
 
     def _quiet(self, now):
         """Steps and sensors are due in this pass, if anything, and nothing that takes memory. Nearly all passes are
@@ -682,9 +686,12 @@ class App:
         """Words for the step machine; and while it is fast its pulses are counted in each pass."""
         delivery = self.delivery
         if delivery.moving():
+            self._fed = False
             if delivery.hungry():
-                delivery.feed()
-            if delivery.handed != self._paced:
+                self._fed = self._held and delivery.feed_steady()
+                if not self._fed:
+                    delivery.feed()
+            if not 0 <= delivery.handed - self._paced < PACE_WORDS:
                 self._check_pace()
             period_us = self._period_us = delivery.period_us()
             if period_us < self._checked_period_us:  # faster now: look sooner
@@ -723,11 +730,14 @@ class App:
     def loading(self):
         """A module will be loaded, and is left to a later collection. Either may take as long as the motor can be left
         alone, so no collection is due in the middle of it."""
-        self._taken += TAKEN_PER_MODULE
-        if self.delivery.moving() and self.ports.system.heap_free() < ROOM_BYTES:
-            self.keep_moving()
-            self._collect()
         self.keep_moving()
+        self._taken += TAKEN_PER_MODULE
+        # Where steps are faster `_move` sees to it, with what was taken as it reckons: to count it takes 9 ms.
+        if self.delivery.moving() and self._period_us >= FAST_US:
+            if self.ports.system.heap_free() < ROOM_BYTES:
+                self.keep_moving()
+                self._collect()
+            self.keep_moving()
 
     def _collect(self):
         self._let_go()
@@ -751,9 +761,10 @@ class App:
 
     def run(self):
         """The loop of the board; never returns."""
+        wait, step = self.ports.wait, self.step
         try:
             while True:
-                self.woken = self.ports.wait(self.step())
+                self.woken = wait(step())
         finally:
             self.ports.system.hold(False)  # to give up takes memory
 
@@ -781,7 +792,10 @@ class App:
             if self.alarms.changed or self.storage.fresh:  # by a line of this pass
                 return 0
         clock = self.clock
-        now = clock.update()  # the pass itself took its time
+        if quiet and self._period_us >= COUNT_US:
+            now = clock.tick  # milliseconds ago, which is nothing there
+        else:
+            now = clock.update()  # the pass itself took its time
         sleep = ticks_diff(self._check_tick, now)
         left = self.delivery.next_feed_us()
         if left < sleep:
@@ -878,17 +892,19 @@ class App:
         supervision = self.supervision
         delivery = self.delivery
         state = self.machine.state
+        standing = self.alarms.standing
         high = supervision.pressure(sensors.pressure_raw())
         pressure_raw = supervision.pressure_raw
         low = self.occlusion.suction(pressure_raw)
         if not supervision.sensor_dead:
-            if self.alarms.standing:
+            if standing:
                 self.alarms.unset("pressure_sensor")
         elif state in DELIVERING:  # suction while handling is no fault
             self.raise_alarm("pressure_sensor")
         self._check_tick = ticks_add(now, TICK_MAX_US)
         if delivery.moving():
-            delivery.account()
+            if not self._fed:
+                delivery.account()
             net_steps = delivery.net_steps
             step_us = self._checked_period_us = self._period_us
             if step_us >= COUNT_US and supervision.odometer(self.ports.steps.odometer(), delivery.expected):
@@ -912,26 +928,29 @@ class App:
             self._watch_rest()
         else:
             supervision.forget_shaft()  # hands are at the pump
-        if self.alarms.standing:
+        if standing:
             if supervision.pressure_fell():
                 self.alarms.unset("occlusion")
             if not low:
                 self.alarms.unset("upstream_occlusion")
-        again = self.occlusion.resume_at
-        if again is not None and state == "alarm" and self.clock.s >= again[0]:
-            self._relief("resume")
-        if state == "paused" and self.clock.s - self._since_s >= self.values["pause_max_s"]:
-            self.raise_alarm("paused_too_long")
+        if state not in RUNNING:
+            self._check_pause(state)
         if self.doses is not None:
             self.doses.note()
         self.supply_mv = mv = sensors.supply_mv()
-        standing = self.alarms.standing
         if standing or self._sagging or mv < SUPPLY_LOW_MV + SUPPLY_BETTER_MV:
             self._check_supply(mv)
         if standing or self.inputs & BUTTONS:
             self._check_keys()
         if self.clock.s >= self._slow_at_s:
             self._slow_check()
+
+    def _check_pause(self, state):
+        again = self.occlusion.resume_at
+        if state == "alarm" and again is not None and self.clock.s >= again[0]:
+            self._relief("resume")
+        elif state == "paused" and self.clock.s - self._since_s >= self.values["pause_max_s"]:
+            self.raise_alarm("paused_too_long")
 
     def _plan_check(self, now, state, step_us, net_steps, pressure_raw):
         """When the sensors are looked at again while the motor moves."""
@@ -1076,6 +1095,7 @@ class App:
     def _slow_check(self):
         self._let_go()
         self._slow_at_s = self.clock.s + SLOW_CHECK_S
+        self.ports.console.expect()
         failed = None if digest_works() else "digest"
         if self.clock.s >= self._code_at_s and self.window_us() >= CODE_WINDOW_US:
             self._code_at_s = self.clock.s + CODE_EVERY_S
@@ -1093,11 +1113,11 @@ class App:
             self._forged = self.session.forged
             self._forged_at_s = self.clock.s + REFUSED_EVERY_S
             self.storage.record("refused", self._forged, self.session.wrong)
-        self._check_surroundings()
         if self.delivery.moving():
             self._check_pace()  # so that its clock does not wrap where steps are minutes apart
         if self.machine.state in DELIVERING:
             self._check_flow()
+        self._check_surroundings()
         if self.delivery.net_steps < self._low_steps:
             self.alarms.unset("reservoir_low")
         if self.delivery.net_steps < self._empty_steps:

@@ -440,6 +440,25 @@ class Delivery:
             if room == 1 and planner.period_us == period_us:
                 return
 
+    def feed_steady(self):
+        """The same in half the time for what is `steady` and slow, when the clock has just been updated: one word, and
+        the books are up to date. False: it is not so simple."""
+        if self._fifo > 1 or self.takeup or self._debt_us or not self._words or self.planner.period_us <= _RING_US:
+            return False
+        steps = self.steps
+        if steps.queued() != 1:
+            return False
+        self._account(1)
+        delay = self.planner.next_delay()
+        self._words += 1
+        self.handed += 1
+        if not steps.put(delay):
+            self.late = True
+        self._last_tick = ticks_add(self._last_tick, delay)
+        self._last_delay = delay
+        steps.guard(2)
+        return True
+
     def _put_row(self, room):
         """Queue at most `room` words of one fast interval at once. Returns how many, 0 when the next word has to be
         looked at by itself."""

@@ -133,6 +133,9 @@ class Console:
     def attached(self):
         """A host that is awake is at the other end of the cable. Takes a millisecond at most, and no memory."""
 
+    def expect(self):
+        """`attached` will be asked for in a few milliseconds, and needs not wait then."""
+
 
 class Flash:
     """The raw partition. Program only turns 1 bits into 0. Addresses count from its start."""

@@ -121,6 +121,7 @@ class Bench:
         self.number = 0
         self.scribe = Scribe(self.values)
         self.orders: dict[int, fw.Order] = {}
+        self.steadily = 0  # words that came the short way
         self.told = 0  # pulses that the oracle knows of
 
     @property
@@ -153,7 +154,13 @@ class Bench:
         delivery = self.delivery
         self.clock.update()
         if delivery.moving():
-            delivery.feed()
+            if delivery.steady() and delivery.hungry() and delivery.feed_steady():  # as in a quiet pass
+                self.steadily += 1
+                booked = delivery.expected
+                delivery.account()
+                assert delivery.expected == booked and self.steps.edges_left == 1 + self.steps.queued() == 3
+            else:
+                delivery.feed()
         assert not delivery.late, f"words ran out at {self.now}"
         if delivery.changed:
             self._changed()

@@ -42,6 +42,16 @@ def test_words_ahead_follow_the_period(steps_per_s):
     assert max(seen) == 1 + fifo + ring, "all of them are used"
 
 
+@pytest.mark.parametrize("steps_per_s", [0.07, 1, 20])
+def test_nearly_all_words_of_slow_basal_come_the_short_way_and_are_booked(steps_per_s):
+    bench, _ = at(steps_per_s)
+    for _ in range(5):
+        bench.run(1_000 / steps_per_s + 0.123)
+        bench.delivery.account()
+        assert bench.delivery.net_steps == len(bench.steps.seen)
+    assert bench.steadily > 0.9 * bench.delivery.handed > 4_000
+
+
 @pytest.mark.requirement("REQ-X-08")
 @pytest.mark.parametrize("steps_per_s", [0.1, 5, 41, 320, 2_000])
 def test_a_hung_loop_makes_at_most_the_ring_and_nine_more(steps_per_s):

@@ -11,7 +11,7 @@ import sys
 from time import ticks_diff, ticks_us
 
 import micropython
-from machine import disable_irq, enable_irq, mem32
+from machine import mem32
 
 from haipump_fw.const import const
 from haipump_fw.ports import WOKEN_EDGE, WOKEN_HEARD
@@ -78,6 +78,11 @@ class Console:
                 return at - first
         return last - first
 
+    def expect(self):
+        """See `contract.Console`."""
+        self._frame = mem32[_FRAME_NUMBER]
+        self._frame_tick = ticks_us()
+
     def attached(self):
         """True when the host has sent a frame in the last moments. Waits for one, a millisecond at most, when it has
         not been looked for lately. Allocates nothing."""
@@ -109,9 +114,10 @@ class Wait:
 
     def __init__(self, wake):
         self._wake = wake
-        self._poll = select.poll()
-        self._poll.register(sys.stdin, select.POLLIN)
-        self._poll.register(wake, select.POLLIN)
+        poll = select.poll()
+        poll.register(sys.stdin, select.POLLIN)
+        poll.register(wake, select.POLLIN)
+        self._ipoll = poll.ipoll
 
     def wait(self, duration_us):
         """Sleep so long, up to the next whole millisecond, or less. Returns WOKEN_ bits. Allocates nothing, and the
@@ -119,13 +125,12 @@ class Wait:
         wake, woken = self._wake, 0
         # Up, not down: a pass of the loop costs more than the rest of a millisecond, and nothing is due to the
         # microsecond. Words for the step machine are asked for long before they are needed.
-        for found in self._poll.ipoll((duration_us + 999) // 1000):
+        for found in self._ipoll((duration_us + 999) // 1000):
             if found[0] is not wake:
                 woken = WOKEN_HEARD
-        # What the edge meant is read from the pins after this, so an edge from now on ends the next wait at once.
-        state = disable_irq()
+        # What the edge meant is read from the pins after this, also of one that comes in the middle of these lines; or
+        # it ends the next wait at once.
         if wake.flag:
             wake.flag = 0
             woken |= WOKEN_EDGE
-        enable_irq(state)
         return woken
