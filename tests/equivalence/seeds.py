@@ -148,7 +148,7 @@ class _Maker:
         self.say(self._order())
         self.wait(0.1, 3)
         self._put(PlantAction(name, breaks))
-        self.wait(8, 12)
+        self.wait(31, 33)  # two looks of 15 s see it on either core
         self.say("ack")
         self._put(PlantAction(name, mends))
         self.wait(16, 17)  # at rest the sensors are looked at every 15 s, and each core has its own noise
