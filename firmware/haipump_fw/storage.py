@@ -105,9 +105,13 @@ class Storage:
     def save(self, changes, window_us, key=None):
         """Change settings; True when they are on the flash, else all stays as it was."""
         self.busy = self.fresh = True
-        saved = self.settings.save(changes, key) > 0 and self.write(window_us)
-        if self.settings.saving:
-            self.settings.take_back()
+        settings = self.settings
+        saved = settings.save(changes, key) > 0
+        if saved:
+            self.write(window_us)  # records that wait may have to wait on: these are not what was asked for
+            saved = not (settings.saving or settings.failed or self.journal.failed or self.journal.foreign)
+        if settings.saving:
+            settings.take_back()
         if saved and self.problem == "settings":
             self.problem = None  # both copies are sound again
         return saved

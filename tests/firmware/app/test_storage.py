@@ -189,6 +189,22 @@ def test_a_save_while_the_motion_leaves_no_time_to_erase():
     of.order("prepare_limits max_bolus_nl=2000000")
 
 
+def test_records_that_have_to_wait_refuse_no_settings():
+    of = pump()
+    of.order("prepare_bolus volume_nl=3000000")
+    of.run(5)
+    journal = of.app.storage.journal
+    flush, erase = journal.flush, journal.erase_ahead
+    journal.flush = journal.erase_ahead = lambda window_us: False  # its next sector can't be erased now
+    token = of.act("prepare_limits max_bolus_nl=1234567")["token"]
+    journal.append("state", 1, 0, 1, 1, 0)
+    assert "ok" in of.raw(f"commit token={token}")
+    assert of.ask("limits")["max_bolus_nl"] == 1_234_567
+    journal.flush, journal.erase_ahead = flush, erase
+    of.run(60)
+    assert not journal.pending
+
+
 # --- the journal
 
 
