@@ -86,6 +86,8 @@ class Watcher:
         if name == "enable":
             self._books.motor(t_us, bool(fields["on"]))
             self._alarms.motor(t_us, bool(fields["on"]))
+        elif name == "power" and fields["on"]:
+            self._books.close(t_us)  # what was ordered while it was off never came
         elif name == "reset" or (name == "power" and not fields["on"]):
             if name == "power" and hasattr(self._world.core, "emit"):
                 self._world.core.emit()  # the chip tells its steps as they come

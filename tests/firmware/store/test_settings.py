@@ -211,6 +211,20 @@ def test_a_save_takes_over_from_one_that_is_still_copied():
 # --- damage ---
 
 
+@pytest.mark.parametrize("pages", [0, 1])
+def test_a_save_that_is_taken_back_leaves_what_was_in_force(pages):
+    flash = new_flash()
+    settings = saved(flash, {"kvo_nl_per_day": 1}, key=bytes(range(32)))
+    settings.save({"kvo_nl_per_day": 2}, bytes(32))
+    for _ in range(pages):
+        settings.step(PAGE_US)
+    settings.take_back()
+    assert settings.saving and settings.values["kvo_nl_per_day"] == 1
+    settled(settings)
+    for at in (settings, loaded(flash)):
+        assert (at.values["kvo_nl_per_day"], at.key, at.damaged) == (1, bytes(range(32)), False)
+
+
 def damage(flash: RamFlash, sector: int, generation: int) -> None:
     """Spoil the newest image in that sector."""
     at = flash.data.rindex(b"HPS1" + struct.pack("<I", generation), sector * SECTOR, (sector + 1) * SECTOR)
