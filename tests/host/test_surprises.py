@@ -287,6 +287,7 @@ def test_ctrl_c_before_the_command_runs_is_one_line(where: str) -> None:
         )
     code = (
         "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # tests in the background have it ignored
         "def interrupt(*_): os.kill(os.getpid(), signal.SIGINT)\n"
         f"{hook}"
         "from haipump.cli import main\nmain(['status'])\n"
