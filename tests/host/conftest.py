@@ -1,8 +1,12 @@
 """Fixtures of the host tests: a pump in memory, a line to it, a client on that line."""
 
+import re
+
 import pytest
+from typer.testing import CliRunner
 
 import haipump
+from haipump.cli import app, frame
 from haipump.transport import discovery
 from tests.host.device import FakePump, Line
 
@@ -33,3 +37,19 @@ def line(pump: FakePump) -> Line:
 def client(line: Line):
     with haipump.connect(line) as connected:
         yield connected
+
+
+@pytest.fixture
+def command(line, monkeypatch):
+    """Runs a line as typed, on the pump in memory; returns (exit code, words)."""
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+    line.pump.settings["syringe_nl"] = 30_000_000
+
+    def run(words: str, input: str | None = None) -> tuple[int, str]:
+        result = CliRunner().invoke(app, words.split(), input=input)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+
+    return run

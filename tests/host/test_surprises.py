@@ -30,22 +30,6 @@ runner = CliRunner()
 
 
 @pytest.fixture
-def command(line, monkeypatch):
-    """Runs a line as typed, on the pump in memory; returns (exit code, words)."""
-    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
-    monkeypatch.setattr(frame, "find_ports", lambda: [])
-    line.pump.settings["syringe_nl"] = 30_000_000
-
-    def run(words: str, input: str | None = None) -> tuple[int, str]:
-        result = runner.invoke(app, words.split(), input=input)
-        if result.exception and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
-
-    return run
-
-
-@pytest.fixture
 def person(monkeypatch):
     """Somebody sits there."""
     monkeypatch.setattr(frame.Cli, "interactive", property(lambda cli: not cli.json))
