@@ -502,8 +502,8 @@ def test_the_three_ways_of_calibrating(line, pump) -> None:
     pump.settings["step_fl"] = 231_144_000
     run("calibrate --commanded 10mL --measured 9.9mL -y")
     assert pump.settings["step_fl"] == 228_832_560
-    run("calibrate --bore-um 14500 -y")
-    assert pump.settings["step_fl"] == 103_206_227 and pump.settings["bore_um"] == 14_500
+    run("calibrate --bore-um 22700 -y")
+    assert pump.settings["step_fl"] == 252_942_387 and pump.settings["bore_um"] == 22_700
     run("calibrate --step-fl 100000000 --backlash-steps 5 -y")
     assert pump.settings["step_fl"] == 100_000_000 and pump.settings["backlash_steps"] == 5
     assert "10 %" in run("calibrate --commanded 10mL --measured 5mL -y", code=2)

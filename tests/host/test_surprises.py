@@ -98,6 +98,15 @@ def test_the_bore_is_looked_at_before_anything_is_sent(command, pump) -> None:
     assert pump.orders_executed() == []
 
 
+def test_a_calibration_takes_no_bore_that_no_syringe_has(command, pump) -> None:
+    command("syringe 30mL -y")
+    executed = pump.orders_executed()
+    code, said = command("calibrate --bore-um 2170 -y")
+    assert code == 2 and "No 30 mL syringe has a bore of 2.17 mm" in said
+    assert pump.orders_executed() == executed
+    assert command("calibrate --bore-um 21600 -y")[0] == 0
+
+
 # --- sensors and alarms
 
 

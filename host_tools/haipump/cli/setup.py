@@ -205,6 +205,8 @@ def calibrate(
                 raise UsageError("one of --commanded and --measured is missing", next_step="give both")
             step_fl = corrected(now.step_fl, q.volume_nl(commanded), q.volume_nl(measured))
         elif ways[2]:
+            if bore_um is not None and now.syringe_nl:
+                syringes.check_bore(now.syringe_nl, bore_um)
             step_fl = syringes.step_fl(
                 bore_um or now.bore_um, lead_um or now.lead_um, steps_per_turn or now.steps_per_turn
             )
