@@ -65,6 +65,7 @@ FAST_US = const(2_000)
 TAKEN_MAX_BYTES = const(60_000)
 TAKEN_PER_BYTE = const(36)  # of a read full of empty lines
 TAKEN_PER_LINE = const(6_500)
+TAKEN_PER_CODE = const(5_800)  # that a signed line is held against
 TAKEN_PER_EVENT = const(2_500)
 TAKEN_PER_COMMIT = const(3_000)
 TAKEN_PER_CHECK = const(750)
@@ -642,6 +643,8 @@ class App:
     def _talk(self):
         if self.session.work():
             self._taken += TAKEN_PER_LINE
+            if self.session.locked:
+                self._taken += TAKEN_PER_CODE
             self.keep_moving()
         self._speak()
         self.keep_moving()

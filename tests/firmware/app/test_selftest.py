@@ -171,3 +171,24 @@ def test_code_of_which_nobody_knows_how_it_was_is_left_out():
     answer = of.act("selftest")
     undo()
     assert answer["result"] == "passed" and answer["parts"].split(",") == PARTS[:-1]
+
+
+@pytest.mark.parametrize("look", range(1, 80, 3))
+def test_a_collection_between_two_looks_at_the_odometer_is_no_fault_of_the_clock(look):
+    of = pump()
+    looks = []
+
+    def late(real):
+        def odometer() -> int:
+            looks.append(1)
+            if len(looks) == look:
+                of.core.charge(15_000)
+            return real()
+
+        return odometer
+
+    undo = port(of, "steps", "odometer", late)
+    assert of.act("selftest")["parts"] == ",".join(PARTS)
+    undo()
+    assert len(looks) > look and of.state() == "stopped"
+    assert not of.net
