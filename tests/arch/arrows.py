@@ -83,6 +83,8 @@ RULES = (
         Rule(f"{_EMU}.{part}", (_EMU, *_NAMES, _DEVICE), STDLIB | EMULATOR_LIBRARIES)
         for part in ("cli", "control", "link", "pacing")
     ],
+    # The one picture that the emulator draws.
+    Rule(f"{_EMU}.compare.figure", (f"{_EMU}.compare", f"{_EMU}.plant"), (STDLIB - CLOCKS) | {"matplotlib"}),
     # What is seen and heard is timed in the beats of the panel's port.
     Rule(f"{_EMU}.signals", (f"{_FW}.core.alarms", f"{_FW}.ports"), STDLIB - CLOCKS, never=(f"{_FW}.ports.rp2",)),
     Rule(_EMU, (_EMU, *_NAMES, _DEVICE), (STDLIB - CLOCKS) | EMULATOR_LIBRARIES),

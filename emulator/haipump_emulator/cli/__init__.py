@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from haipump_emulator.cli import campaign, ctl, image, run
+from haipump_emulator.cli import campaign, compare, ctl, image, run
 from haipump_emulator.scenario import cli as scenario_cli
 from haipump_emulator.trace import cli as trace_cli
 
@@ -40,6 +40,7 @@ image.register(app)
 scenario_cli.register(app)
 trace_cli.register(app)
 campaign.register(app)
+compare.register(app)
 
 
 def main() -> None:
