@@ -35,7 +35,6 @@ def compare(
         typer.Option(metavar="BAR", min=1.4, max=4.0, help="Vapour pressure of the implant's propellant at 37 °C."),
     ] = 2.0,
     days: Annotated[int, typer.Option(min=1, max=20, help="How long; what is not over by then is left out.")] = 14,
-    seed: Annotated[int, typer.Option(min=0, help="Of the rig's noise.")] = 1,
     out: Annotated[Path | None, typer.Option(help=f"Folder for {', '.join(FILES)}; made if need be.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -58,7 +57,7 @@ def compare(
     therapy, params = run.Therapy(), ImplantParams(vapour_37_pa=vapour * PA_PER_BAR)
     try:
         with _progress(days * DAY_S // STAIR_S) as heard:
-            programmed = run.programmable(profile, therapy, seed, heard)
+            programmed = run.programmable(profile, therapy, progress=heard)
     except run.CompareError as error:
         fail(error)
     constant = run.constant_flow(profile, therapy, params)
@@ -114,7 +113,7 @@ def _percent(value: float | None, digits: int = 1) -> str:
 def _say(console: Console, found: Any, run: Any) -> None:
     table = Table(title="Dose over plan, by what arrived in the artery", title_justify="left", box=None, pad_edge=False)
     table.add_column("while")
-    for head in ("plan", "constant\nflow", "this\nalone", "pub-\nlished", "program-\nmable", ""):
+    for head in ("plan", "constant\nflow", "this\nalone", "by the\ntable", "program-\nmable", ""):
         table.add_column(head, justify="right", no_wrap=True)
     for row in found.rows:
         off_ul = (row.programmable_nl - row.plan_nl) / 1_000
@@ -147,6 +146,7 @@ def _exposure(found: Any) -> Table:
     for head in ("", *found.exposure):
         table.add_column(head, justify="right" if head else "left")
     lines = (
+        ("farthest from plan, µL", lambda x: f"{x.farthest_nl / 1_000:.0f}"),
         ("drug, mg", lambda x: f"{x.drug_mg:.1f}"),
         ("tumour, mean, µg/L", lambda x: f"{x.target_mean:.2f}"),
         ("tumour, highest", lambda x: f"{x.target_peak:.1f}"),

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from haipump_emulator.compare.outcome import MEAN_S, TEACHING, Outcome, flow_means, means, planned
+from haipump_emulator.compare.outcome import MEAN_S, TEACHING, WHOLE, Outcome, flow_means, means, planned
 from haipump_emulator.compare.run import CONSTANT, PROGRAMMABLE, Course, Therapy
 from haipump_emulator.plant.patient import DOSE_RATIO_TEXT, RD_TEXT
 from haipump_emulator.plant.surroundings import DAY_S, US_PER_S, Event, Profile
@@ -171,9 +171,9 @@ def _flow(axes: Axes, therapy: Therapy, courses: Sequence[Course]) -> None:
     plan = therapy.rate_nl_per_day / 1e6
     axes.axhline(plan, color=PLANNED, linewidth=1.1, linestyle=(0, (5, 3)), label=f"ordered: {plan:g} mL/day")
     for course in courses:
-        days = [t / DAY_US for t in course.t_us]
+        days = [t / DAY_US for t in course.t_us[WHOLE]]
         axes.plot(
-            days, [value / 1e6 for value in flow_means(course)], color=COLORS[course.name], linewidth=1.4,
+            days, [value / 1e6 for value in flow_means(course)[WHOLE]], color=COLORS[course.name], linewidth=1.4,
             label=course.name,
         )  # fmt: skip
     axes.set_ylim(0, None)
@@ -198,12 +198,12 @@ def _beyond(axes: Axes, profile: Profile, therapy: Therapy, courses: Sequence[Co
 def _concentration(
     axes: Axes, profile: Profile, therapy: Therapy, courses: Sequence[Course], name: str, title: str
 ) -> None:
-    plan = means(planned(profile, therapy), name)[-1]
+    plan = means(planned(profile, therapy), name)[WHOLE][-1]
     _title(axes, f"{title} concentration", "µg/L")
     axes.axhline(plan, color=PLANNED, linewidth=1.1, linestyle=(0, (5, 3)))
     for course in courses:
-        days = [t / DAY_US for t in course.t_us]
-        axes.plot(days, means(course, name), color=COLORS[course.name], linewidth=1.4)
+        days = [t / DAY_US for t in course.t_us[WHOLE]]
+        axes.plot(days, means(course, name)[WHOLE], color=COLORS[course.name], linewidth=1.4)
     axes.set_ylim(0, None)
     axes.annotate(
         f"plan\n{plan:.3g}", (profile.days, plan), xytext=(6, 0), textcoords="offset points", va="center",

@@ -30,13 +30,15 @@ BAR_PERCENT = 0.5  # the programmable pump's dose over the whole profile
 # came of a single one says nothing.
 MEAN_S = 3 * 3_600
 _MEAN_STAIRS = MEAN_S // STAIR_S
+# Where these means are whole; nearer to the ends of a course they would tell of a single slip.
+WHOLE = slice(_MEAN_STAIRS, -_MEAN_STAIRS)
 PLAN = "as planned"
 
 
 @dataclass(frozen=True)
 class Row:
     """One stretch of time: what should have come (nL) and what came. `alone` and `table`: percent by which the constant
-    flow is off when this event is all that happens, by the model and by the published table; None: not known."""
+    flow is off when this event is all that happens, by the model and by the sensitivity table; None: not known."""
 
     title: str
     begin_s: int
@@ -60,8 +62,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Exposure:
-    """What a patient had of it over the whole profile: concentrations in ug/L, laboratory values at the end."""
+    """What a patient had of it over the whole profile: concentrations in ug/L, laboratory values at the end.
+    `farthest_nl`: how far what had arrived was from the plan at the worst moment; `drug_mg`: in all."""
 
+    farthest_nl: float
     drug_mg: float
     target_mean: float
     target_peak: float
@@ -128,8 +132,8 @@ def judge(profile: Profile, therapy: Therapy, params: ImplantParams, constant: C
 
 
 def stretch(event: Event) -> tuple[int, int]:
-    """Seconds over which an event is judged: while it is full where the published table says what to expect then, else
-    from its first trace to its last."""
+    """Seconds over which an event is judged: while it is full, where the sensitivity table says what to expect then;
+    else from its first trace to its last."""
     return (event.begin_s, event.end_s) if event.table else event.span
 
 
@@ -179,11 +183,13 @@ def _slopes(t_us: Sequence[int], total: Sequence[float], unit_us: int) -> list[f
 def _exposure(course: Course, therapy: Therapy) -> Exposure:
     minutes = course.t_us[-1] / US_PER_MIN
     end = course.patient[-1]
+    plan = (therapy.rate_nl_per_day * t_us / (DAY_S * US_PER_S) for t_us in course.t_us)
     return Exposure(
+        farthest_nl=max(abs(given - due) for given, due in zip(course.arrived_nl, plan, strict=True)),
         drug_mg=course.arrived_nl[-1] * therapy.drug_ng_per_nl / 1e6,
         target_mean=end.target_ug_min_per_l / minutes,
-        target_peak=max(means(course, "target")),
+        target_peak=max(means(course, "target")[WHOLE]),
         systemic_mean=end.systemic_ug_min_per_l / minutes,
-        systemic_peak=max(means(course, "systemic")),
+        systemic_peak=max(means(course, "systemic")[WHOLE]),
         markers=end.markers,
     )

@@ -1,6 +1,6 @@
 """How much a constant-flow pump's flow changes with what its patient does: the table that the model is held to.
 
-Owns: the published figures. Must not: compute; implant.py does, and a test compares every cell.
+Owns: the table as it was given. Must not: compute; implant.py does, and a test compares every cell.
 
 Derived for gas-driven implants from Clausius-Clapeyron with 25 kJ/mol, the viscosity of water and a linear restrictor;
 older implants were quoted at 10 to 13 % per kelvin and several percent per 1,000 ft, which the first two rows give.

@@ -1,6 +1,7 @@
 """The fortnight of both pumps: bars, where the figures come from, and what the command shows."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -10,7 +11,7 @@ from haipump_emulator.compare import figure, outcome, run
 from haipump_emulator.plant import Plant, sensitivity
 from haipump_emulator.plant.implant import ImplantParams
 from haipump_emulator.plant.patient import DOSE_RATIO_TEXT, RD_TEXT
-from haipump_emulator.plant.surroundings import EVENTS, NAMES, chosen
+from haipump_emulator.plant.surroundings import EVENTS, NAMES, Profile, chosen
 from haipump_emulator.scenario.host import BORES_UM, step_fl
 
 THERAPY, IMPLANT = run.Therapy(), ImplantParams()
@@ -75,6 +76,8 @@ def test_what_the_patients_had(fortnight):
     found = fortnight[3].exposure
     plan, constant, programmed = found[outcome.PLAN], found[run.CONSTANT], found[run.PROGRAMMABLE]
     assert plan.drug_mg == pytest.approx(0.12 * 70 * 14)
+    assert plan.farthest_nl == pytest.approx(0.0, abs=1e-3)
+    assert programmed.farthest_nl < 50_000 < 1_000_000 < constant.farthest_nl  # 50 uL: under an hour of flow
     assert plan.target_mean == pytest.approx(14.62, abs=0.01)
     assert programmed.drug_mg == pytest.approx(plan.drug_mg, rel=0.005)
     assert constant.drug_mg == pytest.approx(plan.drug_mg * (1 + fortnight[3].rows[0].constant_percent / 100))
@@ -112,6 +115,24 @@ def test_what_leaks_has_not_arrived_though_it_was_stepped(monkeypatch):
     assert course.arrived_nl[-1] == pytest.approx(1_300_000 - lost, rel=0.05)
 
 
+def test_the_rig_lives_in_the_world_of_the_profile(monkeypatch):
+    plants, seen = [], []
+    monkeypatch.setattr(run, "Plant", lambda params, seed: plants.append(Plant(params, seed)) or plants[0])
+    profile = Profile([replace(EVENTS[0], begin_s=36_000, end_s=72_000, artery_mmhg=-30.0)], days=1)
+
+    def look(stair):
+        plant = plants[0]
+        seen.append((plant.truth(plant._fluid.t_us).temperature_c, plant._artery_pa))
+
+    run.programmable(profile, THERAPY, progress=look)
+    worlds = [world for _, world in profile.stairs()]
+    assert len(seen) == len(worlds)
+    # The temperature follows evenly within a stair, and the last event in it may be half a minute before its end.
+    assert [t for t, _ in seen] == pytest.approx([world.temperature_c for world in worlds], abs=0.05)
+    assert [pa for _, pa in seen] == [world.artery_pa for world in worlds]
+    assert max(t for t, _ in seen) == pytest.approx(39.0)
+
+
 def test_a_pump_that_stops_is_no_comparison(monkeypatch):
     rig_with(monkeypatch, occlude=None)
     with pytest.raises(run.CompareError, match=r"the pump is .*, not stopped; its alarms so far: occlusion"):
@@ -146,7 +167,7 @@ def test_drug_that_is_drawn_back_is_not_given_twice():
 @pytest.fixture
 def shown(fortnight, monkeypatch, tmp_path):
     """`haipump-emu compare` without a run of its own."""
-    monkeypatch.setattr(run, "programmable", lambda profile, therapy, seed, progress: fortnight[2])
+    monkeypatch.setattr(run, "programmable", lambda profile, therapy, progress: fortnight[2])
     monkeypatch.chdir(tmp_path)
     return lambda *words: CliRunner().invoke(app, ["compare", *words], env={"COLUMNS": "80"})
 

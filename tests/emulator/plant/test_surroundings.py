@@ -2,7 +2,16 @@
 
 import pytest
 
-from haipump_emulator.plant.surroundings import EVENTS, NAMES, REFERENCE, STAIR_S, Profile, ambient_at_pa, chosen
+from haipump_emulator.plant.surroundings import (
+    EVENTS,
+    NAMES,
+    PA_PER_MMHG,
+    REFERENCE,
+    STAIR_S,
+    Profile,
+    ambient_at_pa,
+    chosen,
+)
 
 EVENT = {event.name: event for event in EVENTS}
 
@@ -40,6 +49,12 @@ def test_the_events_are_those_that_were_asked_for():
     assert chosen(["fever"]).moment(EVENT["fever"].begin_s).temperature_c == 39.0
     assert chosen(["flight"]).moment(EVENT["flight"].begin_s).ambient_pa == ambient_at_pa(2_438.4)
     assert EVENT["mountains"].end_s - EVENT["mountains"].begin_s == 86_400
+
+
+def test_sport_halves_the_flow_to_the_liver_at_a_higher_pressure():
+    sport = chosen(["sport"]).moment(EVENT["sport"].begin_s)
+    assert sport.artery_flow_l_per_min == pytest.approx(0.5 * REFERENCE.artery_flow_l_per_min)
+    assert sport.artery_pa == pytest.approx(REFERENCE.artery_pa + 15 * PA_PER_MMHG)
 
 
 def test_the_rhythm_of_a_day_evens_out():
