@@ -18,7 +18,7 @@ import haipump
 from haipump_emulator.direct import DirectCore
 from haipump_emulator.plant import Plant
 from haipump_emulator.plant.truth import Truth
-from tools import demo, figures, measure_chip, measure_exact, measure_faults, measure_stop
+from tools import demo, figures, measure_chip, measure_exact, measure_faults, measure_stop, measure_therapy
 from tools.compare_rp2040js import rows as rp2040js
 from tools.gendocs import ROOT
 
@@ -142,6 +142,34 @@ def order_error() -> float:
 @REGISTRY.figure("drift", "drift at the end of these 10,000", "microsteps", figures.AT_MOST, 0.5)
 def drift() -> float:
     return measure_exact.random_programmes().drift_steps
+
+
+# --- therapy ---
+
+
+@REGISTRY.figure("implant_table", "constant-flow pump against its sensitivity table, worst cell", "points", bar=1)
+def implant_table() -> float:
+    return measure_therapy.worst_cell()
+
+
+@REGISTRY.figure("regional_advantage", "Rd from simulated concentrations, off 399.75", "%", bar=0.5)
+def regional_advantage() -> float:
+    return measure_therapy.advantage_off_percent()[0]
+
+
+@REGISTRY.figure("same_dose_ratio", "the same-dose ratio, off 11.99", "%", bar=0.5)
+def same_dose_ratio() -> float:
+    return measure_therapy.advantage_off_percent()[1]
+
+
+@REGISTRY.figure("fortnight_dose", "programmable pump, fever to sauna: dose off plan", "%", bar=0.5)
+def fortnight_dose() -> float:
+    return abs(measure_therapy.fortnight().rows[0].programmable_percent)
+
+
+@REGISTRY.figure("fortnight_constant", "constant-flow pump in the same events, off the table", "points", bar=1)
+def fortnight_constant() -> float:
+    return measure_therapy.worst_event()
 
 
 # --- how safe ---

@@ -21,6 +21,8 @@ from haipump_emulator.cli.arguments import fail
 from haipump_emulator.plant.surroundings import DAY_S, NAMES, STAIR_S
 
 PA_PER_BAR = 100_000
+DAYS_MIN = 5  # in less a single slip of the stopper is more than the bar
+DAYS_MAX = 20  # what either reservoir lasts
 FILES = ("compare.png", "compare.svg", "compare.json")
 ALL = ",".join(NAMES)
 
@@ -34,7 +36,9 @@ def compare(
         float,
         typer.Option(metavar="BAR", min=1.4, max=4.0, help="Vapour pressure of the implant's propellant at 37 °C."),
     ] = 2.0,
-    days: Annotated[int, typer.Option(min=1, max=20, help="How long; what is not over by then is left out.")] = 14,
+    days: Annotated[
+        int, typer.Option(min=DAYS_MIN, max=DAYS_MAX, help="How long; what is not over by then is left out.")
+    ] = 14,
     out: Annotated[Path | None, typer.Option(help=f"Folder for {', '.join(FILES)}; made if need be.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:

@@ -217,6 +217,7 @@ def test_a_missed_bar_is_an_exit_code(shown, monkeypatch):
     [
         (("--events", "fever,ski"), 2, "no event ski"),
         (("--vapour", "0.5"), 2, "greater than or equal to 1.4"),
+        (("--days", "1"), 2, "greater than or equal to 5"),
         (("--out", "taken"), 1, "can't make the folder taken"),
     ],
 )
