@@ -42,6 +42,35 @@ _PRESSURE_PA = {
     "mmhg": Fraction("13.5951") * Fraction("9.80665"),
     "psi": Fraction("0.45359237") * Fraction("9.80665") / Fraction("0.0254") ** 2,
 }
+# What a therapy is written in. Heparin has no mass: it is dosed in units. "U" and "IU" are misread as 0 and IV, so a
+# drug's units are spelt out; of enzymes, which nobody doses, U/L is what every laboratory prints.
+_MASS_MG = {"mg": Fraction(1), "g": Fraction(1_000), "ug": Fraction(1, 1_000), "mcg": Fraction(1, 1_000)}
+_BODY_KG = {"kg": Fraction(1)}
+_DRUG_UNITS = {"units": Fraction(1), "unit": Fraction(1)}
+_PERCENT = {"%": Fraction(1)}
+_DOSE_MG_PER_KG_DAY = {"mg/kg/day": Fraction(1), "mg/kg/d": Fraction(1), "ug/kg/day": Fraction(1, 1_000)}
+_MASS_PER_DAY = {"mg/day": Fraction(1), "mg/d": Fraction(1), "ug/day": Fraction(1, 1_000)}
+_UNITS_PER_DAY = {"units/day": Fraction(1), "units/d": Fraction(1), "units/h": Fraction(24)}
+_MASS_PER_ML = {"mg/ml": Fraction(1), "g/l": Fraction(1), "ug/ml": Fraction(1, 1_000)}
+_UNITS_PER_ML = {"units/ml": Fraction(1)}
+# 1 kat is 1 mol/s, 1 U is 1 umol/min: 1 ukat/L = 60 U/L
+_ENZYME_U_PER_L = {"u/l": Fraction(1), "iu/l": Fraction(1), "ukat/l": Fraction(60), "nkat/l": Fraction(60, 1_000)}
+# Molar mass of bilirubin, C33H36N4O6: 584.66 g/mol (sum of the standard atomic weights); 1 mg/dL is 17.1 umol/L.
+BILIRUBIN_G_PER_MOL = Fraction("584.66")
+_BILIRUBIN_MG_PER_DL = {"mg/dl": Fraction(1), "umol/l": BILIRUBIN_G_PER_MOL / 10_000}
+THERAPY_UNITS: Mapping[str, Mapping[str, Fraction]] = {
+    "mg": _MASS_MG,
+    "kg": _BODY_KG,
+    "units": _DRUG_UNITS,
+    "%": _PERCENT,
+    "mg/kg/day": _DOSE_MG_PER_KG_DAY,
+    "mg/day": _MASS_PER_DAY,
+    "units/day": _UNITS_PER_DAY,
+    "mg/mL": _MASS_PER_ML,
+    "units/mL": _UNITS_PER_ML,
+    "U/L": _ENZYME_U_PER_L,
+    "mg/dL": _BILIRUBIN_MG_PER_DL,
+}
 _NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _PIECE = re.compile(r"([0-9.]+)\s*([A-Za-z]+)\s*")
 
@@ -99,8 +128,44 @@ def pressure_pa(text: str) -> int:
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def measure(text: str, *units: str) -> tuple[Fraction, str]:
+    """An amount, dose, concentration or laboratory value as an exact number of one of `units` (keys of THERAPY_UNITS),
+    and which: `measure("0.5 g", "mg", "units")` is (500, "mg"). Raises QuantityError for another unit or none."""
+    what = f"a quantity in {' or '.join(units)}"
+    clean = _clean(text, what, f"5 {units[0]}")
+    match = re.fullmatch(r"([0-9.]+)\s*([A-Za-z/ %]+)", clean)
+    if match is None:
+        raise _no_quantity(text, clean, what, f"5 {units[0]}")
+    written = match[2].strip()
+    for unit in units:
+        factor = THERAPY_UNITS[unit].get(re.sub(r"\s*(/| per )\s*", "/", written).lower())
+        if factor is not None:
+            return _number(match[1], text) * factor, unit
+    hint = f"use {', '.join(name for unit in units for name in _as_printed(unit))}"
+    if written.lower() in ("u", "iu", "u/ml", "iu/ml", "u/day") and any(unit.startswith("units") for unit in units):
+        hint = f'write "units" in full: U is misread as a 0, and IU as IV; {hint}'
+    raise _bad(text, f'has the unit "{written}"', hint)
+
+
+def _as_printed(unit: str) -> list[str]:
+    """Units of a kind as people write them, without the second spellings."""
+    capitals = {"ml": "mL", "l": "L", "u": "U", "dl": "dL"}
+    names = [name for name in THERAPY_UNITS[unit] if name not in ("mcg", "unit", "iu/l") and not name.endswith("/d")]
+    return ["/".join(capitals.get(part, part) for part in name.split("/")) for name in names]
+
+
+def rounded(value: Fraction, digits: int) -> str:
+    """The number with at most `digits` decimals, rounded half up, without zeros at the end: for display only."""
+    scaled = abs(value) * 10**digits
+    whole = (2 * scaled.numerator + scaled.denominator) // (2 * scaled.denominator)
+    sign = "-" if value < 0 and whole else ""
+    return sign + (_decimal(Fraction(whole, 10**digits)) or "")
+
+
 def is_unit(text: str) -> bool:
-    """Whether this alone is the unit of a quantity: mL, ml/h, min, kPa."""
+    """Whether this alone is the unit of a quantity: mL, ml/h, min, kPa, mg/dL."""
+    if any(text.lower() in table for table in THERAPY_UNITS.values()):
+        return True
     volume, slash, time = text.lower().partition("/")
     if slash:
         return volume in _VOLUME_NL and time in _TIME_S
