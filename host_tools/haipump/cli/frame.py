@@ -25,9 +25,9 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperCommand
 
-from haipump import answers, holding
+from haipump import answers, holding, keyfiles
 from haipump import quantities as q
-from haipump.client import STANDING, Pump, connect, key_bytes
+from haipump.client import STANDING, Pump, connect
 from haipump.errors import (
     EXIT_DECLINED,
     EXIT_INTERRUPTED,
@@ -170,14 +170,7 @@ class Cli:
 
     def key(self) -> bytes | None:
         """The key from the key file. Raises UsageError."""
-        if self.key_file is None:
-            return None
-        try:
-            return key_bytes(self.key_file.read_text(encoding="ascii").strip())
-        except (OSError, UnicodeDecodeError) as failure:
-            raise UsageError(
-                f"the key file {self.key_file} can't be read ({failure})", next_step="check the name"
-            ) from failure
+        return None if self.key_file is None else keyfiles.read_key(self.key_file)
 
     def pick_port(self) -> str | None:
         """None to let the library find the only one; asks when there are several and a person is there."""

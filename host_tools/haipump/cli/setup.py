@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from haipump import answers, syringes
+from haipump import answers, keyfiles, syringes
 from haipump import quantities as q
 from haipump.cli import views
 from haipump.cli.delivery import finish, one_word
@@ -372,10 +372,7 @@ def _key_file(path: Path, key: str) -> Iterator[None]:
     try:
         if path.exists():
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        with open(os.open(waiting, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        keyfiles.write_new(waiting, key)
     except OSError as failure:
         raise UsageError(
             f"the key file {path} can't be made ({failure.strerror})",
