@@ -8,6 +8,7 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
           InexactQuantity          not a whole number of the pump's units; has the neighbours
         FieldError               a message's field is unknown, missing or out of range
         ProgrammeFileError       a programme file is wrong
+        CourseFileError          a course, library or rule file is wrong; has all problems with their lines
       PortError                no pump, no port                                                exit 3
         NoPumpFound, SeveralPumps, PortMissing, PortForbidden, PortBusy, NotAPump
       CommunicationError       the line failed                                                 exit 4
@@ -25,6 +26,10 @@ Owns: the classes, their exit codes, their wording as text and as JSON. Must not
       Interrupted              Ctrl-C; the pump goes on as it was                              exit 130
       PumpFault                the pump ended something by itself                              exit 5
         OrderInterrupted         an order ended before it was complete
+      PlanRefused              a course that can be read has errors; has all problems          exit 1
+      LibraryRefused           a drug library that nobody vouches for, or that was altered      exit 1
+      DoseRefused              no dose is worked out: flow, adjustment or limits forbid it     exit 1
+      BrokenHistory            the list of adjustments was altered                             exit 1
       BrokenJournal            records are damaged, changed or missing; has the verdict        exit 1
       WrongKey                 the pump does not have our key; nothing was sent                exit 1
 """
@@ -44,6 +49,7 @@ EXIT_OUTPUT = 7  # done, but what was told of it could not be written
 EXIT_INTERRUPTED = 130
 
 UNTOUCHED = "Nothing was sent to the pump"
+NOTHING_CHANGED = "Nothing was changed"
 
 
 def full_stop(text: str) -> str:
@@ -120,6 +126,19 @@ class ProgrammeFileError(UsageError):
     """A programme file is wrong; the text names the place."""
 
     kind = "programme"
+
+
+class CourseFileError(UsageError):
+    """A therapy file is wrong. `problems` are all that were found, each {line, where, what, next_step}."""
+
+    kind = "course"
+
+    def __init__(self, what: str, next_step: str, problems: list[dict[str, object]] | None = None) -> None:
+        super().__init__(what, NOTHING_CHANGED, next_step)
+        self.problems = problems or []
+
+    def details(self) -> dict[str, object]:
+        return {"problems": self.problems}
 
 
 class PortError(HaipumpError):
@@ -362,6 +381,46 @@ class WrongKey(HaipumpError):
             "Nothing was sent to it",
             "name this pump's key file with --key-file; `haipump stop` needs no key",
         )
+
+
+class PlanRefused(HaipumpError):
+    """A course can be read, and is wrong. `problems` are errors and warnings, each {level, line, where, what, ...}."""
+
+    kind = "plan"
+
+    def __init__(self, what: str, problems: list[dict[str, object]]) -> None:
+        super().__init__(what, NOTHING_CHANGED, "correct the errors and check again")
+        self.problems = problems
+
+    def details(self) -> dict[str, object]:
+        return {"problems": self.problems}
+
+
+class LibraryRefused(HaipumpError):
+    """A drug library without a good signature, or whose content is not what was signed."""
+
+    kind = "library"
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(what, "Nothing was worked out with it", next_step)
+
+
+class DoseRefused(HaipumpError):
+    """No dose is worked out, and why."""
+
+    kind = "dose"
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(what, "No dose was worked out", next_step)
+
+
+class BrokenHistory(HaipumpError):
+    """The list of adjustments beside a course is not the one that was written."""
+
+    kind = "history"
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__(what, NOTHING_CHANGED, next_step)
 
 
 class BrokenJournal(HaipumpError):

@@ -1,0 +1,313 @@
+"""The commands `haipump therapy ...`: a course of treatment on paper. None of them talks to a pump.
+
+Owns: the sub-application `app`, its options, and what the commands print. Must not: work out or judge anything; that is
+`haipump.therapy`. Another file adds commands with `command(therapy.app, name, PANEL)(function)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from haipump import keyfiles
+from haipump import quantities as q
+from haipump.cli import therapy_library, therapy_views
+from haipump.cli.frame import Cli, command
+from haipump.errors import CourseFileError, DoseRefused, PlanRefused, UsageError
+from haipump.therapy import NOT_CLINICAL, adjust, calendar_page, checks, dose, history, library, rules, sheet
+from haipump.therapy import calendar as cal
+from haipump.therapy import course as courses
+from haipump.therapy import reading as r
+
+PANEL = "Therapy"
+
+app = typer.Typer(
+    name="therapy",
+    help="Plans a course of treatment: calendar, doses, adjustment. Teaching and bench material, not for clinical use.",
+    no_args_is_help=True,
+)
+
+CourseArgument = Annotated[Path, typer.Argument(metavar="COURSE", help="A course file: `haipump therapy new`.")]
+LibraryOption = Annotated[
+    Path | None,
+    typer.Option("--library", envvar="HAIPUMP_LIBRARY", help="A signed drug library; without: the packaged one."),
+]
+LibraryKeyOption = Annotated[
+    Path | None,
+    typer.Option("--library-key", envvar="HAIPUMP_LIBRARY_KEY", help="The key that it was signed with."),
+]
+FillOption = Annotated[int, typer.Option("--fill", min=1, help="Number of the fill in the calendar.")]
+ValueHelp = "as 35U/L; twice: at emptying, and at the planned dose"
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="therapy", rich_help_panel=PANEL)
+
+
+def taken_library(file: Path | None, key: Path | None) -> library.Library:
+    """The library of the options. Raises LibraryRefused, CourseFileError, UsageError."""
+    return library.load(file, keyfiles.read_key(key) if key else None)
+
+
+def new(cli: Cli, file: Annotated[Path, typer.Argument(help="The file to write; it must not exist yet.")]) -> None:
+    """Writes a commented example of a course, to be changed."""
+    try:
+        with open(file, "x", encoding="utf-8") as out:
+            out.write(courses.example())
+    except OSError as failure:
+        raise UsageError(
+            f"{file} can't be written ({failure.strerror})", next_step="name a file that does not exist"
+        ) from failure
+    cli.result({"course": str(file)})
+    cli.say(f"[green]{file}[/] is an example with all there is. {NOT_CLINICAL}")
+    cli.say(f"[bold]Next:[/] change it, then haipump therapy check {file}")
+
+
+def check(
+    cli: Cli, course: CourseArgument, library: LibraryOption = None, library_key: LibraryKeyOption = None
+) -> None:
+    """Checks a course: units, limits of the drug library, flow, supply, calendar, stability.
+
+    Says everything that is wrong, where, and what to do. Exit code 1 with errors, 0 with warnings alone, 2 for a file
+    that can't be read as a course.
+    """
+    try:
+        loaded = courses.load(course)
+    except CourseFileError as unreadable:
+        for one in unreadable.problems:
+            cli.say(therapy_views.problem(r.Problem(**one)))  # type: ignore[arg-type]
+        if unreadable.problems:
+            cli.say("[dim]Limits, supply and calendar are checked when this is right.[/]\n")
+        raise
+    taken = taken_library(library, library_key)
+    problems = _problems(loaded, taken)
+    for one in problems:
+        cli.say(therapy_views.problem(one))
+    errors = [one for one in problems if one.level == r.ERROR]
+    listed = [one.as_json() for one in problems]
+    if errors:
+        count = f"{len(errors)} errors" if len(errors) > 1 else "1 error"
+        raise PlanRefused(f"the course has {count}", listed)
+    spans = cal.periods(loaded)
+    last = spans[-1].last
+    cli.result({
+        "course": loaded.name,
+        "problems": listed,
+        "fills": len(cal.fills(loaded)),
+        "last_day": last.isoformat(),
+        "library_sha256": taken.sha256,
+    })  # fmt: skip
+    verdict = f"[green]No errors[/], {len(problems)} warnings" if problems else "[green]Nothing is wrong[/]"
+    cli.say(f"{verdict}: {len(cal.fills(loaded))} fills, {cal.on(loaded.start)} to {cal.on(last)}.")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _problems(loaded: courses.Course, taken: library.Library) -> list[r.Problem]:
+    known = rules.load()
+    chosen = known.get(loaded.rules) if loaded.rules else next(iter(known.values()))
+    return checks.check(checks.Plan(loaded, taken, chosen, tuple(known)))
+
+
+def show(
+    cli: Cli,
+    course: CourseArgument,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page to look at or print.")] = None,
+    library: LibraryOption = None,
+    library_key: LibraryKeyOption = None,
+) -> None:
+    """Shows the calendar of a course: its fills, and the months drawn."""
+    loaded, taken = courses.load(course), taken_library(library, library_key)
+    problems = _problems(loaded, taken)
+    if html is not None:
+        _write(html, calendar_page.compose(loaded, taken, problems), course)
+    cli.result(therapy_views.course_json(loaded, taken) | {"page": str(html) if html else None})
+    cli.say(therapy_views.course_view(loaded, taken))
+    errors = sum(one.level == r.ERROR for one in problems)
+    if problems:
+        found = f"[bold red]{errors} errors[/]" if errors else f"{len(problems)} warnings"
+        cli.say(f"{found}: haipump therapy check {course}")
+    if html is not None:
+        cli.say(f"[green]{html}[/] has it as a page.")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _write(file: Path, text: str, course: Path) -> None:
+    if file.resolve() == course.resolve():
+        raise UsageError("the page would overwrite the course", next_step="give the page another name")
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as failure:
+        raise UsageError(f"{file} can't be written ({failure.strerror})", next_step="check the folder") from failure
+
+
+def dose_command(
+    cli: Cli,
+    course: CourseArgument,
+    fill: FillOption = 1,
+    flow: Annotated[str | None, typer.Option(help="Measured since the last fill: 1.27mL/day.")] = None,
+    acknowledge_flow: Annotated[
+        str | None, typer.Option(help='Take a flow that is over 15 % off: "name: reason", noted on the sheet.')
+    ] = None,
+    instead: Annotated[
+        str | None, typer.Option(help="While the drug is on hold: what keeps the catheter open, e.g. heparin-saline.")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--sheet", help="Write the preparation sheet, one page to print.")
+    ] = None,
+    library: LibraryOption = None,
+    library_key: LibraryKeyOption = None,
+) -> None:
+    """Works out one fill: what is drawn up, how long it lasts, what is left of it.
+
+    The dose follows the last recorded adjustment, whatever the date of the fill. Refused in a hold, for a course with
+    errors, and when the flow is more than 15 % off and nobody acknowledges it.
+    """
+    taken = taken_library(library, library_key)
+    loaded = _with_flow(courses.load(course), flow, acknowledge_flow)
+    planned = cal.fills(loaded)
+    if fill > len(planned):
+        raise UsageError(f"the course has {len(planned)} fills", next_step="see `haipump therapy show`")
+    chosen = planned[fill - 1]
+    wrong = [one for one in _problems(loaded, taken) if one.level == r.ERROR]
+    errors = [one for one in wrong if one.where != "pump.measured_flow"]  # `prepare` says more about that one
+    if errors or chosen.phase is None:
+        first = f", line {errors[0].line}: {errors[0].what}" if errors else ""
+        raise DoseRefused(f"the course has errors{first}", f"see `haipump therapy check {course}`")
+    phase = chosen.phase if instead is None else _instead(loaded, taken, instead)
+    percent, said = _adjusted(course, phase)
+    made = dose.prepare(loaded, taken, phase, days=chosen.days, percent=percent, on=chosen.date, said=said)
+    if page is not None:
+        _write(page, sheet.compose(made, fill, len(planned)), course)
+    cli.result(therapy_views.dose_json(made, fill) | {"sheet": str(page) if page else None})
+    cli.say(therapy_views.dose_view(made, fill, len(planned)))
+    cli.say(f"[green]{page}[/] is the sheet to print." if page else "[dim]--sheet FILE.html makes the sheet.[/]")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _with_flow(loaded: courses.Course, flow: str | None, acknowledge: str | None) -> courses.Course:
+    """The course with a flow that was measured since, and who stands for it. Raises UsageError."""
+    pump = loaded.pump
+    if flow is not None:
+        pump = replace(pump, measured_flow_nl_per_day=q.rate_nl_per_day(flow) or None, measured_on=None)
+        if pump.measured_flow_nl_per_day is None:
+            raise UsageError("a flow of 0 is no flow", next_step="a pump that stands still needs another look first")
+    if acknowledge is not None:
+        try:
+            pump = replace(pump, flow_acknowledged=courses.acknowledgement(acknowledge))
+        except ValueError as wrong:
+            example = 'for example --acknowledge-flow "A. Person: weighed twice"'
+            raise UsageError(str(wrong), next_step=example) from wrong
+    return replace(loaded, pump=pump)
+
+
+def _instead(loaded: courses.Course, taken: library.Library, word: str) -> courses.Phase:
+    """How a fill that keeps the catheter open is made, as some phase or pause of the course says. Raises UsageError."""
+    keepers = checks.keepers(taken)
+    if word not in keepers:
+        raise UsageError(f'"{word}" does not keep the catheter open', next_step=f"use {' or '.join(keepers)}")
+    for phase in [*loaded.phases, *[pause for _, pause in loaded.pauses]]:
+        if phase.drug == word:
+            return phase
+    raise UsageError(f"the course does not say how {word} is made up", next_step="add a phase or a pause with it")
+
+
+def _adjusted(course: Path, phase: courses.Phase) -> tuple[Fraction, tuple[str, ...]]:
+    """(percent of the planned dose, what is said about it) after the last adjustment. Raises DoseRefused in a hold."""
+    entries = history.read(course)
+    planned = phase.dose_mg_per_kg_day
+    if planned is None or not entries:
+        return dose.FULL, ()
+    last = entries[-1]
+    if not last.percent:
+        raise DoseRefused(
+            f"the drug is on hold since {cal.on(last.day)}, decided by {last.by}: {last.reasons[-1]}",
+            "keep the catheter open: --instead heparin-saline; and adjust again with new laboratory values",
+        )
+    percent = 100 * last.dose_mg_per_kg_day / planned
+    return percent, (f"adjusted on {cal.on(last.day)} by {last.by}: {q.rounded(percent, 1)} % of the planned dose",)
+
+
+def adjust_command(
+    cli: Cli,
+    course: CourseArgument,
+    ast: Annotated[list[str] | None, typer.Option(help=f"AST, {ValueHelp}.")] = None,
+    alp: Annotated[list[str] | None, typer.Option(help=f"ALP, {ValueHelp}.")] = None,
+    bilirubin: Annotated[
+        list[str] | None, typer.Option(help="Total bilirubin, as 0.8mg/dL or 14umol/L; the same.")
+    ] = None,
+    day: Annotated[str | None, typer.Option(help="Of the decision, as 2027-02-08; without: today.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Add it to the list of this course; needs --by.")] = False,
+    by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    library: LibraryOption = None,
+    library_key: LibraryKeyOption = None,
+) -> None:
+    """Takes laboratory values and says what the rules make of the dose, with the reason: no advice, a calculation.
+
+    The rules are those that the course names: `haipump therapy rules`. Nothing is kept without --record.
+    """
+    loaded, taken = courses.load(course), taken_library(library, library_key)
+    planned = next((one for one in loaded.phases if one.dose_mg_per_kg_day is not None), None)
+    if planned is None or planned.dose_mg_per_kg_day is None:
+        raise UsageError("no phase of the course has a dose", next_step="there is nothing to adjust")
+    given = {"ast": ast, "alp": alp, "bilirubin": bilirubin}
+    values = {
+        test: [q.measure(text, courses.TESTS[test][0])[0] for text in texts or ()] for test, texts in given.items()
+    }
+    entries = history.read(course)
+    decision = adjust.decide(
+        rules.pick(loaded.rules), values, loaded.patient.reference, loaded.patient.upper_limit,
+        planned.dose_mg_per_kg_day, _day(day), history.before(entries),
+    )  # fmt: skip
+    cli.say(therapy_views.decision_view(decision, taken, loaded.pump))
+    if record:
+        if not by.strip():
+            raise UsageError("nobody is named", next_step='say who decides: --by "A. Person"')
+        cli.confirm("Record this?")
+        history.append(course, decision, by)
+    cli.result(history.as_json(decision) | {"recorded": record, "keep_open": checks.keepers(taken)})
+    cli.say(f"Recorded in {history.path_for(course)}." if record else "[dim]Not recorded: --record --by NAME.[/]")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _day(text: str | None) -> date:
+    try:
+        return date.today() if text is None else date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f'"{text}" is no date', next_step="write it as 2027-02-08") from None
+
+
+def history_command(cli: Cli, course: CourseArgument) -> None:
+    """Shows the recorded adjustments of a course, and checks that none was changed since."""
+    entries = history.read(course)
+    cli.result({"entries": [history.as_json(one) | {"number": one.number, "by": one.by} for one in entries]})
+    cli.say(therapy_views.history_view(entries) if entries else "Nothing is recorded yet.")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def rules_command(
+    cli: Cli, name: Annotated[str | None, typer.Argument(help="Of one set; without: all.")] = None
+) -> None:
+    """Shows the sets of rules by which laboratory values change the dose, and how far each source was read."""
+    shown = [rules.pick(name)] if name else list(rules.load().values())
+    cli.result({"sets": [therapy_views.rules_json(one) for one in shown]})
+    for one in shown:
+        cli.say(therapy_views.rules_view(one, default=one.id == next(iter(rules.load()))))
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+for _name, _function in (
+    ("new", new),
+    ("check", check),
+    ("show", show),
+    ("dose", dose_command),
+    ("adjust", adjust_command),
+    ("history", history_command),
+    ("rules", rules_command),
+):
+    command(app, _name, PANEL)(_function)
+therapy_library.register(app)

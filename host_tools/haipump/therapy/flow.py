@@ -1,0 +1,50 @@
+"""The actual flow of a pump against what was expected of it, and what that allows.
+
+Owns: the bounds of 10 and 15 %, with their sources. Must not: know how the flow was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from haipump.quantities import format_rate, rounded
+
+ACCEPT_PERCENT = 10  # reading noise and normal drift; unverified
+REFUSE_PERCENT = 15  # "more than 15 % outside its specification": FDA notice on a constant-flow pump, 2022
+
+
+@dataclass(frozen=True)
+class FlowCheck:
+    """`error_percent` is 100 (F_actual - F_reference) / F_reference, exact. `verdict` is one of `not measured`,
+    `accepted` (at most 10 % off), `flagged` (at most 15 %), `out of bounds`."""
+
+    actual_nl_per_day: int
+    reference_nl_per_day: int
+    measured: bool
+    error_percent: Fraction
+    verdict: str
+
+    @property
+    def text(self) -> str:
+        """The comparison in words."""
+        if not self.measured:
+            return f"never measured: {format_rate(self.reference_nl_per_day)} by the label"
+        off = self.error_percent
+        word = "as expected" if not off else f"{rounded(abs(off), 1)} % {'fast' if off > 0 else 'slow'}"
+        return (
+            f"{format_rate(self.actual_nl_per_day)} measured, {format_rate(self.reference_nl_per_day)} expected: {word}"
+        )
+
+
+def check(reference_nl_per_day: int, measured_nl_per_day: int | None) -> FlowCheck:
+    """Judge a flow against its reference (the last accepted one, or the label), both above 0."""
+    if measured_nl_per_day is None:
+        return FlowCheck(reference_nl_per_day, reference_nl_per_day, False, Fraction(0), "not measured")
+    error = Fraction(100 * (measured_nl_per_day - reference_nl_per_day), reference_nl_per_day)
+    verdict = "out of bounds"
+    if abs(error) <= ACCEPT_PERCENT:
+        verdict = "accepted"
+    elif abs(error) <= REFUSE_PERCENT:
+        verdict = "flagged"
+    return FlowCheck(measured_nl_per_day, reference_nl_per_day, True, error, verdict)

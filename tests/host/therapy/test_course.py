@@ -1,0 +1,140 @@
+"""Reading a course: every mistake with its line and key, all at once; and the calendar that follows."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from fractions import Fraction
+
+import pytest
+
+from haipump.errors import CourseFileError
+from haipump.therapy import calendar as cal
+from haipump.therapy import course as courses
+from haipump.therapy import reading
+from tests.host.therapy.conftest import course, example
+
+PAUSE = (
+    '\n[[pause]]\nafter_cycle = 2\ndays = 42\nrefill_every_days = 21\ndrug = "glycerin"\nconcentration = "50 %"\n'
+    'diluent = "saline"\nreason = "holiday"\n'
+)
+
+
+def problems(text: str) -> list[dict]:
+    with pytest.raises(CourseFileError) as caught:
+        courses.parse(text)
+    return caught.value.problems
+
+
+def test_the_example() -> None:
+    made = course()
+    assert made.patient.weight_kg == 70 and made.patient.reference["bilirubin"] == Fraction("0.7")
+    assert made.patient.artery_flow_nl_per_day == 576_000_000_000
+    assert made.pump.flow_nl_per_day == 1_300_000
+    assert [phase.drug for phase in made.phases] == ["floxuridine", "heparin-saline"]
+    assert made.phases[0].additives[0] == courses.Additive("heparin", Fraction(30_000), "units")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where", "said"),
+    [
+        ('"70 kg"', '"70"', "patient.weight", "has no unit"),
+        ('"70 kg"', "70", "patient.weight", "is no text"),
+        ('"70 kg"', '"0 kg"', "patient.weight", "above 0"),
+        ('weight = "70 kg"', 'wieght = "70 kg"', "patient.wieght", 'did you mean "weight"'),
+        ("start = 2027-01-11", 'start = "2027-01-11"', "course.start", "date without quotes"),
+        ("start = 2027-01-11", "start = 2027-01-11T08:00:00", "course.start", "date without quotes"),
+        ("cycles = 6", "cycles = 0", "course.cycles", "not from 1 to 130"),
+        ("cycles = 6", "cycles = 6.5", "course.cycles", "whole number"),
+        ('kind = "programmable"', 'kind = "programable"', "pump.kind", 'did you mean "programmable"'),
+        ('"1.3 mL/day"', '"1.3 mL"', "pump.labelled_flow", "has no time"),
+        ('"1.3 mL/day"', '"0 mL/day"', "pump.labelled_flow", "above 0"),
+        ('fill = "30 mL"', 'fill = "30 ml/day"', "pump.fill", "unit"),
+        ('dose = "0.12 mg/kg/day"', 'dose = "0.12 mg/day"', "phase[1].dose", "use mg/kg/day"),
+        ('concentration = "1000 units/mL"', 'concentration = "1000 U/mL"', "phase[2].concentration", "in full"),
+        ('amount = "30000 units"', 'amount = "0 units"', "phase[1].additive[1].amount", "is 0"),
+        ('ast = "28 U/L"', 'ast = "28 mg/dL"', "patient.reference.ast", "use U/L"),
+        ('# flow_acknowledged = "name: reason"', 'flow_acknowledged = "me"', "pump.flow_acknowledged", "who and why"),
+    ],
+)
+def test_mistakes_have_line_and_key(old: str, new: str, where: str, said: str) -> None:
+    text = example((old, new))
+    found = problems(text)
+    first = next(one for one in found if one["where"] == where)
+    assert said in f"{first['what']} {first['next_step']}"
+    assert new in text.splitlines()[first["line"] - 1]
+
+
+def test_all_mistakes_at_once_in_order_of_lines() -> None:
+    found = problems(example(('"70 kg"', '"70 lb"'), ("cycles = 6", "cycles = 1000"), ('unusable = "2 mL"', "")))
+    assert [one["where"] for one in found] == ["course.cycles", "patient.weight", "pump.unusable"]
+    assert [one["line"] for one in found] == sorted(one["line"] for one in found)
+
+
+def test_no_toml() -> None:
+    found = problems("[course]\nname = \n")
+    assert found[0]["line"] == 2 and "not valid TOML" in found[0]["what"]
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("", "course.name"), ("course = 1", "course"), ("[[course]]", "course"), ("[phase]\n", "phase")],
+)
+def test_wrong_shapes(text: str, where: str) -> None:
+    assert where in [one["where"] for one in problems(text)]
+
+
+def test_a_pause_after_the_end_is_told() -> None:
+    found = problems(example(("cycles = 6", "cycles = 1")) + PAUSE)
+    assert found[0]["where"] == "pause[1].after_cycle"
+
+
+def test_where_keys_stand() -> None:
+    places = reading.places("[a]\nb = 1\n[[c]]\nd = 1 # x\n[[c]]\nd = 2\n[[c.e]]\nf = 1\n[c.g]\nh = 1\n")
+    assert places[("a", "b")] == 2
+    assert places[("c", 1, "d")] == 6
+    assert places[("c", 1, "e", 0, "f")] == 8
+    assert places[("c", 1, "g", "h")] == 10
+
+
+def test_a_file_that_is_not_there(tmp_path) -> None:
+    with pytest.raises(CourseFileError, match="can't be read"):
+        courses.load(tmp_path / "none.toml")
+    (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(CourseFileError, match="not UTF-8"):
+        courses.load(tmp_path / "latin.toml")
+
+
+# --- calendar
+
+
+def test_the_calendar_has_no_gap_and_no_overlap() -> None:
+    spans = cal.periods(courses.parse(example() + PAUSE))
+    assert len(spans) == 13 and spans[4].pause and spans[4].phase.drug == "glycerin"
+    assert all(one.end == other.start for one, other in zip(spans, spans[1:], strict=False))
+    assert spans[-1].last - spans[0].start == timedelta(days=6 * 28 + 42 - 1)
+    assert date(2027, 1, 24) in spans[0] and date(2027, 1, 25) not in spans[0]
+
+
+def test_fills_follow_the_phases() -> None:
+    fills = cal.fills(courses.parse(example() + PAUSE))
+    assert [fill.number for fill in fills] == list(range(1, 15))
+    assert [(fill.drug, fill.days) for fill in fills if fill.drug == "glycerin"] == [("glycerin", 21)] * 2
+    assert all(one.until == other.date for one, other in zip(fills, fills[1:], strict=False))
+
+
+def test_a_last_fill_of_a_phase_may_be_shorter() -> None:
+    text = example(("days = 14\ndose", "days = 15\nrefill_every_days = 7\ndose"))
+    fills = cal.fills(courses.parse(text))
+    assert [fill.days for fill in fills[:4]] == [7, 7, 1, 14]
+
+
+def test_listed_refills_win() -> None:
+    text = example(("cycles = 6", "cycles = 1"))
+    text += '\n[[refill]]\ndate = 2027-01-25\ndrug = "heparin-saline"\n'
+    text += '\n[[refill]]\ndate = 2027-01-11\ndrug = "floxuridine"\n'
+    fills = cal.fills(courses.parse(text))
+    assert [(fill.date.day, fill.drug, fill.days) for fill in fills] == [
+        (11, "floxuridine", 14),
+        (25, "heparin-saline", 14),
+    ]
+    assert fills[0].phase is not None and fills[0].phase.drug == "floxuridine"

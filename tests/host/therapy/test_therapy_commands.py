@@ -1,0 +1,246 @@
+"""`haipump therapy`: what people and scripts see."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from haipump.cli import app
+from tests.host.therapy.conftest import example
+
+VALUES = ["--ast", "40U/L", "--alp", "70U/L", "--bilirubin", "0.6mg/dL", "--day", "2027-02-08"]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HAIPUMP_LIBRARY", "HAIPUMP_LIBRARY_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "plan.toml"
+    path.write_text(example(), encoding="utf-8")
+    return path
+
+
+def run(*words: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["therapy", *map(str, words)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    assert all(len(line) <= 80 for line in result.output.splitlines())
+    return " ".join(result.output.split())
+
+
+def run_json(*words: object, code: int = 0) -> dict:
+    result = CliRunner().invoke(app, ["therapy", *map(str, words), "--json"])
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
+
+
+def change(plan: Path, *changes: tuple[str, str]) -> None:
+    plan.write_text(example(*changes), encoding="utf-8")
+
+
+def test_the_example_is_written_once(plan: Path, tmp_path: Path) -> None:
+    assert "Next:" in run("new", "mine.toml")
+    assert (tmp_path / "mine.toml").read_text(encoding="utf-8") == example()
+    assert "name a file that does not exist" in run("new", "mine.toml", code=2).lower()
+    assert "Nothing is wrong: 12 fills, Mon 2027-01-11 to Sun 2027-06-27" in run("check", "mine.toml")
+
+
+def test_everything_says_that_it_is_not_for_clinical_use(plan: Path) -> None:
+    for words in (
+        ["new", "x.toml"], ["check", plan], ["show", plan], ["dose", plan], ["adjust", plan, *VALUES],
+        ["history", plan], ["rules"], ["library", "show"],
+    ):  # fmt: skip
+        assert "not for clinical use" in run(*words).lower(), words
+
+
+def test_check_lists_errors_and_ends_with_1(plan: Path) -> None:
+    change(plan, ('"70 kg"', '"20 kg"'), ('drug = "floxuridine"', 'drug = "floxuridin"'))
+    text = run("check", plan, code=1)
+    assert "error line 15, patient.weight" in text and 'Did you mean "floxuridine"' in text or "did you mean" in text
+    assert "The course has 2 errors" in text
+    found = run_json("check", plan, code=1)
+    assert found["ok"] is False and found["exit_code"] == 1
+    assert [one["where"] for one in found["error"]["problems"]] == ["patient.weight", "phase[1].drug"]
+
+
+def test_check_of_what_can_not_be_read_lists_everything_and_ends_with_2(plan: Path) -> None:
+    change(plan, ('"70 kg"', '"70 lb"'), ("cycles = 6", "cycles = 0"))
+    text = run("check", plan, code=2)
+    assert "line 10, course.cycles" in text and "line 15, patient.weight" in text and "when this is right" in text
+    assert len(run_json("check", plan, code=2)["error"]["problems"]) == 2
+
+
+def test_check_with_warnings_alone_ends_with_0(plan: Path) -> None:
+    change(plan, ("start = 2027-01-11", "start = 2027-01-10"))
+    assert "1 warnings" in run("check", plan)
+    found = run_json("check", plan)
+    assert found["ok"] and found["problems"][0]["level"] == "warning" and found["fills"] == 12
+
+
+def test_show_draws_the_calendar(plan: Path, tmp_path: Path) -> None:
+    text = run("show", plan, "--html", "plan.html")
+    for part in ("January 2027", "11F 12f 13f", "25H 26h", "f floxuridine", "12 Mon 2027-06-14 heparin-saline"):
+        assert part in text, part
+    page = (tmp_path / "plan.html").read_text(encoding="utf-8")
+    assert "June 2027" in page and "never to be connected to a person" in page and page.count('class="fill"') == 13
+    assert "overwrite" in run("show", plan, "--html", plan, code=2)
+    assert plan.read_text(encoding="utf-8") == example()
+    found = run_json("show", plan)
+    assert len(found["periods"]) == 12 and found["fills"][1] == {
+        "number": 2, "date": "2027-01-25", "drug": "heparin-saline", "days": 14,
+    }  # fmt: skip
+
+
+def test_show_says_when_there_are_errors(plan: Path) -> None:
+    change(plan, ("days = 14\ndose", "days = 30\ndose"))
+    text = run("show", plan)
+    assert "runs dry" in text and "2 errors" in text
+
+
+def test_long_courses_are_cut_on_the_screen(plan: Path) -> None:
+    change(plan, ("cycles = 6", "cycles = 130"))
+    assert "more; --html and --json have them all" in run("show", plan)
+    assert len(run_json("show", plan)["fills"]) == 260
+
+
+# --- dose
+
+
+def test_dose_and_its_sheet(plan: Path, tmp_path: Path) -> None:
+    text = run("dose", plan, "--sheet", "sheet.html")
+    for part in ("194 mg in 30 mL", "1.9385 mL", "1 mL + 0.94 mL", "21.54 days", "11.8 mL", "make up to 30 mL"):
+        assert part in text, part
+    assert "Fill 1 of 12" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
+    found = run_json("dose", plan, "--fill", "3")
+    assert found["components"][0]["exact"] == "2520/13" and found["residual_nl"] == 11_800_000
+    assert found["pump_limits"]["drug"] == "floxuridine" and found["date"] == "2027-02-08"
+    assert "12 fills" in run("dose", plan, "--fill", "13", code=2)
+
+
+def test_a_flow_out_of_bounds_needs_a_name_and_a_reason(plan: Path) -> None:
+    assert "acknowledge-flow" in run("dose", plan, "--flow", "1.5mL/day", code=1)
+    assert "who and why" in run("dose", plan, "--flow", "1.5mL/day", "--acknowledge-flow", "me", code=2)
+    text = run("dose", plan, "--flow", "1.5mL/day", "--acknowledge-flow", "A. Person: weighed", "--sheet", "s.html")
+    assert "acknowledged by A. Person: weighed" in text
+    assert "A. Person: weighed" in (plan.parent / "s.html").read_text(encoding="utf-8")
+    assert "0 is no flow" in run("dose", plan, "--flow", "0mL/day", code=2)
+
+
+def test_no_dose_for_a_course_with_errors(plan: Path) -> None:
+    change(plan, ('amount = "25 mg"', 'amount = "51 mg"'))
+    assert "the course has errors" in run("dose", plan, code=1).lower()
+
+
+# --- adjustment
+
+
+def test_an_adjustment_is_shown_and_kept_only_when_asked(plan: Path) -> None:
+    text = run(
+        "adjust", plan, "--ast", "40U/L", "--alp", "150", "U/L", "--bilirubin", "10umol/L", "--day", "2027-02-08"
+    )
+    assert "80 % of the planned dose: 0.096 mg/kg/day" in text and "The worst row wins: ALP" in text
+    assert "Nothing is recorded yet" in run("history", plan)
+    assert "194 mg" in run("dose", plan)
+
+
+def test_a_recorded_adjustment_changes_the_next_dose(plan: Path) -> None:
+    words = ["adjust", plan, *VALUES, "--alp", "150U/L", "--record"]
+    assert "nobody is named" in run(*words, "--yes", code=2).lower()
+    assert "nobody is there to confirm" in run(*words, "--by", "A. Person", code=6).lower()
+    assert run_json("history", plan)["entries"] == []
+    found = run_json(*words, "--by", "A. Person", "--yes")
+    assert (found["percent"], found["dose_mg_per_kg_day"], found["recorded"]) == (80, "12/125", True)
+    assert "80 % of planned" in run("history", plan) and "A. Person" in run("history", plan)
+    text = run("dose", plan)
+    assert "155 mg" in text and "Adjusted on Mon 2027-02-08 by A. Person: 80 % of the planned dose" in text
+    assert "30000 units" in run("dose", plan, "--fill", "2")  # what keeps the catheter open is not adjusted
+
+
+def test_a_hold_keeps_the_catheter_open(plan: Path) -> None:
+    text = run("adjust", plan, *VALUES, "--ast", "200U/L", "--record", "--by", "A. Person", "--yes")
+    assert "Hold the drug" in text and "The catheter stays open: fill with heparin-saline" in text
+    assert "never leave it empty" in text
+    assert "on hold since Mon 2027-02-08" in run("dose", plan, code=1)
+    assert "Heparinised saline 30000 units" in run("dose", plan, "--instead", "heparin-saline")
+    assert "does not keep the catheter open" in run("dose", plan, "--instead", "saline", code=2)
+    assert "does not say how" in run("dose", plan, "--instead", "glycerin", code=2)
+
+
+def test_imaging_is_said(plan: Path) -> None:
+    text = run("adjust", plan, *VALUES, "--bilirubin", "3mg/dL")
+    assert (
+        "Imaging of the bile ducts is due" in text
+        and run_json("adjust", plan, *VALUES, "--bilirubin", "3mg/dL")["imaging"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ast", "40"], "has no unit"),
+        (["--day", "8.2.2027"], "is no date"),
+        (["--ast", "1U/L", "--ast", "2U/L", "--ast", "3U/L"], "values of AST"),
+    ],
+)
+def test_what_is_typed_wrong(plan: Path, words: list[str], said: str) -> None:
+    assert said in run("adjust", plan, *VALUES, *words, code=2)
+
+
+def test_an_altered_history_is_refused(plan: Path) -> None:
+    for _ in range(2):
+        run("adjust", plan, *VALUES, "--record", "--by", "A. Person", "--yes")
+    path = plan.with_name("plan.history.jsonl")
+    path.write_text(path.read_text().replace('"percent": 100', '"percent": 80', 1))
+    for words in (["history", plan], ["dose", plan], ["adjust", plan, *VALUES]):
+        assert "changed, taken out or put in" in run(*words, code=1)
+
+
+def test_the_rules_are_shown_with_their_status(plan: Path) -> None:
+    text = run("rules")
+    assert "floyd-2006 (the default)" in text and "UNVERIFIED" in text and "ref. > 1.2 mg/dL" in text
+    assert [one["id"] for one in run_json("rules", "mskcc-type")["sets"]] == ["mskcc-type"]
+    assert 'there are no rules "x"' in run("rules", "x", code=2).lower()
+
+
+# --- library
+
+
+def test_a_library_of_ones_own(plan: Path, tmp_path: Path) -> None:
+    from importlib import resources
+
+    text = (resources.files("haipump.therapy") / "library.toml").read_text(encoding="utf-8")
+    file = tmp_path / "drugs.toml"
+    file.write_text(text.replace('soft = "0.13 mg/kg/day"', 'soft = "0.1 mg/kg/day"'), encoding="utf-8")
+    assert "nobody has signed" in run("check", plan, "--library", file, code=1).lower()
+    assert "there is no key" in run("library", "sign", file, "--by", "A. Person", "--yes", code=2).lower()
+    signing = ["library", "sign", file, "--by", "A. Person", "--new-key", "key"]
+    assert "nobody is there to confirm" in run(*signing, code=6).lower()
+    assert not (tmp_path / "key").exists()
+    run(*signing, "--yes")
+    assert (tmp_path / "key").stat().st_mode & 0o077 == 0
+    assert re.fullmatch("[0-9a-f]{64}\n", (tmp_path / "key").read_text())
+    assert "does not exist" in run(*signing, "--yes", code=2)
+    text = run("check", plan, "--library", file, "--library-key", "key")
+    assert "0.1 mg/kg/day" in text and "1 warnings" in text
+    assert "Vouched for by A. Person" in run("library", "verify", file, "--library-key", "key")
+    assert run_json("library", "show", file, "--library-key", "key")["vouched"] == "A. Person"
+    (tmp_path / "other").write_text("0" * 64)
+    assert "not made with this key" in run("library", "verify", file, "--library-key", "other", code=1)
+    file.write_text(file.read_text().replace("0.1 mg/kg/day", "0.9 mg/kg/day").replace("0.2 mg", "1.2 mg"))
+    for words in (["dose", plan, "--library", file], ["library", "verify", file]):
+        assert "altered since A. Person signed it" in run(*words, "--library-key", "key", code=1)
+
+
+def test_the_packaged_library_is_shown_with_its_sources(plan: Path) -> None:
+    text = run("library", "show", "--drug", "floxuridine")
+    assert "Hohn 1989" in text and "28 days at 37 C" in text
+    assert "there are: floxuridine" in run("library", "show", "--drug", "x", code=2).lower()
+    found = run_json("library", "verify")
+    assert found["vouched"] == "the program that it came with" and len(found["sha256"]) == 64
+    assert run_json("library", "show")["drugs"]["floxuridine"]["rate"]["hard_max"] == "5000000"
