@@ -54,7 +54,7 @@ def course_view(course: Course, library: Library) -> RenderableType:
         f"Drug library {library.name} {library.version}, SHA-256 {library.sha256[:16]}",
     )
     table = views.rows_view(
-        list(_fill_rows(course, fills[:FILLS_MAX])), "Fill", "On", "Drug", "Strength", "Days", "Left"
+        list(_fill_rows(course, library, fills[:FILLS_MAX])), "Fill", "On", "Drug", "Strength", "Days", "Left"
     )
     parts: list[RenderableType] = [head, table]
     if len(fills) > FILLS_MAX:
@@ -62,10 +62,9 @@ def course_view(course: Course, library: Library) -> RenderableType:
     return Group(*parts, _legend(course), Text(), _months(course))
 
 
-def _fill_rows(course: Course, fills: Sequence[cal.Fill]) -> Iterator[tuple[str, ...]]:
+def _fill_rows(course: Course, library: Library, fills: Sequence[cal.Fill]) -> Iterator[tuple[str, ...]]:
     for fill in fills:
-        left_nl = dose.residual_nl(course.pump.fill_nl, course.pump.flow_nl_per_day, fill.days)
-        left = format_volume(left_nl) if left_nl >= course.pump.unusable_nl else "runs dry"
+        left = calendar_page.left_text(course, library, fill)
         strength = calendar_page.strength_text(fill.phase) if fill.phase else "?"
         yield str(fill.number), cal.on(fill.date), fill.drug, strength, str(fill.days), left
 
@@ -176,6 +175,7 @@ def dose_json(made: dose.Preparation, number: int) -> dict[str, Any]:
         "days": made.days,
         "percent": str(made.percent),
         "flow_nl_per_day": made.flow.actual_nl_per_day,
+        "fill_flow_nl_per_day": made.fill_flow_nl_per_day,
         "flow_error_percent": str(made.flow.error_percent),
         "flow_verdict": made.flow.verdict,
         "acknowledged": made.acknowledged,
@@ -346,6 +346,9 @@ def drug_view(drug: Drug) -> RenderableType:
         ("with it", ", ".join(drug.additives) or "nothing"),
     ]
     rows.append(("viscosity", drug.viscosity))
+    if drug.thick is not None:
+        thick = f"{rounded(drug.thick.times_water, 2)} times that of water at {rounded(drug.thick.at, 2)} of its unit"
+        rows += [("", thick), ("", drug.thick.source)]
     return views.rows_view(rows, drug.word, "")
 
 

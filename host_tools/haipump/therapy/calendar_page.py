@@ -15,7 +15,7 @@ from haipump.report.page import SAFETY, esc
 from haipump.therapy import NOT_CLINICAL
 from haipump.therapy import calendar as cal
 from haipump.therapy.course import Course, Phase
-from haipump.therapy.dose import residual_nl
+from haipump.therapy.dose import fill_flow_nl_per_day, residual_nl
 from haipump.therapy.library import Library
 from haipump.therapy.reading import Problem
 
@@ -96,7 +96,7 @@ def compose(course: Course, library: Library, problems: list[Problem]) -> str:
         f'<p class="legend">{legend}<span><i class="fill"></i>fill</span></p>',
         f'<div class="months">{"".join(_month(course, first) for first in month_starts(course))}</div>',
         "<h2>Fills</h2>",
-        _table(course, fills, names),
+        _table(course, library, fills, names),
         f'<p class="note">Drug library {esc(library.name)}, version {library.version}, SHA-256 {library.sha256[:16]}.'
         f" {esc(NOT_CLINICAL)}</p>",
         f'<p class="safety">{esc(SAFETY)}</p>',
@@ -135,12 +135,19 @@ def days(span: cal.Period) -> list[date]:
     return [date.fromordinal(span.start.toordinal() + offset) for offset in range(span.phase.days)]
 
 
-def _table(course: Course, fills: list[cal.Fill], names: Mapping[str, str]) -> str:
-    pump = course.pump
+def left_text(course: Course, library: Library, fill: cal.Fill) -> str:
+    """What the next refill should find of a fill."""
+    pump, flow_nl = course.pump, course.pump.flow_nl_per_day
+    if fill.phase is not None:
+        flow_nl = fill_flow_nl_per_day(course, fill.phase, library.drugs.get(fill.drug))
+    left_nl = residual_nl(pump.fill_nl, flow_nl, fill.days)
+    return format_volume(left_nl) if left_nl >= pump.unusable_nl else "runs dry"
+
+
+def _table(course: Course, library: Library, fills: list[cal.Fill], names: Mapping[str, str]) -> str:
     rows = []
     for fill in fills:
-        left_nl = residual_nl(pump.fill_nl, pump.flow_nl_per_day, fill.days)
-        left = format_volume(left_nl) if left_nl >= pump.unusable_nl else "runs dry"
+        left = left_text(course, library, fill)
         rows.append(
             f"<tr><td>{fill.number}</td><td>{cal.on(fill.date)}</td>"
             f"<td>{esc(names.get(fill.drug, fill.drug))}</td>"

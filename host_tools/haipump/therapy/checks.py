@@ -120,6 +120,14 @@ def keepers(library: Library) -> list[str]:
 
 
 def _phase(plan: Plan, phase: Phase) -> Found:
+    found = list(_made_of(plan, phase))
+    yield from found
+    if not any(level == r.ERROR for level, *_ in found):
+        yield from _drawn(plan, phase)
+
+
+def _made_of(plan: Plan, phase: Phase) -> Found:
+    """Drug, strength, limits, diluent, additives."""
     library, where = plan.library, phase.where
     drug = library.drugs.get(phase.drug)
     if drug is None or drug.kind == "additive":
@@ -146,7 +154,6 @@ def _phase(plan: Plan, phase: Phase) -> Found:
             yield r.ERROR, (*place, "amount"), words, "write it in that unit"
         elif added.per_fill is not None and (verdict := added.per_fill.judge(additive.amount)):
             yield verdict[0], (*place, "amount"), f"{added.name}: {verdict[1]}", "lower it"
-    yield from _drawn(plan, phase)
 
 
 def _strength(phase: Phase, unit: str, name: str, dosed: bool) -> Found:
@@ -169,12 +176,16 @@ def _strength(phase: Phase, unit: str, name: str, dosed: bool) -> Found:
 
 
 def _drawn(plan: Plan, phase: Phase) -> Found:
-    """Whether a pharmacy can make it; what other checks tell is not told again."""
+    """Whether a pharmacy can make it. Only for a phase without errors: the others would come once more."""
     try:
-        dose.prepare(plan.course, plan.library, phase, days=0, acknowledged="check: only")
+        parts = tuple(dose.components(plan.course, plan.library, phase, plan.library.drugs[phase.drug], dose.FULL))
     except DoseRefused as refused:
-        if "drawn up" in refused.what or "would go into" in refused.what:
-            yield r.ERROR, phase.where, refused.what, refused.next_step
+        yield r.ERROR, phase.where, refused.what, refused.next_step
+        return
+    drawn_nl = sum(part.draw.volume_nl for part in parts)
+    if drawn_nl > plan.course.pump.fill_nl:
+        words = f"{format_volume(drawn_nl)} would go into a fill of {format_volume(plan.course.pump.fill_nl)}"
+        yield r.ERROR, phase.where, words, "use stronger stock, or fewer additives"
 
 
 # --- calendar
@@ -228,18 +239,19 @@ def _supply(plan: Plan) -> Found:
     pump = plan.course.pump
     if pump.unusable_nl >= pump.fill_nl:
         return
-    lasts = dose.supply_days(pump.fill_nl, pump.unusable_nl, pump.flow_nl_per_day)
     for fill in cal.fills(plan.course):
+        drug = plan.library.drugs.get(fill.drug)
+        flow_nl = dose.fill_flow_nl_per_day(plan.course, fill.phase, drug) if fill.phase else pump.flow_nl_per_day
+        lasts = dose.supply_days(pump.fill_nl, pump.unusable_nl, flow_nl)
         by_phase = (*(fill.phase.where if fill.phase else ("phase",)), "days")
         where = fill.refill.where if fill.refill else by_phase
-        drug = plan.library.drugs.get(fill.drug)
         # A fill of the calendar recurs in each cycle: said once, for the first.
         which = f"the fill of {cal.on(fill.date)}" if fill.refill else f"a fill of {fill.drug}"
         if fill.days > lasts:
             empty = f", empty on {cal.on(fill.date + timedelta(days=int(lasts)))}" if fill.refill else ""
             words = (
                 f"{which} lasts {rounded(lasts, 1)} days ({format_volume(pump.fill_nl - pump.unusable_nl)} at "
-                f"{format_rate(pump.flow_nl_per_day)}), and the next one is after {fill.days}: the pump runs dry{empty}"
+                f"{format_rate(flow_nl)}), and the next one is after {fill.days}: the pump runs dry{empty}"
             )
             yield r.ERROR, where, words, f"write refill_every_days = {int(lasts)} or less"
         elif fill.days > lasts - SPARE_DAYS:

@@ -15,7 +15,7 @@ from haipump.errors import DoseRefused
 from haipump.quantities import format_rate, format_volume, rounded
 from haipump.therapy import flow as flows
 from haipump.therapy import reading as r
-from haipump.therapy.course import Course, Phase, PumpPlan
+from haipump.therapy.course import CONSTANT_FLOW, Course, Phase, PumpPlan
 from haipump.therapy.library import Drug, Library, Limit
 
 NL_PER_ML = 1_000_000
@@ -38,6 +38,15 @@ def supply_days(volume_nl: int, unusable_nl: int, flow_nl_per_day: int) -> Fract
 def residual_nl(volume_nl: int, flow_nl_per_day: int, days: int) -> int:
     """What the next refill should find = V - F days, exact; below 0 when it ran dry."""
     return volume_nl - flow_nl_per_day * days
+
+
+def fill_flow_nl_per_day(course: Course, phase: Phase, drug: Drug | None) -> int:
+    """The flow with this drug in the pump, whole nL/day rounded down: a constant-flow pump runs slower with what is
+    thicker than water, F / (viscosity / water's), where the library knows it for this concentration."""
+    flow_nl = course.pump.flow_nl_per_day
+    if course.pump.kind != CONSTANT_FLOW or drug is None or drug.thick is None or phase.concentration is None:
+        return flow_nl
+    return int(flow_nl / drug.thick.times_water) if phase.concentration[0] == drug.thick.at else flow_nl
 
 
 @dataclass(frozen=True)
@@ -140,12 +149,17 @@ class Preparation:
         return self.pump.fill_nl - sum(one.draw.volume_nl for one in self.components)
 
     @property
+    def fill_flow_nl_per_day(self) -> int:
+        """The flow while this fill is in."""
+        return fill_flow_nl_per_day(self.course, self.phase, self.drug)
+
+    @property
     def supply_days(self) -> Fraction:
-        return supply_days(self.pump.fill_nl, self.pump.unusable_nl, self.flow.actual_nl_per_day)
+        return supply_days(self.pump.fill_nl, self.pump.unusable_nl, self.fill_flow_nl_per_day)
 
     @property
     def residual_nl(self) -> int:
-        return residual_nl(self.pump.fill_nl, self.flow.actual_nl_per_day, self.days)
+        return residual_nl(self.pump.fill_nl, self.fill_flow_nl_per_day, self.days)
 
 
 def planned_concentration(course: Course, phase: Phase, percent: Fraction = FULL) -> tuple[Fraction, str] | None:
@@ -159,7 +173,7 @@ def planned_concentration(course: Course, phase: Phase, percent: Fraction = FULL
 def judged(course: Course, phase: Phase, drug: Drug, percent: Fraction = FULL) -> Iterator[tuple[str, str, str]]:
     """(error or warning, key of the phase, reason) of every limit of the library that the plan passes."""
     pairs: list[tuple[str, Limit | None, Fraction | None]] = [
-        ("drug", drug.rate, Fraction(course.pump.flow_nl_per_day))
+        ("drug", drug.rate, Fraction(fill_flow_nl_per_day(course, phase, drug)))
     ]
     made = planned_concentration(course, phase, percent)
     key = "concentration" if phase.dose_mg_per_kg_day is None else "dose"
@@ -231,14 +245,14 @@ def prepare(
         raise DoseRefused(f'"{phase.drug}" is no drug for the reservoir; {known}', "see `haipump therapy library show`")
     acknowledged = acknowledged or course.pump.flow_acknowledged
     checked = flows.check(course.pump.labelled_flow_nl_per_day, course.pump.measured_flow_nl_per_day)
-    warnings = [*said, *_flow_warnings(checked, acknowledged)]
+    warnings = [*said, *_flow_warnings(checked, acknowledged), *_thick_warnings(course, phase, drug)]
     for level, _, reason in judged(course, phase, drug, percent):
         if level == r.ERROR:
             raise DoseRefused(reason, "change the course, or the library with its reasons")
         warnings.append(reason)
     made = Preparation(
         course, library, phase, drug, percent, days, checked, acknowledged,
-        tuple(_components(course, library, phase, drug, percent)), library.drugs.get(phase.diluent or ""),
+        tuple(components(course, library, phase, drug, percent)), library.drugs.get(phase.diluent or ""),
         tuple(warnings), on,
     )  # fmt: skip
     if made.diluent_nl < 0:
@@ -253,6 +267,19 @@ def prepare(
     return made
 
 
+def _thick_warnings(course: Course, phase: Phase, drug: Drug) -> list[str]:
+    """What is to be said about a constant-flow pump with something thick in it."""
+    if course.pump.kind != CONSTANT_FLOW or drug.thick is None:
+        return []
+    slower = fill_flow_nl_per_day(course, phase, drug)
+    if slower == course.pump.flow_nl_per_day:
+        return [f"a constant-flow pump runs slower with {drug.name} at this strength, by how much is not known"]
+    times = rounded(drug.thick.times_water, 2)
+    return [
+        f"with {drug.name} {times} times as thick as water the pump should run at {format_rate(slower)}: look early"
+    ]
+
+
 def _flow_warnings(checked: flows.FlowCheck, acknowledged: str | None) -> list[str]:
     """What is to be said about the flow. Raises DoseRefused when it is out of bounds and nobody stands for it."""
     if checked.verdict == "out of bounds" and not acknowledged:
@@ -263,7 +290,8 @@ def _flow_warnings(checked: flows.FlowCheck, acknowledged: str | None) -> list[s
             'find the cause; when the flow is meant: --acknowledge-flow "name: reason"',
         )
     if checked.verdict == "out of bounds":
-        return [f"the flow is out of bounds, acknowledged by {acknowledged}"]
+        off = rounded(abs(checked.error_percent), 1)
+        return [f"the flow is {off} % off, above the bound of {flows.REFUSE_PERCENT} %; acknowledged by {acknowledged}"]
     if checked.verdict == "flagged":
         return [f"the flow is {rounded(abs(checked.error_percent), 1)} % off: watch its trend"]
     if checked.verdict == "not measured":
@@ -271,7 +299,8 @@ def _flow_warnings(checked: flows.FlowCheck, acknowledged: str | None) -> list[s
     return []
 
 
-def _components(course: Course, library: Library, phase: Phase, drug: Drug, percent: Fraction) -> Iterator[Component]:
+def components(course: Course, library: Library, phase: Phase, drug: Drug, percent: Fraction) -> Iterator[Component]:
+    """What is drawn up for a fill, the drug first. Raises DoseRefused."""
     fill_nl = course.pump.fill_nl
     if drug.stock is not None:
         if phase.dose_mg_per_kg_day is not None:

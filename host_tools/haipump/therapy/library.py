@@ -27,7 +27,7 @@ NAME_MAX = 24  # as the pump's messages carry a drug's name
 PACKAGED = "library.toml"
 # The library that comes with the program is known by its digest: it needs no key, and an altered one is refused. A
 # change of library.toml on purpose changes this line with it; the test says to what.
-PACKAGED_SHA256 = "1d401a1e45432c073744c1fd5abfb2ae87e485b3d27d0263e14a8ac277ac788c"
+PACKAGED_SHA256 = "c889a0537a3ad40a10dc6d39b92f3b785d6662d61c40755f3dde556fc8c8cb58"
 _CONCENTRATIONS = ("mg/mL", "units/mL", "%")
 _KEY_OF = {"mg/mL": "mg", "units/mL": "units", "%": "mL"}  # unit of a concentration -> unit of the amount in it
 
@@ -86,6 +86,15 @@ class Stock:
 
 
 @dataclass(frozen=True)
+class Thick:
+    """What flows slower than water through a restrictor: `times_water` the viscosity at concentration `at`."""
+
+    times_water: Fraction
+    at: Fraction
+    source: str
+
+
+@dataclass(frozen=True)
 class Drug:
     """One entry. `word` is its name for the pump and in files. `rate` in nL/day, `bolus` in nL."""
 
@@ -104,6 +113,7 @@ class Drug:
     rate: Limit | None = None
     bolus: Limit | None = None
     per_fill: Limit | None = None
+    thick: Thick | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +207,7 @@ def _drug(word: str, table: r.Table) -> Drug:
         table.source.problem(table.where, f"the name has capitals or over {NAME_MAX} letters", "use a-z, 0-9, -")
     stability = table.table("stability") if "stability" in table else None
     stock = _stock(table.table("stock")) if "stock" in table else None
+    thick = _thick(table.table("thick")) if "thick" in table else None
     limits = {
         name: _limit(table.table(name), name.replace("_", " "), units, scale)
         for name, units, scale in (
@@ -219,6 +230,7 @@ def _drug(word: str, table: r.Table) -> Drug:
         stability_days=stability.take("days_at_37c", r.whole(1, 365)) if stability else None,
         stability_source=stability.take("source", r.text) if stability else "",
         stock=stock,
+        thick=thick,
         **limits,
     )
     if stability:
@@ -261,6 +273,13 @@ def _stock(table: r.Table) -> Stock:
     for key, number in (("concentration", value), ("contains", contains)):
         if number is not None and number <= 0:
             table.source.problem((*table.where, key), "is 0", "write what is in the vial")
+    table.end()
+    return made
+
+
+def _thick(table: r.Table) -> Thick:
+    at = table.take("at", r.measure(*_CONCENTRATIONS))
+    made = Thick(table.take("times_water", r.number), at[0] if at else Fraction(1), table.take("source", r.text))
     table.end()
     return made
 

@@ -30,9 +30,9 @@ td.r { font-weight: 700; white-space: nowrap; } td.box { width: 74px; border-bot
 .from { font-size: 10.5px; color: var(--muted); margin: 12px 0 0; overflow-wrap: anywhere; }
 @media print {
   main { padding: 0; } h1 { font-size: 22px; margin-top: 8px; } h2 { font-size: 13px; margin: 10px 0 2px; }
-  table { font-size: 10.5px; } td, th { padding: 2.6px 8px 2.6px 0; } td.f { font-size: 9.5px; }
-  .safety { font-size: 12px; margin-top: 8px; } .warn { font-size: 10.5px; } .sign { margin-top: 10px; }
-  .from { font-size: 8.5px; }
+  table { font-size: 12px; } th { font-size: 11px; } td, th { padding: 3px 8px 3px 0; } td.f { font-size: 10.5px; }
+  .note { font-size: 11px; } .warn { font-size: 12px; } .sign { margin-top: 12px; font-size: 11px; }
+  .safety { font-size: 13px; margin-top: 10px; } .from { font-size: 9.5px; }
 }
 """.replace("WARN", style.WARN)
 
@@ -90,8 +90,14 @@ def title(made: Preparation) -> str:
 
 
 def amount_text(value: Fraction, unit: str, digits: int = 2) -> str:
-    """`194 mg`, `30000 units`, `15 mL`."""
-    return f"{rounded(value, digits)} {unit}"
+    """`194 mg`, `30,000 units`, `15 mL`."""
+    return f"{grouped(value, digits)} {unit}"
+
+
+def grouped(value: Fraction, digits: int = 2) -> str:
+    """A number with commas from 10,000 on, so that nobody has to count zeros."""
+    whole, point, rest = rounded(value, digits).partition(".")
+    return f"{int(whole):,}{point}{rest}" if len(whole) > 4 else whole + point + rest
 
 
 def signed_percent(value: Fraction) -> str:
@@ -132,9 +138,15 @@ def formulas(made: Preparation) -> Iterator[tuple[str, ...]]:
     )
     if made.main is not None:
         yield from _drug_formulas(made, made.main, fill, actual)
+    name = "F"
+    if made.fill_flow_nl_per_day != flow.actual_nl_per_day and made.drug.thick is not None:
+        name, times = "F′", rounded(made.drug.thick.times_water, 3)
+        yield "flow with this drug F′", "F / thickness", f"{actual} / {times}", format_rate(made.fill_flow_nl_per_day)
+        actual = ml(made.fill_flow_nl_per_day, 6)
     supply = rounded(made.supply_days, 2)
-    yield "days of supply", "(V − V_unusable) / F", f"({fill} − {unusable}) / {actual}", f"{supply} days"
-    yield "expected at the next refill", "V − F t", f"{fill} − {actual} × {made.days}", f"{ml(made.residual_nl)} mL"
+    yield "days of supply", f"(V − V_unusable) / {name}", f"({fill} − {unusable}) / {actual}", f"{supply} days"
+    left = f"{ml(made.residual_nl)} mL"
+    yield "expected at the next refill", f"V − {name} t", f"{fill} − {actual} × {made.days}", left
 
 
 def _drug_formulas(made: Preparation, main: Component, fill: str, actual: str) -> Iterator[tuple[str, ...]]:
@@ -171,7 +183,7 @@ def steps(made: Preparation) -> Iterator[tuple[str, ...]]:
     for number, one in enumerate(made.components, 1):
         stock = one.drug.stock
         assert stock is not None
-        vials = f"{one.vials} × {stock.preparation} ({stock.text()})"
+        vials = f"{one.vials} × {stock.preparation} ({grouped(stock.concentration, 3)} {stock.unit})"
         yield f"{number}.", f"{one.drug.name}: {one.draw.text}", vials, amount_text(one.amount, one.unit), "", ""
     fill = format_volume(made.pump.fill_nl)
     if made.diluent is not None:

@@ -85,6 +85,13 @@ def test_the_tables_have_no_other_cells() -> None:
     assert [(step.times, step.strictly, step.percent) for step in FLOYD.rows[0].steps] == [(3, False, 50), (3, True, 0)]
 
 
+@pytest.mark.parametrize("sets", [FLOYD, MSKCC], ids=lambda one: one.id)
+def test_each_reference_has_exactly_one_row(sets) -> None:
+    for test in BASE:
+        for reference in (F(1, 10), F("1.2"), F("1.2") + EPSILON, F(50), 50 + EPSILON, F(90), 90 + EPSILON, F(5000)):
+            assert len([row for row in sets.rows if row.test == test and row.holds_for(reference)]) == 1
+
+
 def test_the_worst_row_wins_and_is_named() -> None:
     made = decide(MSKCC, ast=F(95), alp=F(130), bilirubin=F("0.6"))
     assert made.percent == 50 and made.reasons[-1] == "the worst row wins: ALP"

@@ -158,3 +158,37 @@ def test_a_late_refill_says_when_the_pump_is_empty(library) -> None:
     text += refill("2027-01-11", "floxuridine") + refill("2027-02-08", "heparin-saline")
     those = [one for one in found(library, courses.parse(text)) if "runs dry" in one.what]
     assert len(those) == 1 and "empty on Mon 2027-02-01" in those[0].what and those[0].where == "refill[1]"
+
+
+# --- drawing up, and thick drugs
+
+
+def test_what_can_not_be_drawn_up_is_told(library) -> None:
+    plan = course(('amount = "25 mg"', 'amount = "0.45 mg"'))  # 0.045 mL: 0.04 or 0.05
+    those = [one for one in found(library, plan) if one.level == "error"]
+    assert [one.where for one in those] == ["phase[1]"] and "can't be drawn up within 5 %" in those[0].what
+
+
+def test_what_does_not_go_into_the_fill_is_told(library) -> None:
+    plan = course(
+        ('fill = "30 mL"', 'fill = "5 mL"'), ("days = 14", "days = 2"), ('amount = "25 mg"', 'amount = "24 mg"')
+    )
+    those = [one for one in found(library, plan) if one.level == "error"]
+    assert [(one.where, "would go into a fill of 5 mL" in one.what) for one in those] == [("phase[1]", True)]
+
+
+def test_glycerin_lasts_longer_in_a_constant_flow_pump_until_it_is_too_old(library) -> None:
+    text = example(
+        ('kind = "programmable"', 'kind = "constant-flow"'),
+        ('drug = "heparin-saline"\ndays = 14\nconcentration = "1000 units/mL"',
+         'drug = "glycerin"\ndays = 90\nconcentration = "50 %"'),
+    )  # fmt: skip
+    errors = [one for one in found(library, courses.parse(text)) if one.level == "error"]
+    assert errors == []
+    older = [
+        one for one in found(library, courses.parse(text.replace("days = 90", "days = 91"))) if one.level == "error"
+    ]
+    assert [one.where for one in older] == ["phase[2].days"] and "good for 90" in older[0].what
+    slow = text.replace('"constant-flow"', '"programmable"')
+    dry = [one for one in found(library, courses.parse(slow)) if one.level == "error"]
+    assert [one.where for one in dry] == ["phase[2].days"] and "runs dry" in dry[0].what

@@ -120,6 +120,9 @@ def test_every_draw_is_on_a_mark_and_fits(library) -> None:
 def test_what_no_mark_meets_is_refused(library) -> None:
     with pytest.raises(DoseRefused, match="can't be drawn up within 5 %"):
         dose.component(library.drugs["floxuridine"], Fraction(9, 2), library)  # 0.045 mL: 0.04 or 0.05
+    with pytest.raises(DoseRefused, match="the nearest is -5.3 % off"):
+        dose.component(library.drugs["floxuridine"], Fraction(19, 2), library)  # 0.095 mL: 0.09 or 0.1
+    assert dose.component(library.drugs["floxuridine"], Fraction(21, 2), library).draw.text.startswith("0.1 mL")
     with pytest.raises(DoseRefused, match="no syringe can"):
         dose.component(library.drugs["floxuridine"], Fraction(1, 100), library)
 
@@ -217,3 +220,44 @@ def test_names_from_the_file_can_not_become_markup(library) -> None:
     plan = course(("bench patient 1", "<script>alert(1)</script>"))
     made = dose.prepare(plan, library, plan.phases[0], days=14)
     assert "<script" not in sheet.compose(made, 1, 12)
+
+
+# --- a constant-flow pump with something thick in it
+
+GLYCERIN = (
+    'drug = "heparin-saline"\ndays = 14\nconcentration = "1000 units/mL"\ndiluent = "saline"',
+    'drug = "glycerin"\ndays = 14\nconcentration = "50 %"\ndiluent = "bacteriostatic-water"',
+)
+CONSTANT = ('kind = "programmable"', 'kind = "constant-flow"')
+
+
+def test_a_constant_flow_pump_runs_slower_with_glycerin(library) -> None:
+    plan = course(GLYCERIN, CONSTANT)
+    made = dose.prepare(plan, library, plan.phases[1], days=80)
+    assert made.fill_flow_nl_per_day == 200_000  # 1.3 mL/day / 6.5
+    assert (made.supply_days, made.residual_nl) == (140, 14 * ML)
+    assert any("should run at 0.2 mL/day" in warning for warning in made.warnings)
+    assert "F / thickness" in sheet.compose(made, 1, 12)
+    water = dose.prepare(plan, library, plan.phases[0], days=14)
+    assert water.fill_flow_nl_per_day == 1_300_000
+
+
+def test_a_programmable_pump_does_not(library) -> None:
+    plan = course(GLYCERIN)
+    assert dose.prepare(plan, library, plan.phases[1], days=14).fill_flow_nl_per_day == 1_300_000
+
+
+def test_at_another_strength_the_shorter_supply_counts(library) -> None:
+    plan = course((GLYCERIN[0], GLYCERIN[1].replace("50 %", "40 %")), CONSTANT)
+    made = dose.prepare(plan, library, plan.phases[1], days=14)
+    assert made.fill_flow_nl_per_day == 1_300_000
+    assert any("by how much is not known" in warning for warning in made.warnings)
+    with pytest.raises(DoseRefused, match="run dry"):
+        dose.prepare(plan, library, plan.phases[1], days=22)
+
+
+def test_numbers_of_many_digits_are_grouped() -> None:
+    assert [sheet.grouped(Fraction(value)) for value in (1000, 9999, 10_000, 1_234_567)] == [
+        "1000", "9999", "10,000", "1,234,567",
+    ]  # fmt: skip
+    assert sheet.grouped(Fraction("30000.25")) == "30,000.25"

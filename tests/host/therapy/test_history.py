@@ -65,6 +65,14 @@ def test_a_changed_line_is_found(course: Path, line: int) -> None:
         history.read(course)
 
 
+def test_the_numbers_count_up(course: Path) -> None:
+    history.append(course, decision(), "A. Person")
+    path = history.path_for(course)
+    path.write_text(path.read_text().replace('"number": 1', '"number": 2'))
+    with pytest.raises(BrokenHistory, match="line 1"):
+        history.read(course)
+
+
 @pytest.mark.parametrize("change", ["drop", "swap", "twice", "torn", "blank", "nonsense"])
 def test_a_list_that_is_not_the_one_that_was_written_is_refused(course: Path, change: str) -> None:
     for index in range(3):

@@ -159,7 +159,7 @@ def test_a_recorded_adjustment_changes_the_next_dose(plan: Path) -> None:
     assert "80 % of planned" in run("history", plan) and "A. Person" in run("history", plan)
     text = run("dose", plan)
     assert "155 mg" in text and "Adjusted on Mon 2027-02-08 by A. Person: 80 % of the planned dose" in text
-    assert "30000 units" in run("dose", plan, "--fill", "2")  # what keeps the catheter open is not adjusted
+    assert "30,000 units" in run("dose", plan, "--fill", "2")  # what keeps the catheter open is not adjusted
 
 
 def test_a_hold_keeps_the_catheter_open(plan: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_hold_keeps_the_catheter_open(plan: Path) -> None:
     assert "Hold the drug" in text and "The catheter stays open: fill with heparin-saline" in text
     assert "never leave it empty" in text
     assert "on hold since Mon 2027-02-08" in run("dose", plan, code=1)
-    assert "Heparinised saline 30000 units" in run("dose", plan, "--instead", "heparin-saline")
+    assert "Heparinised saline 30,000 units" in run("dose", plan, "--instead", "heparin-saline")
     assert "does not keep the catheter open" in run("dose", plan, "--instead", "saline", code=2)
     assert "does not say how" in run("dose", plan, "--instead", "glycerin", code=2)
 
