@@ -276,9 +276,9 @@ def adjust_command(
 
 def _day(text: str | None) -> date:
     try:
-        return date.today() if text is None else date.fromisoformat(text)
+        return date.today() if text is None else r.day(date.fromisoformat(text))
     except ValueError:
-        raise UsageError(f'"{text}" is no date', next_step="write it as 2027-02-08") from None
+        raise UsageError(f'"{text}" is no date of these days', next_step="write it as 2027-02-08") from None
 
 
 def history_command(cli: Cli, course: CourseArgument) -> None:

@@ -6,7 +6,6 @@ Everything that comes from the file goes through `esc`; nothing is loaded from a
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from haipump.report import figures, style, tables
 from haipump.report.checks import Check, Sums, judge, sums, worst
 from haipump.report.source import read
 from haipump.report.story import Story, tell
+from haipump.report.text import SAFETY, esc
 from haipump.report.words import duration, headline, ordered, percent
 
-SAFETY = "Bench and teaching equipment, never to be connected to a person."
 _SIGNS = {"good": "✓", "warn": "!", "bad": "✗", "unknown": "?"}
 _VERDICTS = {
     "good": "Delivered as ordered.",
@@ -26,11 +25,6 @@ _VERDICTS = {
     "unknown": "Not everything is known.",
 }
 UNKNOWN = '<span class="none">unknown</span>'
-
-
-def esc(text: object) -> str:
-    """Text as HTML."""
-    return html.escape(str(text))
 
 
 def render(run_path: Path) -> tuple[str, dict[str, bytes]]:

@@ -11,7 +11,7 @@ from datetime import date
 
 from haipump.quantities import format_rate, format_volume, rounded
 from haipump.report import style
-from haipump.report.page import SAFETY, esc
+from haipump.report.text import SAFETY, esc
 from haipump.therapy import NOT_CLINICAL
 from haipump.therapy import calendar as cal
 from haipump.therapy.course import Course, Phase

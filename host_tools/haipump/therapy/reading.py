@@ -25,6 +25,7 @@ from haipump.errors import CourseFileError, QuantityError, full_stop
 Key = str | int
 KeyPath = tuple[Key, ...]
 ERROR, WARNING = "error", "warning"
+YEARS = (1970, 2200)  # of a date; others are slips of the finger
 
 _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]\]?\s*(?:#.*)?$")
 _PAIR = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
@@ -243,6 +244,8 @@ def day(value: object) -> date:
     """A date as TOML has it, without quotes: 2027-01-11."""
     if isinstance(value, datetime) or not isinstance(value, date):
         raise ValueError(f"must be a date without quotes like 2027-01-11, not {value!r}")
+    if not YEARS[0] <= value.year < YEARS[1]:
+        raise ValueError(f"{value} is not from {YEARS[0]} to {YEARS[1] - 1}")
     return value
 
 

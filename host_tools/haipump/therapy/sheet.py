@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from haipump.quantities import format_rate, format_volume, rounded
 from haipump.report import style
-from haipump.report.page import SAFETY, esc
+from haipump.report.text import SAFETY, esc
 from haipump.therapy.dose import NL_PER_ML, Component, Preparation
 
 _CSS = """

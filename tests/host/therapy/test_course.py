@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from datetime import date, timedelta
 from fractions import Fraction
 
@@ -9,8 +11,8 @@ import pytest
 
 from haipump.errors import CourseFileError
 from haipump.therapy import calendar as cal
+from haipump.therapy import calendar_page, checks, dose, reading, rules
 from haipump.therapy import course as courses
-from haipump.therapy import reading
 from tests.host.therapy.conftest import course, example
 
 PAUSE = (
@@ -43,6 +45,8 @@ def test_the_example() -> None:
         ('weight = "70 kg"', 'wieght = "70 kg"', "patient.wieght", 'did you mean "weight"'),
         ("start = 2027-01-11", 'start = "2027-01-11"', "course.start", "date without quotes"),
         ("start = 2027-01-11", "start = 2027-01-11T08:00:00", "course.start", "date without quotes"),
+        ("start = 2027-01-11", "start = 9999-12-31", "course.start", "not from 1970 to 2199"),
+        ("start = 2027-01-11", "start = 0207-01-11", "course.start", "not from 1970 to 2199"),
         ("cycles = 6", "cycles = 0", "course.cycles", "not from 1 to 130"),
         ("cycles = 6", "cycles = 6.5", "course.cycles", "whole number"),
         ('kind = "programmable"', 'kind = "programable"', "pump.kind", 'did you mean "programmable"'),
@@ -102,6 +106,41 @@ def test_a_file_that_is_not_there(tmp_path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(CourseFileError, match="not UTF-8"):
         courses.load(tmp_path / "latin.toml")
+
+
+VALUES = (
+    '"x"', "0", "-1", "1e9", '""', "[]", "{}", "true", "2027-01-01", "9999-12-31", '"0 mL"', '"1 nL"', '"1 mL/day"',
+    '"999999999999999 kg"', '"0.0000001 mg/kg/day"', '"heparin"', '"glycerin"', "365", '"100 %"', "{ a = 1 }", "nan",
+    '"1000000 units/mL"', '"floxuridine"', '"saline"',
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_no_file_is_answered_with_anything_but_problems(library, seed: int) -> None:
+    """Random damage to the example, with and without what it has in comments; what has no error can be prepared."""
+    rnd = random.Random(seed)
+    lines = courses.example().splitlines()
+    if seed % 2:
+        lines = [line[2:] if re.match(r"# (\[\[|[a-z_]+ = )", line) else line for line in lines]
+    for _ in range(rnd.randint(1, 4)):
+        at = rnd.randrange(len(lines))
+        if rnd.random() < 0.7:
+            lines[at] = f"{lines[at].partition('=')[0]}= {rnd.choice(VALUES)}" if "=" in lines[at] else ""
+        else:
+            lines.insert(at, rnd.choice(lines).replace("[[", "[").replace("]]", "]"))
+    try:
+        made = courses.parse("\n".join(lines))
+    except CourseFileError as error:
+        assert error.problems
+        return
+    sets = rules.load()
+    chosen = sets.get(made.rules) if made.rules else sets["floyd-2006"]
+    found = checks.check(checks.Plan(made, library, chosen, tuple(sets)))
+    assert calendar_page.compose(made, library, found)
+    if all(one.level == reading.WARNING for one in found):
+        for fill in cal.fills(made):
+            assert fill.phase is not None
+            assert dose.prepare(made, library, fill.phase, days=fill.days).diluent_nl >= 0
 
 
 # --- calendar

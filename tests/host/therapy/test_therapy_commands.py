@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +188,7 @@ def test_imaging_is_said(plan: Path) -> None:
     [
         (["--ast", "40"], "has no unit"),
         (["--day", "8.2.2027"], "is no date"),
+        (["--day", "0207-02-08"], "is no date"),
         (["--ast", "1U/L", "--ast", "2U/L", "--ast", "3U/L"], "values of AST"),
     ],
 )
@@ -244,3 +248,14 @@ def test_the_packaged_library_is_shown_with_its_sources(plan: Path) -> None:
     found = run_json("library", "verify")
     assert found["vouched"] == "the program that it came with" and len(found["sha256"]) == 64
     assert run_json("library", "show")["drugs"]["floxuridine"]["rate"]["hard_max"] == "5000000"
+
+
+def test_a_command_does_not_wait_for_what_draws_reports() -> None:
+    """Importing matplotlib takes most of a second, and a stop is waiting."""
+    code = "import sys; from haipump.cli import root; sys.exit(bool({'numpy', 'matplotlib'} & set(sys.modules)))"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        ).returncode
+        == 0
+    )
