@@ -228,7 +228,9 @@ def _adjusted(course: Path, phase: courses.Phase) -> tuple[Fraction, tuple[str, 
             f"the drug is on hold since {cal.on(last.day)}, decided by {last.by}: {last.reasons[-1]}",
             "keep the catheter open: --instead heparin-saline; and adjust again with new laboratory values",
         )
-    percent = 100 * last.dose_mg_per_kg_day / planned
+    percent = Fraction(last.percent)
+    if last.percent_of == "last":  # never above the plan, which may have been lowered since
+        percent = min(dose.FULL, 100 * last.dose_mg_per_kg_day / planned)
     return percent, (f"adjusted on {cal.on(last.day)} by {last.by}: {q.rounded(percent, 1)} % of the planned dose",)
 
 

@@ -125,7 +125,7 @@ def decide(
         restart = percent > 0
     base = planned_mg_per_kg_day
     if rules.percent_of == "last" and before.last_dose_mg_per_kg_day is not None:
-        base = before.last_dose_mg_per_kg_day
+        base = min(base, before.last_dose_mg_per_kg_day)  # the plan may have been lowered since
     if 0 < percent < 100 and not restart:
         worst = next(one for one in findings if one.percent == percent)
         reasons.append(f"the worst row wins: {TESTS[worst.test][1]}")

@@ -128,6 +128,7 @@ def test_percent_is_of_the_last_or_of_the_planned_dose() -> None:
     assert decide(MSKCC, before, ast=F(95)).dose_mg_per_kg_day == PLANNED / 2 * F(80, 100)
     assert decide(MSKCC, before).dose_mg_per_kg_day == PLANNED / 2  # 100 % of the last one
     assert decide(FLOYD, before, alp=F(150)).dose_mg_per_kg_day == PLANNED * F(80, 100)
+    assert decide(MSKCC, adjust.Before(2 * PLANNED, {})).dose_mg_per_kg_day == PLANNED  # the plan was lowered since
 
 
 # --- holds and restarts

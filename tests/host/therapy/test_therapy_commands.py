@@ -165,6 +165,24 @@ def test_a_recorded_adjustment_changes_the_next_dose(plan: Path) -> None:
     assert "30,000 units" in run("dose", plan, "--fill", "2")  # what keeps the catheter open is not adjusted
 
 
+@pytest.mark.parametrize(
+    ("rules", "planned", "mg"),
+    [
+        ("floyd-2006", "0.12", "155 mg"),  # 80 % of what is planned: 155.08
+        ("floyd-2006", "0.1", "130 mg"),  # also of a plan that was lowered since: 129.2
+        ("mskcc-type", "0.12", "97 mg"),  # 50 % of the last dose: 96.9
+        ("mskcc-type", "0.08", "97 mg"),  # which a lower plan above it does not change
+        ("mskcc-type", "0.04", "65 mg"),  # and never more than the plan: 64.6
+    ],
+)
+def test_a_plan_that_was_lowered_since_is_not_passed(plan: Path, rules: str, planned: str, mg: str) -> None:
+    named = ('rules = "floyd-2006"', f'rules = "{rules}"')
+    change(plan, named)
+    run("adjust", plan, *VALUES, "--alp", "150U/L", "--record", "--by", "A. Person", "--yes")
+    change(plan, named, ('dose = "0.12', f'dose = "{planned}'))
+    assert mg in run("dose", plan)
+
+
 def test_a_hold_keeps_the_catheter_open(plan: Path) -> None:
     text = run("adjust", plan, *VALUES, "--ast", "200U/L", "--record", "--by", "A. Person", "--yes")
     assert "Hold the drug" in text and "The catheter stays open: fill with heparin-saline" in text
