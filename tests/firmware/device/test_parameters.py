@@ -1,5 +1,7 @@
 """Parameters called otherwise: whose, and that nothing else changes."""
 
+import runpy
+
 from haipump_fw.device import parameters, shipped, sources
 
 
@@ -34,23 +36,21 @@ def test_a_name_that_the_function_uses_is_not_given():
     assert renamed(one=text)["one"] == text.replace("place", "n")
 
 
-def test_functions_inside_see_what_they_saw():
+def test_functions_inside_see_what_they_saw(tmp_path):
     text = "def f(speed):\n    def g(depth):\n        return speed + depth\n    return lambda way: g(way) + speed\n"
     done = renamed(one=text)["one"]
     names = dict(zip(("speed", "depth", "way"), "xyn", strict=True))
     for word, new in names.items():
         text = text.replace(word, new)
     assert done == text
-    made: dict[str, object] = {}
-    exec(done, made)
-    assert made["f"](2)(3) == 7  # type: ignore[operator]
+    (tmp_path / "one.py").write_text(done, encoding="utf-8")
+    assert runpy.run_path(str(tmp_path / "one.py"))["f"](2)(3) == 7
 
 
-def test_defaults_are_those_of_the_module():
+def test_defaults_are_those_of_the_module(tmp_path):
     text = "LIMIT = 3\n\ndef f(place, most=LIMIT):\n    return min(place, most)\n"
-    made: dict[str, object] = {}
-    exec(renamed(one=text)["one"], made)
-    assert made["f"](5) == 3  # type: ignore[operator]
+    (tmp_path / "one.py").write_text(renamed(one=text)["one"], encoding="utf-8")
+    assert runpy.run_path(str(tmp_path / "one.py"))["f"](5) == 3
 
 
 def test_lines_stay_where_they_are():
