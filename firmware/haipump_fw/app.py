@@ -195,6 +195,7 @@ class App:
         self._fed = False  # in this pass, with the books brought up to date
         self._paced = 0  # words that had been handed out when it was last asked whether they are too many
         self._code_at_s = CODE_FIRST_S  # when the next files are read
+        self.library_read = False  # and found to be what was sealed, with these settings
         self._sagging = False  # the reading before was below SUPPLY_FAILING_MV
         self._held_s = 0  # since when the buttons are as they are
         self._errors = 0
@@ -218,6 +219,22 @@ class App:
         parts = selftest.judge(self, whole)
         self._slow_check()
         return parts
+
+    def library_sound(self):
+        """The limits are those of the drug library that they were loaded from, or of none; looked at once after a start
+        and after each change of settings. If they are not, the pump stops."""
+        if self.values["library"] and not self.library_read:
+            self.loading()
+            from haipump_fw import library
+
+            self.ports.system.forget(library)
+            self.keep_moving()
+            if not library.sound(self):
+                self.raise_alarm("self_test")
+                self.fire("fail", "library")
+                return False
+        self.library_read = True
+        return True
 
     # --- conditions of the state table
 
@@ -1108,6 +1125,8 @@ class App:
         if failed:
             self.raise_alarm("self_test")
             self.fire("fail", failed)
+        if self.clock.s > 0:  # the start has no time for it
+            self.library_sound()
         self.session.tidy()
         if self.machine.state == "refill" and self.clock.s - self._since_s >= REFILL_MAX_S:
             self.refill_begun = False

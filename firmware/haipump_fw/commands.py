@@ -1,7 +1,7 @@
 """Commands: what each message asks for, checked against state, limits and alarms, and carried out by the app.
 
 Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery. `answers`, and `programmes`,
-`handling`, `doses`, `configuration` and `enquiries`, which are in memory only while a message needs them, do the rest.
+`handling`, `doses`, `library`, `configuration` and `enquiries`, which are in memory only while a message needs them, do the rest.
 Must not: parse or format lines, change a state but through `App.fire`, or start anything whose intent is not on the
 flash.
 
@@ -157,6 +157,8 @@ class Commands:
             from haipump_fw import locking as module
         elif name in _DOSES:
             from haipump_fw import doses as module
+        elif name == "prepare_library":
+            from haipump_fw import library as module
         elif name.startswith("read_"):
             from haipump_fw import enquiries as module
         else:
@@ -206,6 +208,10 @@ class Commands:
             raise Refused("syringe", [("what", "none_loaded")])
         if not app.ports.inputs.read() & contract.IN_CAPTURED:
             raise Refused("syringe", [("what", "not_captured")])
+        if app.values["library_required"] and not app.values["library"]:
+            raise Refused("library", [("what", "none")])
+        if not app.library_sound():
+            raise Refused("library", [("what", "altered")])
 
     def rate_range(self):
         """((limit name, highest nL/day), lowest nL/day) that motor, syringe and settings allow."""

@@ -15,6 +15,8 @@ _STAIRS_MAX = const(128)  # of one acceleration: more would take too long to wor
 
 def prepare_limits(commands, fields):
     app = commands.app
+    if app.values["library"] and ("max_rate_nl_per_day" in fields or "max_bolus_nl" in fields):
+        raise Refused("library", [("what", "loaded")])
     _check_sensor(commands, fields)
     low_nl, empty_nl = (fields.get(name, app.values[name]) for name in ("reservoir_low_nl", "reservoir_empty_nl"))
     if 0 < low_nl < empty_nl:  # the pump would stop before it has warned; 0 asks for no warning
@@ -86,6 +88,7 @@ def save(commands, changes, key=None):
     if not app.storage.save(changes, app.window_us, key):
         raise Refused("storage", [("what", app.storage.problem or "no_window")])
     app.values = app.storage.settings.values
+    app.library_read = False
     app.storage.record("settings", app.storage.settings.generation, len(changes))
     app.delivery.account()
     if app.values["step_fl"] != was:

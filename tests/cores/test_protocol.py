@@ -36,6 +36,7 @@ RIGHT = {
     "prepare_syringe": SYRINGE,
     "prepare_limits": "prepare_limits max_bolus_nl=4000000",
     "prepare_dose": "prepare_dose max_dose_nl=0",
+    "prepare_library": "prepare_library library=0",
     "prepare_calibration": "prepare_calibration backlash_steps=70",
     "prepare_settings": "prepare_settings silence_s=60",
     "part_begin": f"part_begin what=programme size={len(TEXT)} sha256={DIGEST}",

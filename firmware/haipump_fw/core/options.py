@@ -42,6 +42,7 @@ OPTIONS = (
     (50, "pressure_span_raw", 1_000, 65_535, 58_982, "options"),  # ... and reading counts from 0 Pa to full scale
     (51, "jog_steps_per_s", 10, 2_000, 600, "options"),
     (52, "host_lost_s", 0, 86_400, 60, "options"),  # a host that has telemetry and is gone for so long; 0: never
+    (53, "library_required", 0, 1, 0, "options"),  # no dose without a drug library
     # dose limits, of one drug; 0: none
     (60, "max_dose_nl", 0, 100_000_000, 0, "dose"),  # of all sources, in every window
     (61, "window_s", 600, 604_800, 86_400, "dose"),  # ... of this length
@@ -55,6 +56,7 @@ OPTIONS = (
     (92, "drug_2", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
     (93, "drug_3", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
     (94, "loaded_drug", 0, 0xFFFFFFFF, 0, "internal"),  # CRC-32 of the name of what is in the syringe
+    (95, "library", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),  # drug library and its seal, see `library`; 0: none
 )
 
 # While one of these is set, doses are watched.

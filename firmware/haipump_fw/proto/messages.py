@@ -96,6 +96,7 @@ REQUESTS = (
     ),
     ("prepare_limits", PREPARE, "+limits"),
     ("prepare_dose", PREPARE, "drug=word:24? +dose"),
+    ("prepare_library", PREPARE, "library=hex:16"),
     ("prepare_calibration", PREPARE, "+calibration"),
     ("prepare_settings", PREPARE, "+options"),
     ("commit", ACT, "token=hex:8"),
@@ -128,6 +129,7 @@ MAC_DIGITS = const(16)
 CONFIGURE = (
     "prepare_limits",
     "prepare_dose",
+    "prepare_library",
     "prepare_calibration",
     "prepare_settings",
     "service",

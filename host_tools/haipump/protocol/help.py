@@ -67,6 +67,9 @@ VERBS: Mapping[str, Verb] = {
     ),
     "prepare_limits": Verb("the limits", "Reads back new limits.", "limits"),
     "prepare_dose": Verb("the dose limits", "Reads back new dose limits.", "limits"),
+    "prepare_library": Verb(
+        "the drug library", "Seals the limits that stand as those of a drug library; 0 takes the seal away.", "therapy"
+    ),
     "prepare_calibration": Verb("the calibration", "Reads back a new calibration.", "calibrate"),
     "prepare_settings": Verb("the settings", "Reads back new options.", "settings"),
     "commit": Verb("the order", "Carries out what was prepared, by its token, once and within 30 s.", "(every order)"),
@@ -148,6 +151,8 @@ FIELDS: Mapping[str, str] = {
     "key": "256-bit key",
     "kvo_nl_per_day": "rate of KVO (or the running rate, when that is lower)",
     "last": "newest record",
+    "library": "drug library that the limits are sealed to, and its seal; 0: none",
+    "library_required": "1: no dose without a drug library",
     "lead_um": "way of the screw per turn",
     "left_nl": "what is left of the order",
     "left_s": "time left; -1 when it has no end",
@@ -261,6 +266,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "override": "check the number; if it is meant, add --override",
     "reservoir": "refill with `haipump refill`, choose less, or correct the volume with `haipump syringe`",
     "syringe": "insert and load a syringe with `haipump syringe`",
+    "library": "load the drug library anew",
     "alarm": "look at `haipump alarms`, remove the cause, then `haipump ack`",
     "part": "send the programme again",
     "programme": "correct the programme file",
@@ -598,6 +604,15 @@ def _field_words(code: str, fields: Mapping[str, int | str]) -> tuple[str, str] 
     return _FIELD_WORDS.get((str(fields.get("field")), str(fields.get("what")))) if code == "field" else None
 
 
+_LIBRARY_ADVICE: Mapping[str, str] = {
+    "loaded": "load another drug's limits with `haipump therapy load`, or take the library away with"
+    " `haipump therapy load --none`",
+    "none": "load one with `haipump therapy load`",
+    "altered": "do not use what the pump's limits say; load the library anew with `haipump therapy load`",
+    "other_limits": "the limits or the pump's key are others than the library was sealed with: load it anew",
+}
+
+
 def next_step(code: str, fields: Mapping[str, int | str]) -> str:
     """What to do after a refusal; an alarm that is named adds its own advice."""
     advice = NEXT_STEPS.get(code, "update the host tools: they do not know this error yet")
@@ -606,6 +621,8 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
         return known_words[1] + (", ".join(ALARMS) if fields.get("field") == "alarm" else "")
     if code == "override" and "limit" in fields:
         return "check the number; if it is meant, add --override --reason WHY"
+    if code == "library":
+        return _LIBRARY_ADVICE.get(str(fields.get("what")), advice)
     if code == "syringe" and fields.get("what") == "other_drug":
         return (
             "load it with `haipump syringe ... --drug`, or change the drug of the limits with `haipump limits --drug`"
