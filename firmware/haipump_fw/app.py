@@ -223,7 +223,7 @@ class App:
     def library_sound(self):
         """The limits are those of the drug library that they were loaded from, or of none; looked at once after a start
         and after each change of settings. If they are not, the pump stops."""
-        if self.values["library"] and not self.library_read:
+        if self.values["library_seal"] and not self.library_read:
             self.loading()
             from haipump_fw import library
 

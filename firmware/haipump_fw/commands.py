@@ -1,9 +1,9 @@
 """Commands: what each message asks for, checked against state, limits and alarms, and carried out by the app.
 
 Owns: the delegate of `proto.session`: prepares, commits and one-step orders of delivery. `answers`, and `programmes`,
-`handling`, `doses`, `library`, `configuration` and `enquiries`, which are in memory only while a message needs them, do the rest.
-Must not: parse or format lines, change a state but through `App.fire`, or start anything whose intent is not on the
-flash.
+`handling`, `doses`, `library`, `configuration` and `enquiries`, which are in memory only while a message needs them, do
+the rest. Must not: parse or format lines, change a state but through `App.fire`, or start anything whose intent is not
+on the flash.
 
 A prepare returns its normalised values and a plan: (verb, fields, blob, pairs). The commit prepares once more, and
 refuses when the world has changed so that other values would come out.
@@ -208,7 +208,7 @@ class Commands:
             raise Refused("syringe", [("what", "none_loaded")])
         if not app.ports.inputs.read() & contract.IN_CAPTURED:
             raise Refused("syringe", [("what", "not_captured")])
-        if app.values["library_required"] and not app.values["library"]:
+        if app.values["library_required"] and not app.values["library_seal"]:
             raise Refused("library", [("what", "none")])
         if not app.library_sound():
             raise Refused("library", [("what", "altered")])

@@ -15,7 +15,7 @@ _STAIRS_MAX = const(128)  # of one acceleration: more would take too long to wor
 
 def prepare_limits(commands, fields):
     app = commands.app
-    if app.values["library"] and ("max_rate_nl_per_day" in fields or "max_bolus_nl" in fields):
+    if app.values["library_seal"] and ("max_rate_nl_per_day" in fields or "max_bolus_nl" in fields):
         raise Refused("library", [("what", "loaded")])
     _check_sensor(commands, fields)
     low_nl, empty_nl = (fields.get(name, app.values[name]) for name in ("reservoir_low_nl", "reservoir_empty_nl"))

@@ -52,7 +52,7 @@ def prepare_dose(commands, fields):
     values = app.values
     if not fields:
         raise Refused("field", [("what", "none")])
-    if values["library"]:
+    if values["library_seal"]:
         raise Refused("library", [("what", "loaded")])
     drug = fields.get("drug", drug_of(values))
     new = {row[options.NAME]: fields.get(row[options.NAME], values[row[options.NAME]]) for row in options.rows("dose")}
@@ -93,7 +93,6 @@ def read_dose(commands, fields):
     return [(row[options.NAME], app.values[row[options.NAME]]) for row in options.rows("dose")] + [
         ("drug", drug_of(app.values)),
         ("loaded", 1 if drug_loaded(app.values) else 0),
-        ("library", "%x" % app.values["library"]),
         ("used_nl", min(used_nl, _USED_MAX_NL)),
         ("wait_s", wait_s),
         ("refusals", min(commands.refusals, _REFUSALS_MAX)),

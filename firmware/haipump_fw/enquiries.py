@@ -65,6 +65,11 @@ def read_calibration(commands, fields):
     return _values(commands, "calibration", "syringe")
 
 
+def read_library(commands, fields):
+    values = commands.app.values
+    return [("library", "%x" % values["library_seal"]), ("required", values["library_required"])]
+
+
 def read_settings(commands, fields):
     for row in options.OPTIONS:
         if row[options.NAME] == fields["name"]:

@@ -3,10 +3,10 @@
 Owns: the seal. Must not: set a limit (`doses` and `configuration` do), or know a drug's concentration: the pump pushes
 volumes.
 
-The setting `library` holds the first 31 bits of the library's SHA-256, and below them the seal: the first 32 bits of
-HMAC-SHA256 over those and everything that the library limits, with the pump's key, or with an empty one where none is
-set. So the seal of a pump with a key comes from somebody who has that key, too; without one it shows a change, not who
-made it.
+The setting `library_seal` holds the first 31 bits of the library's SHA-256, and below them the seal: the first 32 bits
+of HMAC-SHA256 over those and everything that the library limits, with the pump's key, or with an empty one where none
+is set. So the seal of a pump with a key comes from somebody who has that key, too; without one it shows a change, not
+who made it.
 """
 
 from haipump_fw.const import const
@@ -28,7 +28,7 @@ def sealed(key, number, values):
 
 def sound(app):
     """True when the limits are as they were when they were sealed, or no library is loaded."""
-    library = app.values["library"]
+    library = app.values["library_seal"]
     return not library or library == sealed(app.storage.settings.key, library >> SEAL_BITS, app.values)
 
 
@@ -42,6 +42,6 @@ def prepare_library(commands, fields):
         raise Refused("library", [("what", "other_limits")])
 
     def execute(number):
-        commands.run("save", {"library": library})
+        commands.run("save", {"library_seal": library})
 
     return [("library", "%x" % library)], execute

@@ -138,7 +138,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Dose:
-    """Dose limits; 0 is none. `library`: what they are sealed to, in hexadecimal digits. `used_nl` is what the window that ends now holds at most, -1: not known while it runs.
+    """Dose limits; 0 is none. `used_nl` is what the window that ends now holds at most, -1: not known while it runs.
     `wait_s`: until the next bolus may begin."""
 
     max_dose_nl: int
@@ -149,10 +149,18 @@ class Dose:
     lockout_s: int
     drug: str
     loaded: int
-    library: str
     used_nl: int
     wait_s: int
     refusals: int
+
+
+@dataclass(frozen=True)
+class Library:
+    """The drug library that the limits are sealed to, in hexadecimal digits: "0" for none. `required`: 1 when nothing
+    is delivered without one."""
+
+    library: str
+    required: int
 
 
 @dataclass(frozen=True)

@@ -248,6 +248,10 @@ class Pump:
         """The dose limits, and how they stand."""
         return answers.build(answers.Dose, self._ask("dose"))
 
+    def library(self) -> answers.Library:
+        """The drug library that its limits are sealed to."""
+        return answers.build(answers.Library, self._ask("library"))
+
     def calibration(self) -> answers.Calibration:
         return answers.build(answers.Calibration, self._ask("calibration"))
 
@@ -296,6 +300,7 @@ class Pump:
         reader = {
             "prepare_limits": "limits",
             "prepare_dose": "dose",
+            "prepare_library": "library",
             "prepare_calibration": "calibration",
             "prepare_syringe": "calibration",
         }
@@ -515,6 +520,10 @@ class Pump:
     def set_dose(self, **limits: int | str) -> Order:
         """Change dose limits by their names on the wire, e.g. `max_dose_nl=2_000_000, drug="floxuridine"`."""
         return self.commit(self.prepare("prepare_dose", **limits))
+
+    def seal_library(self, sealed: str) -> Order:
+        """Seal the limits that stand to a drug library (hexadecimal digits, see `therapy.sealing`); "0": to none."""
+        return self.commit(self.prepare("prepare_library", library=sealed))
 
     def calibrate(self, **values: int) -> Order:
         """Change the calibration by its names on the wire, e.g. `step_fl=231_000_000`."""

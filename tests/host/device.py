@@ -163,7 +163,10 @@ class FakeApp:
 
     def read_dose(self, fields):
         found = {name: self.pump.settings[name] for name in MESSAGES["prepare_dose"].request if name != "drug"}
-        return found | {"drug": self.pump.drug, "loaded": 1, "library": "0", "used_nl": 0, "wait_s": 0, "refusals": 0}
+        return found | {"drug": self.pump.drug, "loaded": 1, "used_nl": 0, "wait_s": 0, "refusals": 0}
+
+    def read_library(self, fields):
+        return {"library": "0", "required": 0}
 
     def read_calibration(self, fields):
         return {name: self.pump.settings[name] for name in MESSAGES["calibration"].answer}

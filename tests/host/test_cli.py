@@ -107,7 +107,7 @@ def test_hints_fit_the_state(line, pump, state: str, hint: str) -> None:
         ("info", {"ok", "port", "hello", "info", "sensors", "pressure_read"}),
         ("totals", {"ok", "totals", "lifetime"}),
         ("alarms", {"ok", "alarms"}),
-        ("limits", {"ok", "limits", "dose"}),
+        ("limits", {"ok", "limits", "dose", "library"}),
         ("calibrate", {"ok", "calibration"}),
         ("settings", {"ok", "settings"}),
         ("clock", {"ok", "clock", "wall_started", "wall_now"}),

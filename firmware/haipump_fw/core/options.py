@@ -56,7 +56,7 @@ OPTIONS = (
     (92, "drug_2", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
     (93, "drug_3", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),
     (94, "loaded_drug", 0, 0xFFFFFFFF, 0, "internal"),  # CRC-32 of the name of what is in the syringe
-    (95, "library", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),  # drug library and its seal, see `library`; 0: none
+    (95, "library_seal", 0, 0x7FFFFFFFFFFFFFFF, 0, "internal"),  # drug library and its seal, see `library`; 0: none
 )
 
 # While one of these is set, doses are watched.

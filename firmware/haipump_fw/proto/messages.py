@@ -66,6 +66,7 @@ REQUESTS = (
     ("alarms", READ, "index=0..31?"),
     ("limits", READ, ""),
     ("dose", READ, ""),
+    ("library", READ, ""),
     ("calibration", READ, ""),
     ("settings", READ, "name=word:32"),
     ("log", READ, "seq=0..4000000000 count=1..2?"),

@@ -154,10 +154,12 @@ def limits(
         if dose_changes:
             change(cli, pump, "prepare_dose", dose, asdict(pump.dose()), "Change these dose limits?")
         if not (changes or dose_changes):
-            now, doses = asdict(pump.limits()), asdict(pump.dose())
-            cli.result({"limits": now, "dose": doses})
+            now, doses, library = asdict(pump.limits()), asdict(pump.dose()), asdict(pump.library())
+            cli.result({"limits": now, "dose": doses, "library": library})
             cli.say(views.facts_view("Limits", none_in_words(now), LIMIT_WORDS))
             cli.say(views.facts_view("Dose limits", none_in_words(doses), LIMIT_WORDS))
+            if library["library"] != "0":
+                cli.say(f"Sealed to a drug library: {library['library']}. `haipump therapy load` changes them.")
 
 
 def or_none(text: str | None, read: Callable[[str], int]) -> int | None:

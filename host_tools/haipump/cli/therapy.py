@@ -1,4 +1,4 @@
-"""The commands `haipump therapy ...`: a course of treatment on paper. None of them talks to a pump.
+"""The commands `haipump therapy ...`: a course of treatment on paper, and its limits in a pump.
 
 Owns: the sub-application `app`, its options, and what the commands print. Must not: work out or judge anything; that is
 `haipump.therapy`. Another file adds commands with `command(therapy.app, name, PANEL)(function)`.
@@ -16,10 +16,11 @@ import typer
 
 from haipump import keyfiles
 from haipump import quantities as q
-from haipump.cli import therapy_library, therapy_views
+from haipump.cli import therapy_library, therapy_views, views
 from haipump.cli.frame import Cli, command
+from haipump.cli.setup import LIMIT_WORDS, none_in_words
 from haipump.errors import CourseFileError, DoseRefused, PlanRefused, UsageError
-from haipump.therapy import NOT_CLINICAL, adjust, calendar_page, checks, dose, history, library, rules, sheet
+from haipump.therapy import NOT_CLINICAL, adjust, calendar_page, checks, dose, history, library, rules, sealing, sheet
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
@@ -169,6 +170,19 @@ def dose_command(
     """
     taken = taken_library(library, library_key)
     loaded = _with_flow(courses.load(course), flow, acknowledge_flow)
+    made, fills = _prepared(loaded, taken, fill, course, instead)
+    if page is not None:
+        _write(page, sheet.compose(made, fill, fills), course)
+    cli.result(therapy_views.dose_json(made, fill) | {"sheet": str(page) if page else None})
+    cli.say(therapy_views.dose_view(made, fill, fills))
+    cli.say(f"[green]{page}[/] is the sheet to print." if page else "[dim]--sheet FILE.html makes the sheet.[/]")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _prepared(
+    loaded: courses.Course, taken: library.Library, fill: int, course: Path, instead: str | None = None
+) -> tuple[dose.Preparation, int]:
+    """A fill, worked out, and how many there are. Raises UsageError, DoseRefused."""
     planned = cal.fills(loaded)
     if fill > len(planned):
         raise UsageError(f"the course has {len(planned)} fills", next_step="see `haipump therapy show`")
@@ -181,12 +195,7 @@ def dose_command(
     phase = chosen.phase if instead is None else _instead(loaded, taken, instead)
     percent, said = _adjusted(course, phase)
     made = dose.prepare(loaded, taken, phase, days=chosen.days, percent=percent, on=chosen.date, said=said)
-    if page is not None:
-        _write(page, sheet.compose(made, fill, len(planned)), course)
-    cli.result(therapy_views.dose_json(made, fill) | {"sheet": str(page) if page else None})
-    cli.say(therapy_views.dose_view(made, fill, len(planned)))
-    cli.say(f"[green]{page}[/] is the sheet to print." if page else "[dim]--sheet FILE.html makes the sheet.[/]")
-    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+    return made, len(planned)
 
 
 def _with_flow(loaded: courses.Course, flow: str | None, acknowledge: str | None) -> courses.Course:
@@ -302,6 +311,43 @@ def rules_command(
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
+def load_command(
+    cli: Cli,
+    course: CourseArgument,
+    fill: FillOption = 1,
+    library: LibraryOption = None,
+    library_key: LibraryKeyOption = None,
+) -> None:
+    """Sets the pump's limits to those of the fill's drug and seals them to the drug library.
+
+    From then on the pump delivers only while they are as they were sealed; after each start it looks.
+    """
+    taken = taken_library(library, library_key)
+    loaded = courses.load(course)
+    made, _ = _prepared(loaded, taken, fill, course)
+    limits = dose.limits_of(made)
+    with cli.pump() as pump:
+        rows = {name: limits[name] for name in limits if name != "drug"}
+        cli.say(views.facts_view(f"Limits for {limits['drug']}", none_in_words(rows), LIMIT_WORDS))
+        cli.confirm(f"Set these limits and seal them to {taken.name}?")
+        sealed = sealing.load(pump, taken, limits)
+    cli.result({"drug": limits["drug"], "library": taken.name, "sha256": taken.sha256, "sealed": sealed})
+    cli.say(f"[green]Sealed[/] to {taken.name}, SHA-256 {taken.sha256[:16]}: the pump keeps {sealed}.")
+    cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def unload_command(cli: Cli) -> None:
+    """Takes the drug library away from the pump: its limits stay, and can be changed again."""
+    with cli.pump() as pump:
+        if pump.library().library == sealing.NONE:
+            cli.say("The pump has no drug library.")
+        else:
+            cli.confirm("Take the drug library away? Nobody will see then who changes a limit.")
+            sealing.unload(pump)
+            cli.say("The limits are sealed to no drug library any more.")
+    cli.result({"sealed": sealing.NONE})
+
+
 for _name, _function in (
     ("new", new),
     ("check", check),
@@ -310,6 +356,8 @@ for _name, _function in (
     ("adjust", adjust_command),
     ("history", history_command),
     ("rules", rules_command),
+    ("load", load_command),
+    ("unload", unload_command),
 ):
     command(app, _name, PANEL)(_function)
 therapy_library.register(app)

@@ -39,6 +39,9 @@ VERBS: Mapping[str, Verb] = {
     "dose": Verb(
         "the dose limits", "Dose limits of a drug, what is delivered within their window, refusals so far.", "limits"
     ),
+    "library": Verb(
+        "the drug library", "The drug library that the limits are sealed to, and whether one is required.", "therapy"
+    ),
     "calibration": Verb("the calibration", "Volume per microstep and what it was computed from.", "calibrate"),
     "settings": Verb("a setting", "Value, range and default of one setting.", "settings"),
     "log": Verb("the journal", "One or two records of the pump's journal.", "log"),
@@ -152,6 +155,7 @@ FIELDS: Mapping[str, str] = {
     "kvo_nl_per_day": "rate of KVO (or the running rate, when that is lower)",
     "last": "newest record",
     "library": "drug library that the limits are sealed to, and its seal; 0: none",
+    "library_seal": "drug library and its seal, as a number; 0: none",
     "library_required": "1: no dose without a drug library",
     "lead_um": "way of the screw per turn",
     "left_nl": "what is left of the order",
@@ -198,6 +202,7 @@ FIELDS: Mapping[str, str] = {
     "repeats": "how often the programme runs",
     "reservoir_empty_nl": "volume at which the pump stops as empty",
     "reservoir_low_nl": "volume at which the pump warns; 0: never",
+    "required": "1: no dose without a drug library",
     "reservoir_nl": "volume in the syringe",
     "reset": "cause of the last reset",
     "soft_bolus_nl": "largest bolus without an override; 0: no limit",
@@ -673,6 +678,7 @@ _NAMES: Mapping[str, str] = {
     "count": "the count",
     "disconnected": "the word that the line is disconnected",
     "drug": "the drug",
+    "library_required": "the word that a drug library is needed",
     "max_dose_nl": "the highest dose of all sources within the window",
     "window_s": "the window of the dose limits",
     "reason": "the reason",

@@ -28,7 +28,7 @@ def seal_of(of: Pump, key: bytes = b"", number: int = NUMBER) -> int:
 
 
 def library_of(of: Pump) -> int:
-    return int(str(of.ask("dose")["library"]), 16)
+    return int(of.answer(b"library\n").split("library=")[1].split()[0], 16)
 
 
 def stocked() -> Pump:

@@ -91,6 +91,7 @@ _WIDEST: dict[str, Any] = {
     "what": "programme",
     "at_end": "stop",
     "drug": 24 * "z",
+    "library": 16 * "7",
     "used_nl": 100_000_000,
     "wait_s": 86_400,
     "refusals": 99_999,

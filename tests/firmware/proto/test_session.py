@@ -480,7 +480,8 @@ OPERATOR = hmac.new(KEY, b"operate", hashlib.sha256).digest()
 WHO = {
     "operator": "prepare_rate prepare_bolus prepare_programme prepare_kvo prepare_prime prepare_withdraw prepare_jog"
     " prepare_home prepare_syringe commit part_begin part pause resume cancel_bolus refill silence ack selftest",
-    "configurer": "prepare_limits prepare_dose prepare_library prepare_calibration prepare_settings service set_key lock unlock",
+    "configurer": "prepare_limits prepare_dose prepare_library prepare_calibration prepare_settings service set_key"
+    " lock unlock",
 }
 
 
