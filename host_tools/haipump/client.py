@@ -586,11 +586,18 @@ class Pump:
             ) from failure
 
     def set_key(self, key: bytes | str) -> None:
-        """Store the key for locked mode; the service jumper must have been closed at power-up."""
+        """Store the key for locked mode; the service jumper must have been closed at power-up. From then on this
+        connection signs with it. When the answer is lost, the pump is asked which key it has. Raises Refused,
+        NotExecuted (it has not taken it), WrongKey (nothing was sent), OutcomeUnknown (it has the old or the new one).
+        """
         raw = key_bytes(key)
         assert raw is not None
-        self._ask("set_key", key=raw.hex())
-        self.conversation.key = raw
+
+        def find_out(id: int) -> Fields | None:
+            return {} if self.conversation.has_key(raw) else None
+
+        self.conversation.request("set_key", {"key": raw.hex()}, find_out)
+        self.conversation.use_key(raw if any(raw) else None)
 
     def lock(self) -> None:
         """From now on changes need the key."""

@@ -148,6 +148,7 @@ class Conversation:
         self._heard = bytearray()
         self._greeting: Greeting | None = None
         self._restarted = False
+        self._unproven = False  # our key is another one than when we greeted
         self._busy = False  # while we waited last, the pump turned lines away
         self._last_event: int | None = None
         self._next_id = 1
@@ -221,11 +222,29 @@ class Conversation:
         good. It returns the answer when the message was executed, None when it was proven not to be, and raises
         OutcomeUnknown when nobody can tell."""
         with self._talking():
-            if self._restarted:
+            if self._restarted or self._unproven:
                 self.greet_again()
             if MESSAGES[verb].kind == ACT:
                 return self._act(verb, fields or {}, find_out)
             return self._repeatable(verb, fields or {}, tries, alike)
+
+    def use_key(self, key: bytes | None) -> None:
+        """Sign with this key from now on. The pump is greeted before the next question, so that it can prove it."""
+        self.key = key
+        self._unproven = True
+
+    def has_key(self, key: bytes) -> bool:
+        """Ask whether the pump has this key, and use it if so. Zeros: has it none? Raises CommunicationError."""
+        before, zeros = self.key, not any(key)
+        self.use_key(key)
+        try:
+            self.greet_again()
+        except CommunicationError:
+            self.use_key(before)
+            raise
+        found = not self.greeting.proof if zeros else self._proven(key, self.greeting)
+        self.use_key((None if zeros else key) if found else before)
+        return found
 
     def check_open(self) -> None:
         """Raises UsageError after `close`: nothing opens the port again behind its back."""
@@ -346,10 +365,11 @@ class Conversation:
             if answer.code not in ("stale", "reused", "mac"):
                 raise refusal
             self._recover_or_unknown(verb, id, refusal)
+            if times > 1 or sent_before:
+                # also after `mac`: the first one may have changed the key
+                return self._ask(verb, id, find_out)
             if answer.code == "mac" and self.greeting.nonce == nonce:
                 raise refusal
-            if times > 1 or sent_before:
-                return self._ask(verb, id, find_out)
             if self.greeting.boot != boot:
                 raise self._restarted_before(verb)
             id, nonce = self._new_id(verb), self.greeting.nonce
@@ -640,7 +660,7 @@ class Conversation:
     def _greet(self) -> Greeting:
         """Ask who is there. Raises AnswerTimeout, Disconnected, LineError, CommunicationError."""
         self._splitter.clear()
-        self._restarted = False
+        self._restarted = self._unproven = False
         if not self.stopping:  # a stop begins with it
             self.transport.write(b"\n")  # ends what a host before us may have left unfinished
         left, began, pause = GREETING_TRIES_MAX, self.transport.now(), BUSY_PAUSE_S

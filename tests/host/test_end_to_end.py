@@ -6,15 +6,18 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import haipump
 from haipump import programme
 from haipump.answers import RawRecord
+from haipump.cli import app, frame
 from haipump.cli.delivery import last_rate
-from haipump.errors import NotExecuted, OrderInterrupted, Refused, UsageError
+from haipump.errors import NotExecuted, OrderInterrupted, Refused, UsageError, WrongKey
 from haipump.protocol.schema import MESSAGES
 from haipump.records import decode
 from haipump.transport import Disconnected
+from haipump_fw.ports import IN_SERVICE
 from tests.host.direct_line import DirectLine
 
 STEP_NL = 232  # one microstep of the 30 mL syringe, rounded up
@@ -306,3 +309,95 @@ def test_an_order_that_ended_before_a_restart_is_known_from_the_journal(loaded, 
     assert (again.result, again.stepped_nl, again.planned_nl) == ("stopped", kept.stepped_nl, 1_000_000)
     with pytest.raises(Refused):
         loaded.order(999)
+
+
+# --- the key of locked mode
+
+
+def with_jumper(line: DirectLine) -> None:
+    """Started with the service jumper closed."""
+    line.core.press(IN_SERVICE, True)
+    line.core.power(False)
+    line.core.power(True)
+
+
+OLD, NEW = "ab" * 32, "cd" * 32
+
+
+def locked_with_old(line: DirectLine) -> None:
+    """Locked with OLD, and started with the service jumper closed."""
+    with_jumper(line)
+    with haipump.connect(line) as connected:
+        connected.set_key(OLD)
+        connected.lock()
+
+
+def test_a_locked_pumps_key_is_changed_and_the_new_one_goes_on(line) -> None:
+    locked_with_old(line)
+    with haipump.connect(line, key=OLD) as connected:
+        connected.set_key(NEW)
+        connected.lock()
+        connected.silence()
+    with haipump.connect(line, key=OLD) as stranger, pytest.raises(WrongKey):
+        stranger.silence()
+    with haipump.connect(line, key=NEW) as owner:
+        owner.unlock()
+        owner.set_key("00" * 32)  # deletes it
+        assert owner.conversation.key is None
+        with pytest.raises(Refused, match="no key"):
+            owner.lock()
+
+
+class DeafLine(DirectLine):
+    """Loses what the pump says after a line with `deaf_to`, `answers` answers of it."""
+
+    deaf_to = b" set_key "
+    answers = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._deaf = False
+
+    def write(self, data: bytes) -> None:
+        self._deaf = self.deaf_to in data and self.answers > 0
+        self.answers -= self._deaf
+        super().write(data)
+
+    def read(self, timeout_s: float) -> bytes:
+        data = super().read(timeout_s)
+        return b"" if self._deaf else data
+
+
+@pytest.mark.parametrize("lost", [1, 4])
+def test_a_key_whose_answer_is_lost_is_found_by_asking_which_the_pump_has(lost) -> None:
+    line = DeafLine()
+    locked_with_old(line)
+    line.answers = lost
+    with haipump.connect(line, key=OLD) as connected:
+        connected.set_key(NEW)  # its repetition is signed with a key that the pump has no more
+        connected.unlock()
+
+
+def test_a_key_that_the_pump_proves_not_to_have_was_not_taken(line) -> None:
+    locked_with_old(line)
+    with haipump.connect(line, key=OLD) as connected:
+        assert not connected.conversation.has_key(bytes.fromhex(NEW))
+        assert not connected.conversation.has_key(bytes(32))
+        connected.unlock()  # it goes on with the old one
+
+
+def test_the_command_changes_the_key_of_a_locked_pump(line, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+
+    def run(words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, words.split())
+        return result.exit_code, " ".join(result.output.split())
+
+    with_jumper(line)
+    ka, kb = tmp_path / "ka", tmp_path / "kb"
+    assert run(f"-y lock --new-key {ka}")[0] == 0
+    code, text = run(f"--key-file {ka} -y lock --new-key {kb}")
+    assert code == 0 and "The pump is locked" in text and "does not open this pump any more" in text, text
+    assert "does not prove" in run(f"--key-file {ka} unlock")[1]
+    assert run(f"--key-file {kb} unlock")[0] == 0

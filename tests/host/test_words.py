@@ -86,6 +86,41 @@ def test_a_key_that_the_pump_may_have_taken_is_kept(command, tmp_path, monkeypat
     code, text = command(f"lock --new-key {key} -y")
     assert code == 4 and "key.new" in text.replace(" ", "")
     assert len((tmp_path / "key.new").read_text().strip()) == 64
+    for left in tmp_path.glob("key*"):
+        left.unlink()
+    refusal = Refused("no", "", "look", "storage", {})  # one of its two copies may have it
+    monkeypatch.setattr(haipump.Pump, "set_key", lambda self, key: (_ for _ in ()).throw(refusal))
+    code, text = command(f"lock --new-key {key} -y")
+    assert code == 1 and "key.new" in text.replace(" ", "")
+    assert len((tmp_path / "key.new").read_text().strip()) == 64
+
+
+def test_both_key_files_are_named_when_nobody_knows_which_the_pump_has(command, tmp_path, monkeypatch) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    assert command(f"lock --new-key {old} -y")[0] == 0
+    monkeypatch.setattr(
+        haipump.Pump, "set_key", lambda self, key: (_ for _ in ()).throw(OutcomeUnknown("lost", "", "look", 1))
+    )
+    code, text = command(f"--key-file {old} lock --new-key {new} -y")
+    squeezed = text.replace(" ", "")
+    assert code == 4 and f"isin{new}.new,elseitstillhasthatof{old}:keepboth" in squeezed
+    monkeypatch.setattr(haipump.Pump, "set_key", lambda self, key: (_ for _ in ()).throw(KeyboardInterrupt))
+    (tmp_path / "new.new").unlink(), (tmp_path / "new.operator.new").unlink()
+    code, text = command(f"--key-file {old} lock --new-key {new} -y")
+    assert code == 130 and f"isin{new}.new,elseitstillhasthatof{old}:keepboth" in text.replace(" ", "")
+
+
+def test_a_lock_that_fails_after_the_key_was_changed_says_where_the_key_is(command, tmp_path, monkeypatch) -> None:
+    key = tmp_path / "key"
+    monkeypatch.setattr(haipump.Pump, "lock", lambda self: (_ for _ in ()).throw(OutcomeUnknown("lost", "Is", "", 1)))
+    code, text = command(f"--json lock --new-key {key} -y")
+    assert code == 4 and f'"Is; its key was changed before that, and is in {key}"' in text
+    assert len(key.read_text().strip()) == 64
+
+
+def test_a_declined_lock_changes_no_key(command, pump, tmp_path) -> None:
+    assert command(f"lock --new-key {tmp_path / 'key'}")[0] == 6
+    assert pump.key is None and list(tmp_path.glob("key*")) == []
 
 
 def test_no_pump_no_run_file(tmp_path, monkeypatch) -> None:

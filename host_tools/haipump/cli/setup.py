@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from fractions import Fraction
@@ -22,9 +22,9 @@ from haipump import answers, keyfiles, syringes
 from haipump import quantities as q
 from haipump.cli import views
 from haipump.cli.delivery import finish, one_word
-from haipump.cli.frame import Cli, command
+from haipump.cli.frame import Cli, command, stderr
 from haipump.client import SETTING_NAMES, Pump
-from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError
+from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError, WrongKey
 from haipump.protocol import help as texts
 from haipump.protocol.codec import operator_key
 
@@ -348,18 +348,29 @@ def lock(
 ) -> None:
     """Locks the pump: from then on changes need the key."""
     with cli.pump() as pump:
+        cli.confirm("Give the pump a new key, and lock it?" if new_key else "Lock the pump?")
         if new_key is not None:
-            key = secrets.token_hex(32)
-            with _key_file(new_key, key), _key_file(_operator_file(new_key), operator_key(bytes.fromhex(key)).hex()):
-                pump.set_key(key)
-            cli.say(f"The key is in {new_key}. Keep it: without it, only the service jumper opens the pump.")
-            cli.say(
-                f"{_operator_file(new_key)} is for who may order, but change no limit, setting, calibration or key."
-            )
-        cli.confirm("Lock the pump?")
-        pump.lock()
+            _change_key(cli, pump, new_key)
+        try:
+            pump.lock()
+        except HaipumpError as failure:
+            if new_key is not None:
+                failure.state += f"; its key was changed before that, and is in {new_key}"
+            raise
         cli.result({"locked": True, "key_file": str(new_key) if new_key else None})
         cli.say("The pump is locked. `stop` works without the key all the same.")
+
+
+def _change_key(cli: Cli, pump: Pump, path: Path) -> None:
+    """A new key for the pump, in a new file. Who can't say whether the pump has it names this file and the old one."""
+    key = secrets.token_hex(32)
+    old = f", else it still has that of {cli.key_file}: keep both" if cli.key_file else ""
+    with _key_files(path, key, old):
+        pump.set_key(key)
+    cli.say(f"The key is in {path}. Keep it: without it, only the service jumper opens the pump.")
+    cli.say(f"{_operator_file(path)} is for who may order, but change no limit, setting, calibration or key.")
+    if cli.key_file:
+        cli.say(f"The key in {cli.key_file} does not open this pump any more.")
 
 
 def _operator_file(path: Path) -> Path:
@@ -367,28 +378,50 @@ def _operator_file(path: Path) -> Path:
 
 
 @contextmanager
-def _key_file(path: Path, key: str) -> Iterator[None]:
-    """The key is safely on the disk before the pump gets it, and has its name only once the pump has taken it. When
-    nobody can say whether it did, the file stays: a key that is lost locks everybody out."""
-    waiting = path.with_name(path.name + ".new")
-    try:
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        keyfiles.write_new(waiting, key)
-    except OSError as failure:
-        raise UsageError(
-            f"the key file {path} can't be made ({failure.strerror})",
-            next_step=f"name a file that does not exist (nor {waiting.name})",
-        ) from failure
+def _key_files(path: Path, key: str, old: str) -> Iterator[None]:
+    """Both keys are safely on the disk before the pump gets its own, and have their names only once it has taken it.
+    When nobody can say whether it did, the files stay: a key that is lost locks everybody out. `old`: what is then said
+    of the key that the pump had."""
+    keys = {path: key, _operator_file(path): operator_key(bytes.fromhex(key)).hex()}
+    made: dict[Path, Path] = {}
+    for name, text in keys.items():
+        try:
+            made[_make_key_file(name, text)] = name
+        except OSError as failure:
+            _take_away(made)
+            raise UsageError(
+                f"the key file {name} can't be made ({failure.strerror})",
+                next_step=f"name a file that does not exist (nor {name.name}.new)",
+            ) from failure
+    said = f"the key, should the pump have taken it, is in {next(iter(made))}{old}"
     try:
         yield
-    except (Refused, NotExecuted, UsageError):
+    except HaipumpError as failure:
+        half_stored = isinstance(failure, Refused) and failure.code == "storage"
+        if isinstance(failure, Refused | NotExecuted | UsageError | WrongKey) and not half_stored:
+            _take_away(made)
+        else:
+            failure.next_step += f"; {said}"
+        raise
+    except KeyboardInterrupt:
+        stderr().print(said[:1].upper() + said[1:] + ".", markup=False)
+        raise
+    for waiting, name in made.items():
+        waiting.rename(name)
+
+
+def _make_key_file(path: Path, key: str) -> Path:
+    """The file in which the key waits for its name. Raises OSError."""
+    waiting = path.with_name(path.name + ".new")
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    keyfiles.write_new(waiting, key)
+    return waiting
+
+
+def _take_away(made: Iterable[Path]) -> None:
+    for waiting in made:
         waiting.unlink(missing_ok=True)
-        raise
-    except HaipumpError as unknown:
-        unknown.next_step += f"; the key, should the pump have taken it, is in {waiting}"
-        raise
-    waiting.rename(path)
 
 
 def unlock(cli: Cli) -> None:
