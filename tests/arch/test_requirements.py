@@ -16,8 +16,9 @@ def test_a_hundred_and_four_were_looked_at_and_all_accidents():
     assert len(pages.PUBLISHED) == 104
 
 
-def test_every_control_of_a_hazard_is_a_requirement():
-    known = {row.id for row in pages.ROWS if row.applies != NO}
+def test_every_control_of_a_hazard_is_a_requirement_with_code_and_tests():
+    tagged = tags.tags()
+    known = {row.id for row in pages.ROWS if pages.verdict(row, tagged.get(row.id, ())) == pages.COVERED}
     for hazard in hazards.HAZARDS:
         for what, ids in hazard.controls:
             assert ids and set(ids) <= known, f"{hazard.id}: {what}"
@@ -33,14 +34,16 @@ def test_a_row_that_is_not_what_it_says_is_found():
     assert faults(Requirement("X", "is met", where)) == ["X has no test"]
     assert faults(Requirement("X", "is met"), "tests/x.py::test") == ["X names no function"]
     assert "does not exist" in faults(Requirement("X", "is met", ("core.machine.Machine.gone",)), "tests/x.py::test")[0]
-    assert faults(Requirement("X", "is met", open=True)) == []
-    assert faults(Requirement("X", "is met", where, open=True), "tests/x.py::test") == [
+    assert faults(Requirement("X", "is met", open="the sensor is on its way")) == []
+    assert faults(Requirement("X", "is met", open="")) == ["X names no function", "X has no test"]
+    assert faults(Requirement("X", "is met", where, open="it is late"), "tests/x.py::test") == [
         "X is covered: it is not open any more"
     ]
     assert faults(Requirement("X", "is not met", applies=NO)) == ["X applies no, and does not say why"]
     assert faults(Requirement("X", "is not met", where, "because", NO)) == ["X does not apply, but has code or tests"]
     assert pages.faults([], {"X": ["tests/x.py::test"]}) == ["tests/x.py::test carries X, which is no requirement"]
-    twice = Requirement("X", "is met", open=True)
+    assert faults(Requirement("X", "is met", open=" ")) == ["X is open, and does not say why"]
+    twice = Requirement("X", "is met", open="it is late")
     assert pages.faults([twice, twice], {}) == ["X is in the table twice"]
 
 

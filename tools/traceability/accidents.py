@@ -137,8 +137,10 @@ ROWS = (
     ),
     Row(
         "A24",
-        "Free flow: nothing starts unless the plunger is held, and it is an alarm when it is let go.",
+        "Free flow: no delivery starts unless the plunger is held, and it is an alarm when it is let go.",
         ("commands.Commands.ready", "app.App._judge_inputs"),
+        "Jogging and homing move without it: that is how the pusher gets to a plunger, with nobody connected. They are "
+        "no dose.",
     ),
     Row(
         "A25",

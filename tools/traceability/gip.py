@@ -195,9 +195,10 @@ ROWS = (
     Row(
         "GIP-5.1.x",
         "The supply is read every 3 minutes; low and depleted are signalled.",
-        note="Mains by USB: no battery.",
-        applies=PARTLY,
-        open=True,
+        ("app.App._check_supply",),
+        "No battery, so no minutes that are left: the supply of the motor is read with the other sensors, every 16 s "
+        "at least; it is `supply_low` and then, after a second low reading, `supply_failing`, which stops.",
+        PARTLY,
     ),
     Row(
         "GIP-6.1.2",

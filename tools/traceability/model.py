@@ -18,8 +18,8 @@ YES, PARTLY, NO = "yes", "partly", "no"
 class Requirement:
     """`where`: dotted names of functions, below `haipump_fw` unless they begin with another package of ours.
 
-    `applies` is YES, PARTLY or NO; the last two say in `note` why. A row that is `open` is being built: it needs no
-    test yet, and the page says so.
+    `applies` is YES, PARTLY or NO; the last two say in `note` why. A row that is `open` needs no test yet: the text
+    says why, and so does the page. No hazard's control may rest on it.
     """
 
     id: str
@@ -27,7 +27,7 @@ class Requirement:
     where: tuple[str, ...] = ()
     note: str = ""
     applies: str = YES
-    open: bool = False
+    open: str = ""
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ def faults(rows: Iterable[Requirement], tagged: dict[str, list[str]]) -> list[st
         if row.applies != NO and not row.open:
             found += [] if row.where else [f"{row.id} names no function"]
             found += [] if tests else [f"{row.id} has no test"]
+        if row.open and not row.open.strip():
+            found.append(f"{row.id} is open, and does not say why")
         if row.open and row.where and tests:
             found.append(f"{row.id} is covered: it is not open any more")
         for name in row.where:
@@ -65,7 +67,8 @@ def _rows(rows: Iterable[Requirement], tagged: dict[str, list[str]]) -> str:
     body = []
     for row in rows:
         tests = tagged.get(row.id, [])
-        meaning = f"{row.meaning} *{row.note}*" if row.note else row.meaning
+        notes = " ".join(text for text in (row.note, row.open and f"Open: {row.open}") if text)
+        meaning = f"{row.meaning} *{notes}*" if notes else row.meaning
         where = ", ".join(f"`{name}`" for name in row.where)
         body.append((row.id, meaning, row.applies, where, _tests(tests), verdict(row, tests)))
     return _table(head, body)
