@@ -42,6 +42,22 @@ def test_lives_are_kept_and_not_lived_again(tmp_path):
         farm.Store(tmp_path, farm.Order(2.0, "direct", "abc"))
 
 
+def test_only_some_faults_are_lived_and_nothing_of_it_is_kept(tmp_path):
+    words = ["campaign", "--hours", "1", "--jobs", "1", "--out", str(tmp_path / "c")]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()}
+    done = CliRunner().invoke(app, [*words, "--only", "none"])
+    assert done.exit_code == 0 and "seed 1: digest " in done.output and ", 0 faults" in done.output, done.output
+    assert "nothing was written to" in done.output
+    assert {path.name: path.read_bytes() for path in (tmp_path / "c").iterdir()} == before
+
+
+def test_the_command_for_a_life_is_exact():
+    assert farm.replay(life(7)) == "haipump-emu campaign --seed 7 --hours 1 --each 1"
+    odd = dataclasses.replace(life(7), hours=1.23456789, broken="digest")
+    assert "--each 1.23456789 --twice" in farm.replay(odd)
+
+
 def test_the_command_resumes_and_writes_its_files(tmp_path):
     words = ["campaign", "--hours", "2", "--each", "1", "--jobs", "1", "--out", str(tmp_path)]
     done = CliRunner().invoke(app, words)

@@ -23,6 +23,13 @@ SEED, HOURS = 34, 4.0
 LOCKED = 1  # this one is restarted at its begin, to get its key
 
 
+@contextlib.contextmanager
+def here(workers: int, dask: str | None) -> Iterator[Executor]:
+    """In this process, which has the planted bug."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
 @pytest.fixture
 def restarts_with_current(monkeypatch):
     """A pump that the watchdog has reset switches its motor on. What is planted is in this process alone: so its lives
@@ -33,11 +40,6 @@ def restarts_with_current(monkeypatch):
         power_on(pump, *more)
         if pump.reset_cause == RESET_WATCHDOG:
             pump.ports.motor.enable(True)
-
-    @contextlib.contextmanager
-    def here(workers: int, dask: str | None) -> Iterator[Executor]:
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
 
     monkeypatch.setattr(recovery, "power_on", planted)
     monkeypatch.setattr(command, "_executor", here)
@@ -54,6 +56,8 @@ def test_a_planted_bug_is_reduced_to_its_fault_and_lived_again(restarts_with_cur
     replayed = CliRunner().invoke(app, shlex.split(again.partition("haipump-emu ")[2]))
     assert replayed.exit_code == 1
     assert f"motor_on in seed {SEED} at " in replayed.output
+    same = next(line for line in replayed.output.splitlines() if "again:" in line)
+    assert same == again, "a life with some of its faults is lived again with those"
     none = CliRunner().invoke(app, [*words, "--only", "none"])
     assert none.exit_code == 0, none.output
 
@@ -66,9 +70,12 @@ def test_what_needs_no_fault_is_reduced_to_none(monkeypatch):
         pump.ports.motor.enable(True)
 
     monkeypatch.setattr(recovery, "power_on", planted)
+    monkeypatch.setattr(command, "_executor", here)
     life = live(LOCKED, HOURS)
     assert (life.broken, farm.shrink(life)) == ("motor_on", ())
     assert farm.replay(life, ()).endswith("--only none")
+    shown = CliRunner().invoke(app, farm.replay(life, ()).split()[1:])
+    assert shown.exit_code == 1 and f"again: {farm.replay(life, ())}" in shown.output
 
 
 def test_a_life_lived_twice_is_the_same():

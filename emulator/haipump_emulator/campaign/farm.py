@@ -141,7 +141,9 @@ def totals(lives: Iterable[Life]) -> dict[str, int]:
 
 
 def replay(life: Life, only: tuple[int, ...] | None = None) -> str:
-    """The command that lives it again."""
-    text = f"haipump-emu campaign --seed {life.seed} --hours {life.hours:g} --each {life.hours:g}"
+    """The command that lives it again, to the last digit of its hours."""
+    hours = repr(life.hours).removesuffix(".0")
+    text = f"haipump-emu campaign --seed {life.seed} --hours {hours} --each {hours}"
     text += f" --core {life.core}" if life.core != "direct" else ""
+    text += " --twice" if life.broken == "digest" else ""
     return text if only is None else text + " --only " + (",".join(map(str, only)) or "none")

@@ -45,7 +45,9 @@ def campaign(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results; lives that are in it and held are not lived again.")
     ] = None,
-    only: Annotated[str | None, typer.Option(help="Only these faults of the plan, such as 3,7, or none.")] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Only these faults of the plan, such as 3,7, or none; nothing goes into --out.")
+    ] = None,
     twice: Annotated[bool, typer.Option(help="Live every life twice and compare the digests.")] = False,
     shrink: Annotated[bool, typer.Option(help="Reduce failures to the fewest faults.")] = True,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Run on a Dask cluster instead.")] = None,
@@ -58,7 +60,8 @@ def campaign(
     _known(numbers, seeds, each, core)
     lives: list[Life] = []
     try:
-        store = farm.Store(out, farm.Order.of(each, core)) if out else None
+        # A life without some of its faults is another one: it is neither found in --out nor kept there.
+        store = farm.Store(out, farm.Order.of(each, core)) if out and numbers is None else None
         # What broke is lived again: something may have been put right since.
         held = {number: life for number, life in store.lives.items() if life.held} if store else {}
         lives += [held[number] for number in seeds if number in held]
@@ -76,9 +79,11 @@ def campaign(
     except (farm.CampaignError, CoreError) as error:
         fail(error)
     lives.sort(key=lambda life: life.seed)
-    if out and not report.write(out, lives, core):
+    if store and out and not report.write(out, lives, core):
         typer.echo(report.NO_PARQUET, err=True)  # its brackets are no markup
-    _say(lives, core, shrink and only is None, len(left) == 1)
+    if out and not store:
+        typer.echo(f"--only: nothing was written to {out}", err=True)
+    _say(lives, core, shrink and numbers is None, len(left) == 1, numbers)
 
 
 def _each(hours: float, each: float | None) -> float:
@@ -153,12 +158,12 @@ def _progress(count: int, done: int) -> Iterator[Any]:
         yield heard
 
 
-def _say(lives: list[Life], core: str, shrink: bool, one: bool) -> None:
+def _say(lives: list[Life], core: str, shrink: bool, one: bool, only: tuple[int, ...] | None) -> None:
     hours = sum(life.hours for life in lives)
     broken = [life for life in lives if not life.held]
     for number, life in enumerate(broken):
         typer.echo(f"{life.broken} in seed {life.seed} at {life.at_us / 3.6e9:.6f} h: {life.text}")
-        numbers = farm.shrink(life) if shrink and number < SHRUNK_MAX else None
+        numbers = farm.shrink(life) if shrink and number < SHRUNK_MAX else only
         for line in life.strikes:
             if numbers is not None and int(line.partition(":")[0]) in numbers:
                 typer.echo(f"  {line}")
