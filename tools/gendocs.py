@@ -277,6 +277,37 @@ def alarm_action(traits: int) -> str:
     return "no new bolus" if traits & alarms.NO_BOLUS else "none"
 
 
+def minutes(seconds: int) -> str:
+    """A time as the page on alarms has it; 0 is never."""
+    return f"{seconds // 60} min" if seconds else "never"
+
+
+def answered_alarms() -> list[str]:
+    """Of docs/alarms.md: what an acknowledgement does, and what its absence."""
+    rows = [
+        (name, minutes(alarms.ESCALATE_S[priority]), minutes(alarms.REMIND_S[priority]))
+        for priority, name in reversed(list(enumerate(alarms.PRIORITIES)))
+        if priority
+    ]
+    return [
+        "## Acknowledged, or not answered",
+        "`haipump ack` ends an alarm whose cause is gone. One whose cause still stands is then *acknowledged*: **dark "
+        "and silent**, until it comes back as if it were new, counted from the last acknowledgement of any alarm. "
+        "Meanwhile `haipump status` and `haipump alarms` show it, what it forbids stays forbidden (after one that "
+        "stops the motor nothing starts), and any other alarm sounds and flashes at once. What nobody acknowledges "
+        "becomes one priority higher after its time.",
+        table(("priority", "not answered: one higher after", "acknowledged, cause stands: back after"), rows),
+        "Is that within IEC 60601-1-8? Its text was not at hand, so no conformity is claimed. As secondary sources "
+        "tell it, a signal may be inactivated for a time, the tone alone (audio paused) or the whole alarm (alarm "
+        "paused); it comes back when the time is over, and a new alarm breaks through. All that holds here. On the "
+        f"time they differ: GIP has 2 min for a silence, which `silence` keeps ({alarms.SILENCE_MAX_S} s, and the lamp "
+        "goes on flashing), Open PCA 10 min, GPCA of the University of Minnesota 30 min. An acknowledgement, "
+        f"{minutes(alarms.REMIND_S[alarms.HIGH])} for a high alarm, is within the latter two and longer than the "
+        "first. Each kind of inactivation has a symbol of its own there; at the pump no lamp tells that an alarm is "
+        "acknowledged, only the host does: there it falls short.",
+    ]
+
+
 def alarm_table() -> str:
     """docs/alarms.md"""
     rows = [
@@ -305,6 +336,7 @@ def alarm_table() -> str:
         "must be acknowledged, and its cause must be gone, before anything starts again; nothing restarts by itself. "
         f"Silence mutes the tone for at most {alarms.SILENCE_MAX_S} s, and a new alarm breaks through it.",
         table(("alarm", "priority", "latches", "action", "meaning", "what to do", "basis"), rows),
+        *answered_alarms(),
         "## When",
         "What interrupts, switches, steps and readings of the line tell has its times in [detection.md](detection.md) "
         "and [occlusion.md](occlusion.md). The rest is looked at every 15 s at least, or once a minute, and told after "

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from haipump_emulator.faults.catalogue import Rig
+from haipump_emulator.faults.catalogue import Fault, Rig
 from haipump_emulator.faults.catalogue import parse as parse_fault
 from haipump_emulator.link.bridge import Bridge
 from haipump_emulator.pacing import Pacer
@@ -69,6 +69,16 @@ _OWN: dict[str, dict[str, tuple[tuple[type, ...], bool]]] = {
     "power": {"action": ((str,), True), "for_us": ((int,), False)},
     "quit": {},
 }
+# The places of faults (`Fault.place`) that such a command takes over.
+_PLACES = {
+    "occlude": "occlusion",
+    "release": "occlusion",
+    "leak": "leak",
+    "seal": "leak",
+    "capture": "siphon",
+    "supply": "supply_sag",
+    "sensor": "sensor {sensor}",
+}
 COMMANDS = (*_OWN, *_PLANT)
 
 
@@ -95,6 +105,7 @@ class Controls:
         self._signals = Signals()
         self._core.listeners.append(self._signals)
         self._held: dict[int, int] = {}  # how many presses hold a button down
+        self._faults: dict[str, Fault] = {}  # that `fault` began and that last, by their place
 
     def handle(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Carry out `{"command": ..., arguments}`; what it has to say. Raises ControlError."""
@@ -106,6 +117,7 @@ class Controls:
         try:
             if command in _PLANT:
                 getattr(self._core.plant, command)(self._core.now_us, **arguments)
+                self._faults.pop(_PLACES.get(command, "").format(**arguments), None)
                 said: dict[str, Any] = {}
             else:
                 said = getattr(self, f"_{command}")(**arguments) or {}
@@ -209,12 +221,36 @@ class Controls:
         if for_us is not None and for_us <= 0:
             raise ControlError("a fault lasts for more than nothing")
         if end:
-            what.end(rig, core.now_us)
-            return {}
+            what = self._begun(what, fault) if what.lasts else what
+            self._end(what, rig)
+            return {"fault": what.text}
         what.apply(rig, core.now_us)
+        if what.lasts:
+            self._faults[what.place] = what
         if for_us is not None:
-            self._pacer.at(core.now_us + for_us, lambda: what.end(rig, core.now_us))
-        return {}
+            self._pacer.at(core.now_us + for_us, lambda: self._end(what, rig))
+        return {"fault": what.text}
+
+    def _begun(self, wanted: Fault, text: str) -> Fault:
+        """The one that is on with this name, and with the parameters that the text names. Raises ControlError."""
+        named = [pair.partition("=")[0] for pair in text.split()[1:]]
+        found = [
+            fault
+            for fault in self._faults.values()
+            if fault.name == wanted.name and all(getattr(fault, name) == getattr(wanted, name) for name in named)
+        ]
+        if len(found) == 1:
+            return found[0]
+        on = "; ".join(fault.text for fault in found or self._faults.values())
+        if found:
+            raise ControlError(f"several of it are on: {on}; say which")
+        raise ControlError(f"{text} is not on; of what `fault` began is on: {on or 'nothing'}")
+
+    def _end(self, what: Fault, rig: Rig) -> None:
+        """Unless another one has taken its place, or it was ended otherwise."""
+        if not what.lasts or self._faults.get(what.place) is what:
+            self._faults.pop(what.place, None)
+            what.end(rig, self._core.now_us)
 
     def _quit(self) -> None:
         self._quit_now()

@@ -196,7 +196,8 @@ def _schema() -> str:
 class RunFile:
     """A run file, made when it does not exist, else continued. `with RunFile(path) as run: run.note_pump(pump)`.
 
-    One file belongs to one pump. What was recorded stays when the block ends with an exception."""
+    One file belongs to one pump. What was recorded stays when the block ends with an exception. Raises UsageError, at
+    its begin or as the block's end, when the file can't be written or does not fit together any more."""
 
     def __init__(self, path: Path | str, now: Callable[[], datetime.datetime] = utc_now) -> None:
         self.path = Path(path)
@@ -210,11 +211,15 @@ class RunFile:
             raise _no_run_file(self.path, str(failure)) from failure
         if not new:
             self._check_kind()
-        if new:
-            self._db.execute(f"pragma application_id = {APPLICATION_ID}")
-            self._db.execute(f"pragma user_version = {FILE_FORMAT}")
-        self._db.executescript(_schema())
-        self._device = self._latest("hello").get("device")
+        try:
+            if new:
+                self._db.execute(f"pragma application_id = {APPLICATION_ID}")
+                self._db.execute(f"pragma user_version = {FILE_FORMAT}")
+            self._db.executescript(_schema())
+            self._device = self._latest("hello").get("device")
+        except (sqlite3.Error, ValueError, AttributeError) as failure:
+            self._db.close()
+            raise self._spoilt(failure) from failure
 
     def _check_kind(self) -> None:
         why = "it is another kind of file"
@@ -232,12 +237,27 @@ class RunFile:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except sqlite3.Error as failure:
+            value = value or failure
+        if isinstance(value, sqlite3.Error):
+            raise self._spoilt(value) from value
 
     def close(self) -> None:
         """Write what waits, and close the file."""
-        self._db.commit()
-        self._db.close()
+        try:
+            self._db.commit()
+        finally:
+            self._db.close()
+
+    def _spoilt(self, failure: Exception) -> UsageError:
+        """SQLite can't write into it: somebody has changed it, or the disk is full or not to be written."""
+        return UsageError(
+            f"{self.path} can't be continued: {failure}",
+            "The pump has all that it had, and the file what was written before",
+            "put it aside, and download into a new file; it may have been changed by hand, or the disk be full",
+        )
 
     # --- notes
 

@@ -149,6 +149,24 @@ def test_a_silence_without_an_alarm_is_not_asked_for(command, pump) -> None:
     assert "silent for 2 min" in command("silence")[1]
 
 
+def test_a_silence_during_an_earlier_one_says_why_it_is_not_as_asked(command, pump) -> None:
+    pump.alarms = ["occlusion"]
+    was = pump.app.act
+    pump.app.act = lambda *given: [(name, 2 if name == "seconds" else value) for name, value in was(*given)]
+    code, text = command("silence 10s")
+    assert code == 0 and "An earlier silence still runs: the alarms are silent for another 2 s." in text
+    assert "have to sound again" in text
+    assert '"earlier": true' in command("--json silence")[1]
+
+
+def test_the_status_of_a_locked_pump_says_so(command, pump, client) -> None:
+    assert "Locked" not in command("status")[1]
+    client.set_key("ab" * 32)
+    client.lock()
+    assert "Locked orders need the key" in command("status")[1]
+    assert '"locked": true' in command("--json status")[1]
+
+
 def test_the_advice_after_a_power_loss_is_what_the_pump_does() -> None:
     """A rate starts beside this alarm, and not beside the one of a restart."""
     traits = dict(alarm_table.ALARMS)

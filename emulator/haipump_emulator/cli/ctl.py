@@ -79,8 +79,9 @@ def _call(ctx: typer.Context, command: str, **values: Any) -> dict[str, Any]:
 
 
 def _do(ctx: typer.Context, done: str, command: str, already: str = "", **values: Any) -> None:
-    """`already`: what to add when the emulator says that it was so before."""
+    """`already`: what to add when the emulator says that it was so before. `{fault}` is the one that it names."""
     said = _call(ctx, command, **values)
+    done = done.replace("{fault}", said.get("fault", ""))
     if said.get("was_already"):
         done += f" ({already})"
     elif said.get("halted"):
@@ -340,8 +341,7 @@ def fault(
 ) -> None:
     """Have a fault of the catalogue begin, or end."""
     text = " ".join([name, *(parameters or [])])
-    done = f"{text} {'has ended' if end else 'has begun'}"
-    _do(ctx, done, "fault", fault=text, for_us=for_, end=end or None)
+    _do(ctx, "{fault} " + ("has ended" if end else "has begun"), "fault", fault=text, for_us=for_, end=end or None)
 
 
 @app.command("quit")

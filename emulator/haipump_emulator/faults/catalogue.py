@@ -78,6 +78,11 @@ class Fault(ABC):
                 )
 
     @property
+    def place(self) -> str:
+        """What it occupies: one that begins at the same place takes its place, and the end of either clears it."""
+        return self.name
+
+    @property
     def text(self) -> str:
         """As it is written on the command line."""
         values = [f"{item.name}={getattr(self, item.name)}" for item in dataclasses.fields(self)]
@@ -137,6 +142,10 @@ def parse(text: str) -> Fault:
 
 class _Sensor(Fault):
     kind: ClassVar[str] = ""
+
+    @property
+    def place(self) -> str:
+        return f"sensor {self.sensor}"  # type: ignore[attr-defined]
 
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.core.plant.sensor(at_us, self.sensor, self.kind, self._value())  # type: ignore[attr-defined]
@@ -221,6 +230,10 @@ class SensorIntermittent(_Sensor):
 class _Drive(Fault):
     kind: ClassVar[str] = ""
 
+    @property
+    def place(self) -> str:
+        return "drive"
+
     def apply(self, rig: Rig, at_us: int) -> None:
         values = [getattr(self, item.name) for item in dataclasses.fields(self)]  # type: ignore[arg-type]
         rig.core.plant.mechanics(at_us, self.kind, *values)
@@ -261,6 +274,10 @@ class Backlash(_Drive):
 
 class _Wire(Fault):
     wire: ClassVar[str] = ""
+
+    @property
+    def place(self) -> str:
+        return f"wire {self.wire}"
 
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.core.plant.wire(at_us, self.wire, self.what)  # type: ignore[attr-defined]
@@ -483,6 +500,10 @@ class FlashBadBlock(Fault):
     sector: int = _number(4, 0, 63, "which")
     breakage: str = _word("program_error", BREAKAGES, "how")
 
+    @property
+    def place(self) -> str:
+        return f"sector {self.sector}"
+
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.core.flash_port.break_sector(self.sector, self.breakage)
 
@@ -560,6 +581,10 @@ class LineNoise(Fault):
     per_million: int = _number(2_000, 1, 1_000_000, "faults in a million bytes")
     seed: int = _number(0, 0, 1 << 31, "of the faults")
 
+    @property
+    def place(self) -> str:
+        return "bytes"
+
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.line.inbound = FaultFilter(seed=2 * self.seed, per_million=self.per_million)
         rig.line.outbound = FaultFilter(seed=2 * self.seed + 1, per_million=self.per_million)
@@ -576,6 +601,10 @@ class LineByte(Fault):
     what: str = _word("flip", ("flip", "drop", "duplicate", "insert"), "what happens to it")
     at: int = _number(10, 0, 100_000, "which, from now on")
     bit: int = _number(0, 0, 7, "of a flip")
+
+    @property
+    def place(self) -> str:
+        return "bytes"
 
     def apply(self, rig: Rig, at_us: int) -> None:
         faults = {
@@ -596,6 +625,10 @@ class LineDelay(Fault):
     """Every byte comes late, in both directions."""
 
     ms: int = _number(300, 1, 60_000, "how late")
+
+    @property
+    def place(self) -> str:
+        return "bytes"
 
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.line.inbound, rig.line.outbound = Latency(self.ms * 1_000), Latency(self.ms * 1_000)
@@ -676,6 +709,10 @@ class ButtonStuck(Fault):
     """A button stays pressed."""
 
     button: str = _word("silence", ("start", "stop", "silence"), "which")
+
+    @property
+    def place(self) -> str:
+        return f"button {self.button}"
 
     def apply(self, rig: Rig, at_us: int) -> None:
         rig.core.press(_button(self.button), True)

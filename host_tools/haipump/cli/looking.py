@@ -120,6 +120,7 @@ def show_status(cli: Cli, with_hints: bool) -> None:
                 "totals": asdict(total),
                 "last_order": why,
                 "device": pump.conversation.greeting.device,
+                "locked": pump.conversation.greeting.locked,
                 "status": asdict(now),
                 "alarms": [asdict(alarm) for alarm in standing],
                 "sensors": asdict(sensors),
@@ -133,6 +134,7 @@ def show_status(cli: Cli, with_hints: bool) -> None:
         shown = views.status_view(
             pump.port, now, standing, sensors, syringe_nl, total, ended,
             pressure_read=reads, full_step_nl=syringes.full_step_nl(calibration),
+            locked=pump.conversation.greeting.locked,
         )  # fmt: skip
         cli.say(shown)
         if with_hints:

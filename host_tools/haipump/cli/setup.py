@@ -74,12 +74,17 @@ def silence(
     wanted_s = None if time is None else q.duration_s(time)
     with cli.pump() as pump:
         if not pump.alarms():
-            cli.result({"seconds": 0})
+            cli.result({"seconds": 0, "earlier": False})
             cli.say("No alarm stands: there is nothing to silence. One that comes would sound all the same.")
             return
         seconds = pump.silence(wanted_s)
-        cli.result({"seconds": seconds})
-        cli.say(f"The alarms are silent for {q.format_duration(seconds)}.")
+        asked_s = pump.setting("silence_s").value if wanted_s is None else wanted_s
+        cli.result({"seconds": seconds, "earlier": seconds != asked_s})
+        if seconds == asked_s:
+            cli.say(f"The alarms are silent for {q.format_duration(seconds)}.")
+            return
+        cli.say(f"An earlier silence still runs: the alarms are silent for another {q.format_duration(seconds)}.")
+        cli.say("None that runs is made longer or shorter; before the next one the alarms have to sound again.")
 
 
 def ack(cli: Cli, alarm: Annotated[str | None, typer.Argument(help="Name of one alarm; without: all.")] = None) -> None:

@@ -215,6 +215,7 @@ def status_view(
     *,
     pressure_read: bool = True,
     full_step_nl: int = 0,
+    locked: bool = False,
 ) -> RenderableType:
     """The one-look answer to "how is the pump". `ended`: how the last order ended, when it is stopped and known;
     `pressure_read`: the pressure is a reading; `full_step_nl`: by which the shaft may differ from the steps."""
@@ -222,6 +223,8 @@ def status_view(
     table.add_row("State", state_text(status.state))
     if ended:
         table.add_row("Because", ended)
+    if locked:
+        table.add_row("Locked", "orders need the key (--key-file); a stop does not")
     table.add_row("Flow now", format_rate(status.flow_nl_per_day))
     if status.basal_nl_per_day != status.flow_nl_per_day:
         table.add_row("Basal rate", format_rate(status.basal_nl_per_day))

@@ -96,7 +96,7 @@ def read(path: Path) -> Source:
             return _read(db, path.name, digest)
         finally:
             db.close()
-    except sqlite3.Error as failure:
+    except (sqlite3.Error, ValueError, TypeError) as failure:  # the latter two: what it holds was changed by hand
         raise UsageError(
             f"{path} can't be read as a run file: {failure}", next_step="name a file made by `haipump log --to`"
         ) from failure

@@ -216,6 +216,13 @@ def test_the_world_does_as_it_is_told(emulator, words, field, value):
     assert truth[field] == value
 
 
+def test_a_fault_is_named_with_its_parameters_and_ends_only_when_it_is_on(emulator):
+    assert "sensor_stuck sensor=encoder has begun" in invoke("ctl", "fault", "sensor_stuck", "sensor=encoder").output
+    wrong = invoke("ctl", "fault", "sensor_stuck", "sensor=pressure", "--end")
+    assert wrong.exit_code and "sensor_stuck sensor=encoder" in " ".join(wrong.output.split())
+    assert "sensor_stuck sensor=encoder has ended" in invoke("ctl", "fault", "sensor_stuck", "--end").output
+
+
 def test_undoing(emulator):
     for words in (["occlude"], ["leak"], ["release"], ["seal"], ["warm", "30C", "--over", "1min"]):
         assert invoke("ctl", *words).exit_code == 0

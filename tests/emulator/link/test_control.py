@@ -118,6 +118,35 @@ def test_faults_of_the_catalogue_begin_and_end():
         emulator.do("fault", fault="leak", for_us=0)
 
 
+def test_the_fault_that_ends_is_the_one_that_is_on():
+    emulator = Emulator()
+    with pytest.raises(ControlError, match="sensor_stuck is not on; of what `fault` began is on: nothing"):
+        emulator.do("fault", fault="sensor_stuck", end=True)
+    emulator.do("fault", fault="sensor_stuck sensor=encoder")
+    with pytest.raises(ControlError, match="sensor=pressure is not on; .* is on: sensor_stuck sensor=encoder"):
+        emulator.do("fault", fault="sensor_stuck sensor=pressure", end=True)
+    emulator.do("fault", fault="sensor_stuck")
+    with pytest.raises(ControlError, match="several of it are on: .*encoder; sensor_stuck sensor=pressure; say which"):
+        emulator.do("fault", fault="sensor_stuck", end=True)
+    emulator.do("sensor", sensor="pressure", fault="ok")
+    ended = emulator.do("fault", fault="sensor_stuck", end=True)
+    assert ended["fault"] == "sensor_stuck sensor=encoder"
+    with pytest.raises(ControlError, match="not on"):
+        emulator.do("fault", fault="sensor_stuck", end=True)
+    assert emulator.do("fault", fault="power_cut off_ms=50")["fault"] == "power_cut off_ms=50"
+    assert emulator.do("fault", fault="power_cut", end=True)["fault"], "it brings the end forward"
+
+
+def test_a_fault_is_not_ended_by_the_time_of_the_one_before():
+    emulator = Emulator()
+    emulator.do("fault", fault="leak", for_us=1_000_000)
+    emulator.do("fault", fault="leak resistance=20")
+    emulator.pass_time(2_000_000)
+    assert emulator.do("truth")["leaking"]
+    assert emulator.do("fault", fault="leak", end=True)["fault"] == "leak resistance=20"
+    assert not emulator.do("truth")["leaking"]
+
+
 def test_time():
     emulator = Emulator()
     emulator.do("speed", speed=60)

@@ -217,6 +217,35 @@ def test_other_files_are_refused_and_left_alone(tmp_path) -> None:
         read(tmp_path / "nothing")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "delete from records where seq = 2",  # its columns stay, and there is no second of them
+        "drop table records; create table records (seq integer primary key)",
+        "insert into meta (seen_utc, what, data) values ('', 'hello', 'x')",
+        "insert into meta (seen_utc, what, data) values ('', 'hello', '[]')",
+    ],
+)
+def test_a_file_that_somebody_changed_is_not_continued_and_says_so(change, tmp_path) -> None:
+    path = tmp_path / "run"
+    download(path, FakePump(sealed(2)))
+    db = sqlite3.connect(path)
+    db.executescript(change)
+    db.commit()
+    db.close()
+    with pytest.raises(UsageError, match="run can't be continued: .* put it aside, and download into a new file"):
+        download(path, FakePump(sealed(4)))
+
+
+def test_a_note_that_somebody_changed_is_no_traceback(tmp_path) -> None:
+    download(tmp_path / "run", FakePump(sealed(2)))
+    db = sqlite3.connect(tmp_path / "run")
+    db.executescript("update meta set data = 'x'")
+    db.close()
+    with pytest.raises(UsageError, match="can't be read as a run file"):
+        read(tmp_path / "run")
+
+
 def test_a_file_of_newer_tools_is_refused(tmp_path) -> None:
     download(tmp_path / "run", FakePump(sealed(2)))
     db = sqlite3.connect(tmp_path / "run")
