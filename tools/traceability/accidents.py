@@ -11,8 +11,10 @@ ROWS = (
     Row(
         "A1",
         "A key that bounces makes no other number (Alaris SE, 2006: 4.8 became 44.8): values come in whole frames, are "
-        "read back, and ten times the last value needs an override.",
+        "read back, and ten times the running rate or the last bolus needs an override.",
         ("commands.Commands.check_jump", "panel.OperatorPanel.press", "proto.frame.checksum"),
+        "A tenth of the running rate as well. After a stop, and where only KVO runs, no rate is there to compare with, "
+        "nor a bolus after a restart: then what is read back and the drug's limits are the guard.",
     ),
     Row(
         "A2",

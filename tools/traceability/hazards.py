@@ -279,9 +279,11 @@ HAZARDS = (
         DEATH,
         (
             ("units are typed, values shown back, nothing rounded", ("A1", "A21", "CS-REQ-9/12")),
-            ("ten times the last value needs an override", ("A1", "GIP-6.1.3/4")),
+            ("ten times the running rate or the last bolus needs an override", ("A1", "GIP-6.1.3/4")),
             ("limits in the pump, by drug", ("GIP-6.1.2", "OP-R6.9(3)/(4)", "CS-REQ-51-55")),
         ),
+        "The first rate after a stop, and the first bolus after a restart, have nothing to be compared with: without "
+        "limits of the drug only the person who reads it back sees the slip.",
     ),
     Hazard(
         "H24",

@@ -142,6 +142,16 @@ def test_ten_times_the_rate_or_a_tenth_needs_an_override():
     of.act(programme(of, PLAN % (600, 2, "stop", "5 bolus 1000 0")))
 
 
+def test_what_no_rate_runs_beside_is_no_jump():
+    """As docs/hazards.md says of H23: a stop ends what a new rate is compared with."""
+    of = pump()
+    of.order(RATE % 1_300_000)
+    of.act("stop")
+    of.act(RATE % 130_000_000)
+    of.order("prepare_kvo")
+    of.act(RATE % 130_000_000)
+
+
 @pytest.mark.requirement("A1")
 def test_ten_times_the_last_bolus_needs_an_override():
     of = pump()
