@@ -124,7 +124,7 @@ class Commands:
             self.breathe()
             return pairs, execute
         except Refused as refusal:
-            if refusal.code == "limit":
+            if refusal.pairs and refusal.pairs[0][0] == "limit":  # a soft one as well
                 self.refusals += 1
             raise
         finally:

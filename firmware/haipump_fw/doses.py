@@ -24,6 +24,7 @@ _DRUG_BYTES = const(8)
 # runs may come closer to what is new.
 _SHIFT_US = const(100_000)
 _UNKNOWN_STEPS = const(0x3FFFFFFF)  # made before the journal begins, for all that is known
+_POINT_LATE_S = const(2)  # a pass may have begun a second before its commit, and seconds are cut off
 _LOOK_BACK_MAX = const(4_096)  # places of the journal: all it has
 _USED_MAX_NL = const(100_000_000)  # what is shown at most
 _REFUSALS_MAX = const(99_999)
@@ -88,8 +89,9 @@ def read_dose(commands, fields):
         if window.known:
             app.delivery.account()
             used_nl = div_up(window.steps(now_s, app.delivery.dosed) * app.values["step_fl"], FL_PER_NL)
-        if app.values["lockout_s"]:
-            wait_s = max(0, window.bolus_s + app.values["lockout_s"] - now_s)
+        lockout_s = app.values["lockout_s"]
+        if lockout_s:
+            wait_s = max(0, window.bolus_s + lockout_s - now_s) if window.known else lockout_s
     return [(row[options.NAME], app.values[row[options.NAME]]) for row in options.rows("dose")] + [
         ("drug", drug_of(app.values)),
         ("loaded", 1 if drug_loaded(app.values) else 0),
@@ -138,7 +140,7 @@ def check_order(commands, fields, rate, volume_nl, tried):
 def _override(fields, pairs):
     """A soft limit that is passed needs the word that it is meant, and why."""
     if not (fields.get("override") and "reason" in fields):
-        raise Refused("override", pairs + [("what", "reason")])
+        raise Refused("override", [pair for pair in pairs if pair[0] != "what"] + [("what", "reason")])
 
 
 class _Search:
@@ -169,7 +171,11 @@ class _Search:
         pairs = [("limit", name), ("maximum", most_q // QUANTA_PER_NL), ("window_s", app.values["window_s"])]
         if excess_q < 0:
             raise Refused(code, pairs + [("what", "too_close_to_prove")])
-        pairs.append(("value", div_up(excess_q + moved_q, QUANTA_PER_NL)))
+        asked_q = excess_q + moved_q
+        if asked_q < _UNKNOWN_STEPS * motor.step_q:
+            pairs.append(("value", div_up(asked_q, QUANTA_PER_NL)))
+        else:
+            pairs.append(("what", "past_not_known"))
         raise Refused(code, pairs + self._free_in(limit_q))
 
     def _free_in(self, limit_q):
@@ -226,7 +232,10 @@ def look_back(app):
     now_s = app.now_us() // US_PER_S
     life_nl = app.ledger.life_total_nl(app.running_dose()[1])
     unsure_nl = app.ledger.unsure_nl
-    begin_s = now_s - max(window.span_s, app.values["lockout_s"])
+    begin_s = now_s - window.span_s
+    # A lockout may be set, or made longer, later on: nobody looks back again for that.
+    lockouts = [row[options.MAXIMUM] for row in options.rows("dose") if row[options.NAME] == "lockout_s"]
+    bolus_s = now_s - lockouts[0]
     boot, at_s = storage.boot & 0xFFFF, now_s
     uptime_s = now_s
     held_nl = 0
@@ -243,14 +252,21 @@ def look_back(app):
             values = struct.unpack_from(commit[2], raw, records.PAYLOAD_AT)
             held_nl += max(0, life_nl - values[3]) + max(0, unsure_nl - values[8])
             life_nl, unsure_nl = values[3], values[8]
-            if at_s + 1 <= points[-1][0] - window.gap_s and points[-1][0] > now_s - window.span_s:
-                points.append((at_s + 1, held_nl))
+            point_s = at_s + _POINT_LATE_S
+            # The newest one before the window closes it, however near the next one is.
+            if points[-1][0] > begin_s and (point_s <= begin_s or point_s <= points[-1][0] - window.gap_s):
+                points.append((point_s, held_nl))
         elif raw[0] == intent[0] and window.bolus_s == EVER and raw[records.PAYLOAD_AT + 4] in (BOLUS, EXTENDED):
             window.bolus_s = at_s + 1
-        if at_s < begin_s:
+        # Only a commit ends it: what is older than the window may lie behind records of any kind.
+        if points[-1][0] <= begin_s and (window.bolus_s != EVER or at_s < bolus_s):
             break
-    if points[-1][0] > now_s - window.span_s and life_nl:
-        held_nl += _UNKNOWN_STEPS * app.values["step_fl"] // FL_PER_NL
+    else:
+        unknown = life_nl or unsure_nl  # made before the journal begins
+        if unknown and points[-1][0] > begin_s:
+            held_nl += _UNKNOWN_STEPS * app.values["step_fl"] // FL_PER_NL
+        if unknown and window.bolus_s == EVER:
+            window.bolus_s = at_s + 1
     points.append((EVER, held_nl))
     _fill(app, points)
 

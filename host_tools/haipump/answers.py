@@ -138,8 +138,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Dose:
-    """Dose limits; 0 is none. `used_nl` is what the window that ends now holds at most, -1: not known while it runs.
-    `wait_s`: until the next bolus may begin."""
+    """Dose limits; 0 is none. `used_nl` is what the window that ends now holds at most, -1: not known while it runs, or
+    not counted, as no limit is set. `wait_s`: until the next bolus may begin."""
 
     max_dose_nl: int
     window_s: int

@@ -218,9 +218,12 @@ def test_a_limit_of_0_is_off_and_is_shown_so(command, pump) -> None:
     assert "3 mL no limit" in command("limits --max-dose 0 --soft-rate 0 --lockout 0 -y")[1]
     assert pump.settings["max_dose_nl"] == 0
     read = pump.app.read_dose({})
-    pump.app.read_dose = lambda fields: read | {"used_nl": -1}
+    pump.app.read_dose = lambda fields: read | {"used_nl": -1, "drug": "none"}
     text = command("limits")[1]
-    assert "not known before the pump is stopped" in text and "For the syringe that is loaded yes" in text
+    assert "not counted: no limit is set" in text and "For the syringe that is loaded yes" in text
+    pump.app.read_dose = lambda fields: read | {"used_nl": -1, "drug": "none", "soft_bolus_nl": 5}
+    text = command("limits")[1]
+    assert "not known before the pump is stopped" in text
     assert "-1" not in text and "; 0:" not in text
 
 

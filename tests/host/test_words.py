@@ -255,6 +255,19 @@ def test_an_override_is_compared_with_what_it_was_compared_with(client, pump) ->
     assert "a tenth of the running rate or less" in refusal(client, pump, "prepare_rate", "override", fields).what
 
 
+def test_the_lockout_says_wait_and_not_choose_less(client, pump) -> None:
+    fields: list[tuple[str, int | str]] = [("limit", "lockout_s"), ("value", 1_800), ("free_in_s", 1_200)]
+    error = refusal(client, pump, "prepare_bolus", "limit", fields)
+    assert error.next_step == "wait 20 min, or change the limit with `haipump limits`"
+    assert error.what.endswith(
+        "the time from the begin of a bolus until another one may begin: 30 min, possible in 20 min"
+    )
+    fields = [("limit", "lockout_s"), ("value", 600), ("minimum", 1_800), ("what", "in_programme")]
+    pump.refuse.clear()
+    error = refusal(client, pump, "prepare_bolus", "limit", fields)
+    assert "10 min asked, at least 30 min" in error.what and "further apart" in error.next_step
+
+
 def test_a_dose_limit_says_when_it_passes(client, pump) -> None:
     fields: list[tuple[str, int | str]] = [("limit", "max_dose_nl"), ("value", 1_200_000), ("maximum", 1_000_000)]
     fields += [("window_s", 86_400), ("free_in_s", 5_400)]
@@ -263,6 +276,14 @@ def test_a_dose_limit_says_when_it_passes(client, pump) -> None:
         assert words in error.what
     fields[-1] = ("free_in_s", -1)
     assert "waiting does not help" in refusal(client, pump, "prepare_rate", "limit", fields).what
+    assert "wait" not in refusal(client, pump, "prepare_rate", "limit", fields).next_step
+    fields[-1] = ("free_in_s", 5_400)
+    error = refusal(client, pump, "prepare_rate", "limit", fields)
+    assert error.next_step == "wait 1 h 30 min, choose less, or change the limit with `haipump limits`"
+    fields[1] = ("what", "past_not_known")
+    error = refusal(client, pump, "prepare_rate", "limit", fields)
+    assert "past not known, at most 1 mL" in error.what and "asked" not in error.what
+    fields[1] = ("value", 1_200_000)
     error = refusal(client, pump, "prepare_rate", "override", [("what", "reason"), *fields])
     assert "soft limit" in error.what and "--reason" in error.next_step
     error = refusal(client, pump, "prepare_rate", "syringe", [("what", "other_drug"), ("drug", "floxuridine")])

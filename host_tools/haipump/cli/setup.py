@@ -43,6 +43,7 @@ LIMIT_WORDS: Mapping[str, str] = {name: texts.FIELDS[name].partition(";")[0] for
     "loaded": "For the syringe that is loaded",
     "used_nl": "Delivered within the window, at most",
 }
+DOSE_LIMITS = [name for name in LIMIT_OFF if name not in ("reservoir_low_nl", "wait_s")]
 ALARM_PANEL, PANEL = "Alarms", "Setting up"
 _READERS: Mapping[str, Callable[[str], int]] = {
     "_nl_per_day": q.rate_nl_per_day,
@@ -183,7 +184,8 @@ def none_in_words(values: Mapping[str, int | str]) -> dict[str, str]:
     if "loaded" in shown:
         shown["loaded"] = "yes" if values["loaded"] else "no, for another drug"
     if values.get("used_nl") == -1:
-        shown["used_nl"] = "not known before the pump is stopped"
+        limited = values["drug"] != "none" or any(values[name] for name in DOSE_LIMITS)
+        shown["used_nl"] = "not known before the pump is stopped" if limited else "not counted: no limit is set"
     return shown
 
 

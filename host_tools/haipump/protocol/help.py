@@ -198,7 +198,7 @@ FIELDS: Mapping[str, str] = {
     "rate_min_nl_per_day": "lowest rate that can be reached",
     "rate_nl_per_day": "rate",
     "reason": "why a soft limit is passed; is recorded",
-    "refusals": "orders that a limit refused since the pump started",
+    "refusals": "orders that a limit, hard or soft, refused since the pump started",
     "repeats": "how often the programme runs",
     "reservoir_empty_nl": "volume at which the pump stops as empty",
     "reservoir_low_nl": "volume at which the pump warns; 0: never",
@@ -238,7 +238,7 @@ FIELDS: Mapping[str, str] = {
     "uncertain": "1: the position may be off by half a full step",
     "uptime_s": "seconds since the pump started",
     "uptime_us": "microseconds within the second",
-    "used_nl": "delivered within the window, at most; -1: not known before it is stopped",
+    "used_nl": "delivered within the window, at most; -1: not known before it is stopped, or no limit is set",
     "valid_s": "how long the token is valid",
     "value": "value of the setting",
     "volume_nl": "volume",
@@ -509,6 +509,7 @@ _LIMIT_ADVICE: Mapping[str, str] = {
     "start_steps_per_s": "choose less; only a rate without a ramp or programme may be faster",
     "syringe_max_nl_per_day": "choose less; a wider syringe reaches more",
     "accel_steps_per_s2": "choose more: the motor needs that much to slow down",
+    "lockout_s": "put the programme's boluses further apart, or change the limit with `haipump limits`",
 }
 # (field, the pump's word): what is wrong with it, and what to do.
 _FIELD_WORDS: Mapping[tuple[str, str], tuple[str, str]] = {
@@ -538,7 +539,10 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
         facts.append(human(str(fields["field"])))
     if isinstance(fields.get("what"), str):
         facts.append(_WITH_COMMAS.get(str(fields["what"]), str(fields["what"]).replace("_", " ")))
-    if "value" in fields:
+    waits = limit == "lockout_s" and "free_in_s" in fields
+    if waits:  # its value is the lockout itself: nobody asked for a time
+        facts.append(said["value"])
+    elif "value" in fields:
         facts.append(f"{said['value']} asked")
     if "before" in fields:
         facts.append(f"{said['before']} before")
@@ -550,7 +554,9 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
         facts.append(f"at least {said['minimum']}")
     if "window_s" in fields:
         facts.append(f"within {quantity('window_s', fields['window_s'])}")
-    if "free_in_s" in fields:
+    if waits:
+        facts.append(f"possible in {quantity('free_in_s', fields['free_in_s'])}")
+    elif "free_in_s" in fields:
         facts.append(_free_words(int(fields["free_in_s"])))
     known = ("code", "state", "what", "field", "limit", "value", "before", "minimum", "maximum", "next_id")
     for name, value in fields.items():
@@ -632,6 +638,10 @@ def next_step(code: str, fields: Mapping[str, int | str]) -> str:
         return (
             "load it with `haipump syringe ... --drug`, or change the drug of the limits with `haipump limits --drug`"
         )
+    if code == "limit" and isinstance(free_in_s := fields.get("free_in_s"), int) and free_in_s >= 0:
+        wait = f"wait {quantity('free_in_s', free_in_s)}"
+        less = "" if fields.get("limit") == "lockout_s" else ", choose less"
+        return f"{wait}{less}, or change the limit with `haipump limits`"
     if code == "limit" and fields.get("limit") in _LIMIT_ADVICE:
         return _LIMIT_ADVICE[str(fields["limit"])]
     if code == "storage" and fields.get("what") == "no_window":
