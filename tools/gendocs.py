@@ -17,6 +17,7 @@ from haipump.protocol import help as texts
 from haipump_fw.app import CODE_EVERY_S
 from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
+from haipump_fw.handling import FREED
 from haipump_fw.ports import BEAT_MS
 from haipump_fw.proto import messages
 from haipump_fw.proto import table as whole
@@ -331,10 +332,14 @@ def alarm_table() -> str:
     when = [(f"`{name}`", f"{seconds} s", since) for name, (seconds, since) in texts.ALARM_WITHIN.items()]
     return page(
         "Alarms",
-        "haipump_fw/core/alarms.py and haipump/protocol/help.py",
+        "haipump_fw/core/alarms.py, haipump_fw/handling.py and haipump/protocol/help.py",
         "A latching alarm stays until it is acknowledged, even when its cause is gone. An alarm that stops the motor "
         "must be acknowledged, and its cause must be gone, before anything starts again; nothing restarts by itself. "
         f"Silence mutes the tone for at most {alarms.SILENCE_MAX_S} s, and a new alarm breaks through it.",
+        "Only the plunger may be moved, with the line disconnected (`jog`, `home`, `withdraw`), while one of these "
+        f"stands acknowledged, for that is how its cause goes: {', '.join(f'`{name}`' for name in FREED)}.",
+        "A latching alarm that waits for its acknowledgement outlives a power cycle. `alarm_loop` does even when it "
+        f"was acknowledged: its time, {alarms.LOOP_S // 60} minutes, then begins anew with the start.",
         table(("alarm", "priority", "latches", "action", "meaning", "what to do", "basis"), rows),
         *answered_alarms(),
         "## When",

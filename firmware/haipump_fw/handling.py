@@ -6,12 +6,15 @@ Owns: prime, withdraw, jog, home, refill, KVO, self test and service. Loaded whe
 
 from haipump_fw import ports as contract
 from haipump_fw.const import const
+from haipump_fw.core import alarms as alarm_table
 from haipump_fw.core import profiles
 from haipump_fw.core.units import US_PER_S, div_up
 from haipump_fw.delivery import HOME, JOG, KVO, PRIME, WITHDRAW, new_order
 from haipump_fw.proto.frame import Refused
 
 HANDLING_MAX_S = const(43_200)  # no motion beside therapy lasts longer
+# Only these alarms may stand, acknowledged, when the plunger moves with the line disconnected: so their cause goes.
+FREED = ("occlusion", "upstream_occlusion", "reservoir_empty", "end_of_travel", "syringe_released")
 
 
 def _bounded(profile):
@@ -23,9 +26,15 @@ def _bounded(profile):
 
 
 def _handle(commands):
-    commands.app.machine.check("start_move")
-    if commands.app.storage.problem is not None:
-        raise Refused("storage", [("what", commands.app.storage.problem)])
+    app = commands.app
+    app.machine.check("start_move")
+    if app.storage.problem is not None:
+        raise Refused("storage", [("what", app.storage.problem)])
+    alarms = app.alarms
+    for i in alarms.listed():
+        name, traits = alarm_table.ALARMS[i]
+        if traits & alarm_table.NO_START and (name not in FREED or alarms.phase[i] != alarm_table.ACKNOWLEDGED):
+            raise Refused("alarm", [("alarm", name)])
 
 
 def prepare_kvo(commands, fields):

@@ -14,6 +14,7 @@ from haipump_fw.proto.messages import RESULTS, TASKS
 from haipump_fw.proto.session import Session
 
 _RESET = RESULTS.index("reset")
+_WAITING = (alarm_table.ACTIVE, alarm_table.LATCHED, alarm_table.ESCALATED)
 _CAUSES = (contract.RESET_POWER, contract.RESET_WATCHDOG, contract.RESET_REQUEST, contract.RESET_FAULT)
 
 WATCHDOG_MS = const(8_300)  # the chip can do 8388
@@ -128,15 +129,21 @@ def _most(intent, commit):
 
 
 def _restore_alarms(app):
-    """Latching alarms that waited for their acknowledgement when the power went still do."""
+    """Latching alarms that waited for their acknowledgement when the power went still do. What was acknowledged while
+    its cause stood is found again if that still does; the cause of `alarm_loop` is only that time has to pass, and of
+    the time without power nothing is known: it holds anew, from the start, for as long as it may have had to."""
+    alarms = app.alarms
     for record in app.storage.journal.alarms():
-        waits = record.values["phase"] in (alarm_table.ACTIVE, alarm_table.LATCHED, alarm_table.ESCALATED)
-        number = record.values["alarm"]
-        if waits and 0 < number <= len(alarm_table.ALARMS):  # a newer firmware may have known more
-            name, traits = alarm_table.ALARMS[number - 1]
-            if traits & alarm_table.LATCH:
-                app.alarms.set(name, 0)
-                app.alarms.unset(name)
+        phase, number = record.values["phase"], record.values["alarm"]
+        if not 0 < number <= len(alarm_table.ALARMS):  # a newer firmware may have known more
+            continue
+        name, traits = alarm_table.ALARMS[number - 1]
+        if name == "alarm_loop" and phase in (alarm_table.ACTIVE, alarm_table.ACKNOWLEDGED):
+            alarms.loop_until_s = alarm_table.LOOP_S
+            alarms.set(name, 0)
+        elif traits & alarm_table.LATCH and phase in _WAITING:
+            alarms.set(name, 0)
+            alarms.unset(name)
 
 
 def _restore_carry(app):

@@ -384,7 +384,7 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "input_pending": ("an order waits for its confirmation", "confirm it, or let it expire"),
     "alarm_loop": (
         "the same alarm stopped the pump three times within ten minutes",
-        "find its cause; ten minutes after the first of them the pump can be started again",
+        "find its cause; ten minutes after the first of them, or after a power cycle, the pump can be started again",
     ),
 }
 

@@ -11,7 +11,8 @@ import pytest
 from haipump.protocol import help as texts
 from haipump_emulator.direct import costs
 from haipump_emulator.plant import Plant, PlantParams
-from haipump_fw.core.alarms import ALARMS, LATCH, NAME, PHASES, PRIORITIES, PRIORITY, STOP
+from haipump_fw.core.alarms import ALARMS, LATCH, NAME, NO_START, PHASES, PRIORITIES, PRIORITY, STOP
+from haipump_fw.handling import FREED
 from haipump_fw.ports import IN_CAPTURED, IN_FRONT, IN_SILENCE, IN_START, IN_STOP
 from haipump_fw.proto.messages import SOURCES
 from tests.firmware.app.bench import STEP_FL, Pump, pump
@@ -914,6 +915,86 @@ def test_the_same_alarm_three_times_in_ten_minutes_stops_for_good():
     assert of.no(RATE % 1_300_000)["alarm"] == "alarm_loop"
     of.run(30)
     of.order(RATE % 1_300_000)
+
+
+def looped() -> Pump:
+    """A pump that the same alarm has stopped three times; its cause is gone and answered, the loop is not."""
+    of = running()
+    for _ in range(3):
+        of.core.plant.driver_fault(of.now, True)
+        of.run(1)
+        of.core.plant.driver_fault(of.now, False)
+        of.run(1)
+        of.act("ack alarm=driver_error")
+        if of.alarm("alarm_loop") is None:
+            of.order(FAST)
+            of.run(60)
+    return of
+
+
+@pytest.mark.requirement("OP-R6.5(18)", "A7")
+@pytest.mark.parametrize("answered", [False, True])
+def test_an_alarm_loop_outlives_a_power_cycle_with_its_time(answered):
+    of = looped()
+    for _ in range(2):
+        if answered:
+            of.act("ack")
+            assert of.alarm("alarm_loop")["phase"] == "acknowledged"
+        of.flush()
+        of.power_cycle()
+        assert of.alarm("alarm_loop")["phase"] == "active"
+        assert of.no(RATE % 1_300_000)["alarm"] == "alarm_loop"
+    of.act("ack")
+    of.run(590)
+    assert of.no(RATE % 1_300_000)["alarm"] == "alarm_loop"
+    of.run(30)
+    assert of.alarm("alarm_loop") is None
+    of.flush()
+    of.power_cycle()
+    assert of.alarm("alarm_loop") is None
+    of.order(RATE % 1_300_000)
+
+
+def test_an_alarm_loop_whose_time_is_over_waits_for_its_acknowledgement_after_a_power_cycle():
+    of = looped()
+    of.run(620)
+    assert of.alarm("alarm_loop")["phase"] == "latched"
+    of.flush()
+    of.power_cycle()
+    assert of.alarm("alarm_loop")["phase"] == "latched"
+    of.act("ack")
+    of.order(RATE % 1_300_000)
+
+
+MOVES = ("prepare_jog steps=10", "prepare_jog steps=-10", "prepare_home", "prepare_withdraw volume_nl=10")
+
+
+@pytest.mark.requirement("A7")
+def test_the_plunger_does_not_move_before_the_cause_is_gone():
+    of = looped()
+    of.act("ack")
+    assert (of.state(), of.alarm("alarm_loop")["phase"]) == ("stopped", "acknowledged")
+    for move in MOVES:
+        said = of.no(move + " disconnected=1")
+        assert (said["code"], said["alarm"]) == ("alarm", "alarm_loop")
+    of.run(620)
+    of.order("prepare_jog steps=-10 disconnected=1")
+
+
+@pytest.mark.parametrize("name", [name for name, traits in ALARMS if traits & NO_START])
+def test_which_alarms_may_stand_when_the_plunger_moves_with_the_line_disconnected(name):
+    """Those whose cause goes so, acknowledged: no other, and none that waits."""
+    of = running()
+    of.act("stop")
+    of.app.alarms.set(name, of.app.clock.s)
+    for move in MOVES:
+        assert of.no(move + " disconnected=1")["alarm"] == name
+    of.app.alarms.acknowledge(name, of.app.clock.s)
+    for move in MOVES[:-1]:
+        if name in FREED:
+            of.act(move + " disconnected=1")
+        else:
+            assert of.no(move + " disconnected=1")["alarm"] == name
 
 
 def test_three_different_alarms_are_no_loop():
