@@ -17,7 +17,8 @@ PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
 HEAD = """# Reliability
 
 What `make campaign` found, written by `tools/reliability.py`. What a life is and what must hold in it:
-[testing](testing.md#campaigns).
+[testing](testing.md#campaigns). It speaks of the firmware that it names, no other: `haipump info` names the one of a
+pump, and `make campaign` begins anew with a new one.
 
 """
 
