@@ -4,10 +4,12 @@ that a line which opens gives no bolus; later the pump may go on by itself, as o
 Owns: how far back, what that means for the totals, when and what is resumed. Loaded when one is needed, and freed again
 (`App`). Must not: move anything because an alarm is acknowledged; boluses and programmes are never resumed.
 
-What was pushed since the pressure began to rise has not arrived. So many steps are taken out of the delivered dose, and
-the rest of the way back (play of the nut, spring and friction of the plunger) becomes `Delivery.slack`: whatever moves
-forward next takes it up fast. The deduction stands in the journal before anything moves, and is set right at the end:
-a power cut in between leaves a total that is at most too low by what the range then covers.
+What was pushed since the pressure began to rise may not have arrived: the line may have been closed all the time, or
+only at the end (readings are kept 72 s apart). So many steps are taken out of the delivered dose, and make the range of
+the totals wider: its upper end stays where the screw was. Once the pressure is back, no more of them than were drawn
+back are left out. The rest of the way back (play of the nut, spring and friction of the plunger) becomes
+`Delivery.slack`: whatever moves forward next takes it up fast. The deduction stands in the journal before anything
+moves.
 """
 
 from haipump_fw import ports as contract
@@ -48,22 +50,23 @@ def begin(app, before, basal):
     foot_raw, foot_steps = watch.foot()
     raw = app.supervision.pressure_raw
     pushed = delivery.net_steps - foot_steps if foot_steps is not None else 0
-    watch.learn(pushed, raw - foot_raw)
     watch.clear()
-    if _other(app, alarm_table.STOP) or app.storage.problem is not None:
-        return
+    watch.relief_raw = foot_raw + ABOVE_PA * values["pressure_span_raw"] // values["pressure_full_pa"]
+    rest = _other(app, alarm_table.STOP) or app.storage.problem is not None
+    most = budget(values)
     deduct = 0
     if before in DELIVERING:
-        deduct = max(0, min(pushed, app.ledger.stepped_nl(0) * FL_PER_NL // values["step_fl"]))
-        app.occlusion.resume_at = _resumption(app, basal, deduct)
-    steps = budget(values) - max(0, delivery.slack - delivery.backlash)
-    watch.relief_raw = foot_raw + ABOVE_PA * values["pressure_span_raw"] // values["pressure_full_pa"]
+        if raw > watch.relief_raw:
+            deduct = max(0, min(pushed, app.ledger.stepped_nl(0) * FL_PER_NL // values["step_fl"], most))
+            _doubt(app.ledger, deduct)
+        if not rest:
+            watch.resume_at = _resumption(app, basal)
+    steps = most - max(0, delivery.slack - delivery.backlash)
     held = app.ports.inputs.read() & contract.IN_CAPTURED
-    if steps <= 0 or raw <= watch.relief_raw or not held:
+    if rest or steps <= 0 or raw <= watch.relief_raw or not held:
+        app.commit()
         return
-    deduct = min(deduct, steps)
-    app.ledger.steps -= deduct
-    app.occlusion.deduct = deduct
+    watch.deduct = deduct, pushed, raw - foot_raw
     limits = delivery.limits
     rate = min(STEPS_PER_S, limits.start) * limits.step_q // US_PER_S
     order = new_order(0, BACKOFF, 0, rate)
@@ -72,17 +75,31 @@ def begin(app, before, basal):
     app.begin(order, "relieve", profiles.volume_at_rate(order.volume_q, rate, limits))
 
 
+def _doubt(ledger, steps):
+    """So many steps of the dose may not have arrived; less than none: they have."""
+    told_nl = ledger.stepped_nl(0)
+    ledger.steps -= steps
+    ledger.unsure_nl += told_nl - ledger.stepped_nl(0)
+
+
 def close(app, order):
-    """The back-off is over, be it complete or not: what it did is booked."""
-    delivery = app.delivery
-    deduct = min(app.occlusion.deduct, order.booked)
-    app.ledger.steps += app.occlusion.deduct - deduct
-    app.occlusion.deduct = 0
-    delivery.slack += order.booked - deduct
-    delivery.net_steps += order.booked - deduct
+    """The back-off is over, be it complete or not: what it did is booked. What was pushed into a closed line came back
+    with it; of a line that was closed only in the end nothing can be learned."""
+    delivery, watch = app.delivery, app.occlusion
+    deduct, pushed, rise = watch.deduct
+    drawn = min(deduct, order.booked)
+    if app.supervision.pressure_raw <= watch.relief_raw:
+        _doubt(app.ledger, drawn - deduct)
+        if pushed <= order.booked:
+            watch.learn(pushed, rise)
+    delivery.slack += order.booked - drawn
+    delivery.net_steps += order.booked - drawn
+    if watch.resume_at is not None and watch.resume_at[3]:  # the volume that is left has grown
+        at_s, source, rate, left_q = watch.resume_at
+        watch.resume_at = at_s, source, rate, left_q + drawn * delivery.limits.step_q
 
 
-def _resumption(app, basal, deduct):
+def _resumption(app, basal):
     """(uptime in s, source, nL/day, quanta left) of the basal order that may be resumed, None when none may."""
     now_s = app.clock.s
     app.occlusion.resumed = [at_s for at_s in app.occlusion.resumed if now_s - at_s < WITHIN_S]
@@ -91,7 +108,7 @@ def _resumption(app, basal, deduct):
     step_q = app.delivery.limits.step_q
     left_q = 0
     if basal.volume_q:
-        left_q = basal.volume_q - max(0, basal.booked - deduct) * step_q
+        left_q = basal.volume_q - basal.booked * step_q
         if left_q < step_q:
             return None
     return now_s + RESUME_S, basal.source, basal.rate, left_q

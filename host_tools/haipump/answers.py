@@ -65,7 +65,7 @@ class Sensors:
 
 @dataclass(frozen=True)
 class Totals:
-    """Since the syringe was loaded. `stepped_min_nl` and `stepped_max_nl` differ only after a power loss."""
+    """Since the syringe was loaded. `stepped_min_nl` and `stepped_max_nl` differ after a power loss or an occlusion."""
 
     commanded_nl: int
     stepped_nl: int

@@ -451,7 +451,7 @@ def test_the_status_has_the_range_and_why_it_stopped(command, line, pump, monkey
     monkeypatch.setattr(pump.app, "read_totals", lambda fields: totals)
     text = command("status")[1]
     assert "Because the rate was stopped before its end" in text
-    assert "between 1.5 mL and 1.6 mL, after a power loss" in text
+    assert "between 1.5 mL and 1.6 mL, after a power loss or an occlusion" in " ".join(text.split())
     found = json.loads(runner.invoke(app, ["status", "--json"]).stdout)
     last = {"order": 2, "source": "basal", "result": "stopped", "left_nl": 0, "why": ""}
     assert found["last_order"] == last

@@ -262,11 +262,20 @@ MUTANTS = (
     Mutant(
         "backs_off_with_the_plunger_free",
         "relief.py",
-        "if steps <= 0 or raw <= watch.relief_raw or not held:",
-        "if steps <= 0 or raw <= watch.relief_raw:",
+        "if rest or steps <= 0 or raw <= watch.relief_raw or not held:",
+        "if rest or steps <= 0 or raw <= watch.relief_raw:",
         "a plunger that nothing holds is left behind, and the books are wrong",
         "H4",
         ("app/test_occlusion.py",),
+    ),
+    Mutant(
+        "occlusion_without_a_doubt",
+        "relief.py",
+        "ledger.unsure_nl += told_nl - ledger.stepped_nl(0)",
+        "ledger.unsure_nl += 0",
+        "what was delivered before the line was closed is told as not delivered: somebody gives it again",
+        "H2",
+        ("app/test_occlusion.py::test_at_a_fast_rate_the_range_is_no_wider_than_what_was_drawn_back",),
     ),
     Mutant(
         "backs_off_forwards",

@@ -79,7 +79,10 @@ class Books:
     edges: int = 0
     made: int = 0  # edges in either direction
     dose: int = 0  # edges since the syringe was loaded, handling left out
+    furthest: int = 0  # the most that these ever were: a back-off takes nothing out of the patient
     doubt: int = 0  # steps of these that were, or took up, play
+    backs: int = 0  # ... of them those of back-offs
+    stops: int = 0  # how often the motor went off during a delivery since then
     play: int = 0  # steps that the next order makes first, after a pull
     backed: int = -1  # steps of the back-off that runs; -1: none does
     handling: bool = False
@@ -109,6 +112,8 @@ class Books:
             self.window.skip -= direction > 0 and self.window.skip > 0
             return
         self.dose += direction
+        if self.dose > self.furthest:
+            self.furthest = self.dose
         if self.backed >= 0:
             self._back(t_us, direction)
             return
@@ -132,6 +137,7 @@ class Books:
         self.check(t_us)
         if self.enabled and not on:
             self._off_us = t_us if self.flows or self.handling else NEVER_US
+            self.stops += bool(self.flows)
         self.enabled = on
         if on and not self.flows and not self.handling:
             if t_us - self._off_us > RELIEF_US:
@@ -150,6 +156,7 @@ class Books:
         if self.backed > 0:
             self.play += self.backed
             self.doubt += self.backed
+            self.backs += self.backed
             self.window.skip += self.backed
         self.backed = -1
 
@@ -158,6 +165,11 @@ class Books:
         self.doubt += steps
         self.play = max(self.play, steps)
         self.window.skip = max(self.window.skip, steps)
+
+    def loaded(self) -> None:
+        """Another syringe: the dose counts from here on."""
+        self.dose = self.furthest = self.backs = self.stops = 0
+        self.doubt = self.play
 
     def _rebase(self) -> None:
         if self.edges - self._from >= self.play:

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from haipump_emulator.campaign.alarms import AlarmJudge
-from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, EXTENDED, Books, Flow, Planned, stairs, steady
+from haipump_emulator.campaign.books import (
+    BASAL,
+    BOLUS,
+    DAY_US,
+    EXTENDED,
+    RELIEF_STEPS,
+    Books,
+    Flow,
+    Planned,
+    stairs,
+    steady,
+)
 from haipump_emulator.campaign.client import Client, Keys, Reply, digest_of, operator_key
 from haipump_emulator.campaign.plan import COMMANDS_PER_H, HOUR_US, MINUTE_US, NEVER_US, SECOND_US, Plan, stream
 from haipump_emulator.campaign.violation import Violation
@@ -458,7 +469,7 @@ class Operator:
             if self.act(f"commit token={prepared.fields['token']}").ok:
                 self.loaded, self.widths = True, 0
                 self.filled_nl = fill_nl + self.books.edges * self.books.step_nl
-                self.books.dose, self.books.doubt = 0, self.books.play
+                self.books.loaded()
         self.act("refill phase=end")
 
     def prime(self) -> None:
@@ -493,7 +504,8 @@ class Operator:
         return not self.loaded or self.filled_nl - self.books.edges * self.books.step_nl <= most_nl + doubt_nl
 
     def judge_totals(self, reply: Reply) -> None:
-        """The range contains the plant's truth, and is no wider than the resets make it."""
+        """The range contains the plant's truth, and is no wider than resets and occlusions make it. What arrived may be
+        as much as the screw ever pushed: the upper end is not below that."""
         if not self.loaded:
             return
         self.count("totals judged")
@@ -502,7 +514,10 @@ class Operator:
         slack = (self.books.slack_steps + self.books.doubt) * self.books.step_nl + MOVED_NL
         if not low - slack <= true_nl <= high + slack:
             raise Violation("totals", self.world.now_us, f"{true_nl:.1f} nL delivered, totals say {low} to {high}")
-        if high - low > self.widths * COMMIT_NL:
+        most_nl = self.books.furthest * self.books.step_nl
+        if most_nl > high + slack - self.books.backs * self.books.step_nl:
+            raise Violation("totals", self.world.now_us, f"{most_nl:.1f} nL were pushed, totals say {low} to {high}")
+        if high - low > self.widths * COMMIT_NL + self.books.stops * RELIEF_STEPS * self.books.step_nl:
             raise Violation("totals", self.world.now_us, f"{high - low} nL of doubt after {self.widths} resets")
         if high > low:
             self.count("totals are a range")

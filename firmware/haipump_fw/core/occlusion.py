@@ -43,7 +43,7 @@ class Occlusion:
     def __init__(self, values):
         self._levels = array("H", bytes(2 * BLOCKS))
         self._places = array("i", bytes(4 * BLOCKS))  # net steps
-        self.relief_raw = self.deduct = 0  # where a back-off ends; steps that it takes from the dose
+        self.relief_raw = self.deduct = 0  # where a back-off ends; what `relief` keeps until then
         self.resume_at, self.resumed = None, []  # what `relief` resumes, and when; when it did, in s
         self._bore_um = 0
         self._sucked = 0

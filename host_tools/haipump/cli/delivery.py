@@ -341,7 +341,7 @@ def stop_one(cli: Cli) -> None:
             cli.result({"status": asdict(status), "totals": None if total is None else asdict(total)})
             delivered = views.delivered_text(status, total)
             lost = total is not None and total.stepped_min_nl != total.stepped_max_nl
-            why = ", as far as is known after a power loss" if lost else ""
+            why = ", as far as is known after a power loss or an occlusion" if lost else ""
             delivered = delivered[:1].upper() + delivered[1:]
             cli.say(
                 f"[bold]{texts.state_sentence(status.state)}.[/] {delivered} were delivered from this syringe{why}."

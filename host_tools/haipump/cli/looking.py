@@ -188,7 +188,7 @@ def totals(cli: Cli) -> None:
         for title, values in (("Since the syringe was loaded", asdict(since)), ("In the pump's life", asdict(life))):
             low, high = values.pop("stepped_min_nl"), values.pop("stepped_max_nl")
             if low != high:
-                values["range"] = f"{format_volume(low)} to {format_volume(high)}, after a power loss"
+                values["range"] = f"{format_volume(low)} to {format_volume(high)}, after a power loss or an occlusion"
             cli.say(views.facts_view(title, values, words | {"range": "Stepped, as far as is known"}))
 
 

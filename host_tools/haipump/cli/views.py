@@ -235,7 +235,7 @@ def status_view(
     if status.order:
         table.add_row("Order", str(status.order))
     uncertain = totals.stepped_min_nl != totals.stepped_max_nl
-    why = "after a power loss" if uncertain else "by the motor's steps"
+    why = "after a power loss or an occlusion" if uncertain else "by the motor's steps"
     table.add_row("Delivered", f"{delivered_text(status, totals)}, {why}")
     shaft = shaft_text(totals, full_step_nl)
     if shaft:
@@ -270,7 +270,7 @@ def shaft_text(totals: answers.Totals, full_step_nl: int) -> str:
 
 
 def delivered_text(status: answers.Status, totals: answers.Totals | None) -> str:
-    """What came from this syringe; after a power loss nobody knows better than a range."""
+    """What came from this syringe; after a power loss or an occlusion nobody knows better than a range."""
     if totals is None or totals.stepped_min_nl == totals.stepped_max_nl:
         return format_volume(status.delivered_nl)
     return f"between {format_volume(totals.stepped_min_nl)} and {format_volume(totals.stepped_max_nl)}"

@@ -22,8 +22,8 @@ FULL_STEPS_PER_TURN = 200
 
 @dataclass(frozen=True)
 class Sums:
-    """Dose in nL at the end of the run. `stepped_max_nl` is above `stepped_nl` only after a restart during a delivery;
-    `commanded_open` says that the same holds for what was commanded. None: not known."""
+    """Dose in nL at the end of the run. `stepped_max_nl` is above `stepped_nl` after a restart during a delivery, or an
+    occlusion; `commanded_open`: so is what was commanded, after a restart. None: not known."""
 
     commanded_nl: int | None
     commanded_open: bool
@@ -71,7 +71,7 @@ def sums(story: Story) -> Sums:
         more = int(totals["stepped_max_nl"]) - int(totals["stepped_nl"])
         confirmed = story.confirmed_base_nl + int(totals["confirmed_nl"])
     else:
-        stepped, more = (last.volume_nl if last else None), 0
+        stepped, more = (last.volume_nl if last else None), (last.unsure_nl if last else 0)
         confirmed = last.confirmed_nl if last else None
     most = None if stepped is None else stepped + max(slack, more)
     return Sums(
@@ -106,7 +106,9 @@ def _dose(story: Story, total: Sums) -> Check:
     if total.difference_nl is None:
         low, high = format_volume(total.stepped_nl), format_volume(total.stepped_max_nl or total.stepped_nl)
         return Check(
-            UNKNOWN, title, f"After a restart during delivery the dose lies between {low} and {high}; nobody counted."
+            UNKNOWN,
+            title,
+            f"After a restart during delivery or an occlusion the dose lies between {low} and {high}; nobody counted.",
         )
     off = story.steps(total.difference_nl)
     by = format_volume(abs(total.difference_nl))

@@ -50,6 +50,7 @@ class Point:
     state: str
     journal: bool
     syringe: int  # counts up with each one that is loaded
+    unsure_nl: int = 0  # so much more may have been delivered from this syringe; telemetry doesn't say
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ class _Raw:
     pressure_pa: int | None
     reservoir_nl: int
     state: str
+    unsure_nl: int = 0
 
 
 def _points(
@@ -281,7 +283,7 @@ def _points(
         _Raw(
             axis.at(r.boot, r.uptime_s), r.seq, r.boot, r.values["stepped_nl"], r.values["life_nl"],
             r.values["confirmed_nl"], r.values["pressure_pa"] if r.values["supply_mv"] else None,
-            r.values["reservoir_nl"], word(STATES, r.values["state"]),
+            r.values["reservoir_nl"], word(STATES, r.values["state"]), r.values["unsure_nl"],
         )
         for r in records
         if r.name == "commit" and not r.restated
@@ -335,7 +337,7 @@ def _added_up(raws: Sequence[_Raw], loads: Sequence[Load], last_seq: int) -> tup
         points.append(
             Point(
                 raw.t, raw.boot, volume_nl, confirmed_base + raw.confirmed_nl, raw.pressure_pa,
-                raw.reservoir_nl, raw.state, raw.rank <= last_seq, index,
+                raw.reservoir_nl, raw.state, raw.rank <= last_seq, index, raw.unsure_nl,
             )
         )  # fmt: skip
     return points, base, confirmed_base

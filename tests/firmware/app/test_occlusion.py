@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
+from haipump_emulator.plant.params import SYRINGE_BORES_MM, SyringeParams
 from haipump_fw import relief
 from haipump_fw.ports import IN_CAPTURED, IN_STOP
 from tests.firmware.app.bench import LOAD, MINUTE, Pump, Refused
-from tools.measure_occlusion import rig, settings
+from tools.measure_occlusion import rig, settings, spring_nl_per_pa
 
 RATE = 1_300_000
 
@@ -218,8 +220,8 @@ def test_a_priming_that_is_blocked_is_relieved_and_teaches_the_compliance():
     of.core.plant.occlude(of.now)
     of.order("prepare_prime volume_nl=1000000 disconnected=1")
     of.run_to_alarm("occlusion", 60, 0.1)
-    assert 750 <= of.app.occlusion.learned <= 3_000, "uL/kPa * 1000: 1.5 was closed"
     relieved(of)
+    assert 750 <= of.app.occlusion.learned <= 3_000, "uL/kPa * 1000: 1.5 was closed"
     assert truth(of).pressure_pa < 25_000
     assert of.ask("totals")["stepped_nl"] < 100_000, "priming is no dose, and nothing is taken from it"
 
@@ -312,3 +314,173 @@ def test_a_bolus_is_never_resumed_and_a_volume_goes_on_with_its_rest():
     of.run_to(lambda: of.state() == "stopped" or of.alarm("infusion_complete"), 3_600, 10)
     assert abs(of.ask("totals")["stepped_nl"] - 600_000) < 2_000
     assert abs(truth(of).arrived_nl - before - 600_000) < 25_000
+
+
+# --- what the totals tell
+
+PARTIAL_PA = 120_000  # where a partial obstacle would end at the ordered rate
+ABOVE_NL = 300  # the upper end holds to some steps
+WAYS = ("start", "middle", "partial", "slow line", "released", "resumed")
+
+
+def below_nl(size_ml: int, compliance: float) -> float:
+    """How much the lower end may be too high: what the stopper's friction takes up before the pressure rises, and what
+    a pressure so near to the one before still holds."""
+    area_mm2 = math.pi / 4 * SYRINGE_BORES_MM[size_ml] ** 2
+    friction_pa = SyringeParams().friction_static_n / area_mm2 * 1e6
+    return spring_nl_per_pa(size_ml) * friction_pa + compliance * relief.ABOVE_PA
+
+
+def primed(size_ml: int = 10, compliance: float = 1.5, first: str = "") -> tuple[Pump, float]:
+    """A pump that is ready, and what has arrived so far."""
+    values, full_nl = settings(size_ml), size_ml * 1_000_000
+    of = Pump(params=rig(size_ml, compliance))
+    of.run(0.1)
+    of.order((LOAD % (full_nl, values["step_fl"], full_nl)).replace("bore_um=21700", f"bore_um={values['bore_um']}"))
+    if first:
+        of.order(first)
+    of.order(f"prepare_prime volume_nl={30_000 * size_ml} disconnected=1")
+    of.run_to(lambda: of.state() == "stopped", 120, 1)
+    return of, truth(of).arrived_nl
+
+
+def told(of: Pump, base_nl: float, text: str, below: float) -> None:
+    """What arrived since is in the range that the pump tells."""
+    totals, arrived_nl = of.ask("totals"), truth(of).arrived_nl - base_nl
+    text += f": {arrived_nl:.0f} nL arrived, told {totals['stepped_min_nl']} to {totals['stepped_max_nl']}"
+    assert arrived_nl <= totals["stepped_max_nl"] + ABOVE_NL, text
+    assert totals["stepped_min_nl"] - below <= arrived_nl, text
+    assert totals["stepped_min_nl"] == totals["stepped_nl"]
+
+
+def occlude(size_ml: int, compliance: float, rate: int, way: str) -> None:
+    text = f"{size_ml} mL, {compliance}, {rate}, {way}"
+    of, base_nl = primed(size_ml, compliance, "prepare_limits auto_resumes=1" if way == "resumed" else "")
+    if way == "start":
+        of.core.plant.occlude(of.now)
+    of.order(f"prepare_rate rate_nl_per_day={rate}")
+    if way != "start":
+        of.run(max(5.0, 20_000 * 86_400 / rate))
+        of.core.plant.occlude(of.now, PARTIAL_PA * 86_400 / rate if way == "partial" else None)
+    of.run_to_alarm("occlusion", 40_000, 0.1 if rate > 100_000_000 else 5)
+    if way == "released":
+        of.run(1)
+        of.core.plant.release(of.now)
+    elif way == "slow line":  # opened, but it takes its time: nobody can tell it from a closed one
+        of.core.plant.occlude(of.now, 20.0)
+    relieved(of)
+    below = below_nl(size_ml, compliance)
+    told(of, base_nl, text, below)
+    of.core.plant.release(of.now)
+    of.run(80 if way == "resumed" else 5)  # a minute after the stop it may go on
+    told(of, base_nl, text, below)
+    assert (of.state() == "infusing") == (way == "resumed"), text
+    if way == "resumed":
+        of.run(min(300, 200_000 * 86_400 / rate))
+        told(of, base_nl, text, below)
+
+
+@pytest.mark.requirement("GIP-1.10.6")
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("size_ml", "compliance", "rates"),
+    [
+        (1, 0.3, (24_000_000,)),
+        (3, 0.3, (RATE, 240_000_000)),
+        (10, 1.0, (24_000_000, 720_000_000, 1_440_000_000)),
+        (10, 3.0, (240_000_000, 1_440_000_000)),
+        (60, 11.0, (1_440_000_000,)),
+    ],
+)
+def test_the_range_holds_what_arrived(size_ml, compliance, rates, way):
+    for rate in rates:
+        occlude(size_ml, compliance, rate, way)
+
+
+def test_at_a_fast_rate_the_range_is_no_wider_than_what_was_drawn_back():
+    """The readings are 72 s apart: all that was delivered before the line was closed is in the first block."""
+    of, base_nl = primed(10, 1.9)
+    of.order("prepare_rate rate_nl_per_day=1440000000")
+    of.run(5)
+    close(of, 60, 0.1)
+    net = of.net
+    relieved(of)
+    totals = of.ask("totals")
+    assert totals["stepped_min_nl"] < truth(of).arrived_nl - base_nl < totals["stepped_max_nl"]
+    drawn_nl = (net - of.net - of.app.delivery.backlash) * 103.203
+    assert totals["stepped_max_nl"] - totals["stepped_min_nl"] <= drawn_nl + ABOVE_NL
+    life = of.ask("lifetime")
+    assert life["stepped_max_nl"] - life["stepped_min_nl"] == totals["stepped_max_nl"] - totals["stepped_min_nl"]
+    of.act("ack")
+    of.flush()
+    of.power_cycle()
+    after = of.ask("totals")
+    assert (after["stepped_min_nl"], after["stepped_max_nl"]) == (totals["stepped_min_nl"], totals["stepped_max_nl"])
+
+
+def test_a_line_that_is_not_relieved_may_hold_all_that_was_pushed():
+    of = basal(rate=240_000_000)
+    base_nl = truth(of).arrived_nl - of.ask("totals")["stepped_nl"]
+    of.app.delivery.slack = of.app.delivery.backlash + relief.budget(of.app.values)  # the budget is used up
+    close(of, 600, 0.1)
+    assert of.state() == "alarm"
+    told(of, base_nl, "closed", 5_000)
+    of.flush()
+    of.power_cycle()
+    told(of, base_nl, "known after a power cut", 5_000)
+    of.core.plant.release(of.now)
+    of.run(60)
+    told(of, base_nl, "and the bolus is in it", 5_000)
+
+
+def test_a_stopped_back_off_leaves_in_the_range_what_still_presses():
+    of = basal(rate=240_000_000)
+    base_nl = truth(of).arrived_nl - of.ask("totals")["stepped_nl"]
+    close(of, 600, 0.1)
+    of.run(2)
+    assert of.app.machine.state == "relieving"
+    of.send(b"!\n")
+    of.run(1)
+    told(of, base_nl, "closed", 5_000)
+    of.core.plant.release(of.now)
+    of.run(60)
+    told(of, base_nl, "open", 5_000)
+
+
+@pytest.mark.parametrize("rate", [240_000_000, 1_440_000_000])
+def test_a_volume_that_is_resumed_never_becomes_more(rate):
+    """What was taken out of the dose and not drawn back would be given twice."""
+    of, base_nl = primed(first="prepare_limits auto_resumes=2")
+    of.order(f"prepare_rate rate_nl_per_day={rate} vtbi_nl=1000000")
+    of.run(40)
+    close(of, 900, 0.1)
+    of.run(20)
+    of.core.plant.release(of.now)
+    of.run_to(lambda: bool(of.alarm("infusion_complete")), 3_600, 1)
+    assert 970_000 < truth(of).arrived_nl - base_nl < 1_002_000
+
+
+@pytest.mark.parametrize(("compliance", "rate", "flow_s"), [(1.0, 1_440_000_000, 100), (1.5, 240_000_000, 130)])
+def test_what_flowed_before_the_line_was_closed_is_no_compliance(compliance, rate, flow_s):
+    """Six times the compliance would be believed, and no slope be seen any more until another syringe is loaded."""
+    of, _ = primed(compliance=compliance)
+    of.order(f"prepare_rate rate_nl_per_day={rate}")
+    of.run(flow_s)
+    close(of, 120, 0.1)
+    relieved(of)
+    assert of.app.occlusion.learned <= 2_000 * compliance
+
+
+@pytest.mark.requirement("OP-R5.2(5)/R5.3(7)")
+def test_a_dose_limit_counts_the_upper_end_before_and_after_a_reset():
+    of, _ = primed(first="prepare_dose max_dose_nl=9000000 window_s=86400")
+    of.order("prepare_rate rate_nl_per_day=1440000000 vtbi_nl=3000000")
+    of.run(5)
+    close(of, 120, 0.1)
+    relieved(of)
+    most_nl = of.ask("totals")["stepped_max_nl"]
+    assert of.ask("dose")["used_nl"] >= most_nl - 1_000
+    of.act("ack")
+    of.flush()
+    of.power_cycle()
+    assert of.ask("dose")["used_nl"] >= most_nl - 1_000
