@@ -146,11 +146,14 @@ def test_a_back_off_does_not_push():
 
 def test_what_a_back_off_drew_back_is_taken_up_and_no_dose():
     of = delivering()
-    of.motor(2 * SECOND, False)
+    for second in range(3):
+        of.edge(second * SECOND, 1)
+    of.motor(3 * SECOND, False)
     of.motor(3 * SECOND, True)
     for _ in range(7):
         of.edge(4 * SECOND, -1)
     of.motor(5 * SECOND, False)
     assert (of.play, of.doubt, of.window.skip, of.backed) == (7, 7, 7, -1)
+    assert (of.dose, of.furthest, of.backs, of.stops) == (-4, 3, 7, 1), "what was pushed may have arrived"
     with pytest.raises(Violation, match="motor_on"):
         of.motor(6 * SECOND, True)
