@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from haipump_emulator.campaign.books import BASAL, RELIEF_STEPS, Books, Flow, steady
 from haipump_emulator.campaign.client import Reply
+from haipump_emulator.campaign.operator import Operator
 from haipump_emulator.campaign.violation import Violation
 from haipump_emulator.campaign.window import DoseWindow
 from haipump_emulator.scenario.host import Answer, read_line, seal
@@ -157,3 +161,21 @@ def test_what_a_back_off_drew_back_is_taken_up_and_no_dose():
     assert (of.dose, of.furthest, of.backs, of.stops) == (-4, 3, 7, 1), "what was pushed may have arrived"
     with pytest.raises(Violation, match="motor_on"):
         of.motor(6 * SECOND, True)
+
+
+@pytest.mark.parametrize(("high_nl", "found"), [(100_000, False), (60_000, True)])
+def test_totals_that_leave_out_what_was_pushed_are_found(high_nl, found):
+    of = delivering()
+    of.dose = of.furthest = 1_000
+    for _ in range(400):  # a back-off
+        of.dose -= 1
+    of.doubt = of.backs = 400
+    operator: Any = SimpleNamespace(
+        loaded=True, books=of, widths=1, world=SimpleNamespace(now_us=0), count=lambda what: None
+    )
+    reply: Any = SimpleNamespace(fields={"stepped_min_nl": "60000", "stepped_max_nl": str(high_nl)})
+    if not found:
+        Operator.judge_totals(operator, reply)
+        return
+    with pytest.raises(Violation, match="were pushed"):
+        Operator.judge_totals(operator, reply)
