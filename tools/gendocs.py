@@ -11,9 +11,11 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from haipump.protocol import help as texts
+from haipump.therapy import findings, refill
 from haipump_fw.app import CODE_EVERY_S
 from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
@@ -197,13 +199,34 @@ def diagram(shown: Sequence[str], without: Sequence[str] = ()) -> str:
     model = type("Model", (), dict.fromkeys(states.CONDITIONS, lambda self: True))()
     how = {"graph_engine": "mermaid", "show_conditions": True, "auto_transitions": False}
     drawn = GraphMachine(model, states=list(shown), transitions=rows, initial=shown[0], **how).get_combined_graph()
+    return mermaid(str(drawn.draw(None)), start=shown[0] == states.STATES[0])
+
+
+def mermaid(drawn: str, start: bool = True) -> str:
+    """What the transitions package has drawn, as a block of a page. `start`: with the arrow to the first state."""
     # Colours and the title block are left to whoever shows the page.
     unwanted = ("classDef", "Class ", "---")
-    lines = str(drawn.draw(None)).splitlines()
+    lines = drawn.splitlines()
     kept = [line for line in lines[lines.index("stateDiagram-v2") :] if not line.strip().startswith(unwanted)]
-    if shown[0] != states.STATES[0]:
+    if not start:
         kept = [line for line in kept if "[*]" not in line]
     return "```mermaid\n" + "\n".join(line for line in kept if line.strip()) + "\n```"
+
+
+def refill_diagram() -> str:
+    """The refill's table, drawn by the same package; without `leave`, which leads from every prompt to `ended`."""
+    from transitions.extensions import GraphMachine
+
+    rows = [
+        {"trigger": trigger, "source": source, "dest": dest, "conditions": [condition] if condition else []}
+        for trigger, sources, dest, condition in refill.TRANSITIONS
+        for source in sources
+        if trigger != "leave"
+    ]
+    model = type("Model", (), {row["conditions"][0]: lambda self: True for row in rows if row["conditions"]})()
+    how = {"graph_engine": "mermaid", "show_conditions": True, "auto_transitions": False}
+    drawn = GraphMachine(model, states=list(refill.STATES), transitions=rows, initial="identify", **how)
+    return mermaid(str(drawn.get_combined_graph().draw(None)))
 
 
 def outcomes() -> dict[tuple[str, str], str]:
@@ -432,6 +455,100 @@ def detection() -> str:
     )
 
 
+# --- the refill ---
+
+
+def limit_text(out_nl: int, reading_nl: int) -> str:
+    """From which error on a flow is told from the reference, over one refill and over four."""
+    one = findings.Interval(
+        30_000_000, 30_000_000 - out_nl, 14 * 86_400, Fraction(out_nl, 14), out_nl // 14, reading_nl, reading_nl
+    )
+    cover, bound = findings.BOUNDS["cover"][0], findings.BOUNDS["accept"][0]
+    limits = []
+    for count in (1, findings.WINDOW_MAX):
+        u = findings.root(findings.error_variance([one] * count, findings.CONSTANT_FLOW))
+        limits.append(findings.tenths(max(bound, cover * u) * 100))
+    return f"{limits[0]} %, {limits[1]} %"
+
+
+def refill_limits() -> list[str]:
+    """From which error on a flow counts, and how that was found."""
+    readings = (("read, 0.5 mL", findings.READING_NL), ("weighed, 0.1 mL", findings.WEIGHED_NL))
+    volumes = (14_000_000, 18_200_000, 22_400_000)
+    return [
+        "## When an error counts",
+        "Bounds alone would tell findings where there are none: with 0.5 mL of uncertainty in both readings every "
+        "hundredth uneventful refill is beyond 10 %. So an error counts from the bound on or from "
+        f"{float(findings.BOUNDS['cover'][0])} standard uncertainties, whichever is wider; a mean of the last "
+        f"{findings.WINDOW_MAX} refills with one reference counts from its own, closer limit. In the uncertainty are "
+        "both readings, what is left behind at an emptying (0.25 mL), the drift of a sound pump of constant flow from "
+        "fortnight to fortnight (2.4 %: body temperature, artery pressure, weather) and its distance from the label "
+        "(1.4 %). Limits over one refill and over four, by what has gone:",
+        table(
+            ("volumes", *(f"{volume / 1e6:g} mL" for volume in volumes)),
+            [(name, *(limit_text(volume, u_nl) for volume in volumes)) for name, u_nl in readings],
+        ),
+        "Simulated with these errors (`tests/host/therapy/test_findings.py`): in 30,000 uneventful refills 1 false "
+        "finding with reading, none with weighing. A pump that is 30 % off is told at the first refill in 95 of 100 "
+        "cases; one that is 20 % fast in 40 of 100, and at the second in 89 (weighed: 98 and 100). What is beyond a "
+        "bound and not beyond its limit is noted, with the advice to weigh.",
+        "Dry is told whenever nothing came back as far as it could be read, also where the plan leaves as little: "
+        "plan for 5 mL that come back, and dry is told from quiet. At a pump on its line what has gone is compared "
+        "with what the pump stepped, too.",
+    ]
+
+
+def refill_page() -> str:
+    """docs/refill.md"""
+    who = {refill.PERSON: "a person", refill.PUMP: "the pump", refill.END: "-"}
+    return page(
+        "The refill",
+        "haipump/therapy/refill.py and findings.py",
+        "**Teaching and bench material, not for clinical use.** `haipump therapy refill RECORD` guides through a visit "
+        "step by step, `haipump therapy record RECORD` shows and checks what is kept of it, and `haipump therapy "
+        "report RECORD` makes a page of it. With a pump on its line the command stops it, reads its ledger, draws its "
+        "drive back, tells it what is in it and starts it; `--no-pump` is for an implanted pump of constant flow.",
+        "## Steps",
+        "An uneventful visit takes ten prompts at most; what is found adds some. Every answer is written before the "
+        "next question comes. After Ctrl-C, a crash or a power cut the same command goes on behind the last answer: "
+        "what a visit has come to is nothing but its answers, taken again. At the pump a step looks first and does "
+        "only what is missing, so a kill between an action and its record repeats nothing. `leave` ends a visit at any "
+        "prompt, and `--leave REASON` one that a step of the pump holds. Where the limits of a drug are sealed in the "
+        "pump, `haipump therapy load` those of the new one before the start.",
+        refill_diagram(),
+        "Not drawn: `leave`, which leads from every prompt to `ended`. Of several arrows with one name the first whose "
+        "condition holds is taken, in the order of the table in `therapy/refill.py`.",
+        table(("step", "confirmed by", "what"), [(f"`{n}`", who[w], text) for n, (w, text) in refill.STATES.items()]),
+        "## What is worked out",
+        "```text\nout          = filled - returned            error        = out / (reference flow * time) - 1\n"
+        "actual flow  = out / time                   volume ratio = out / (label flow * time)\n"
+        "u(F)/F       = sqrt(u(filled)^2 + u(returned)^2) / out\n```",
+        "The reference is the label's flow until a finding about the flow; then what was measured, with its "
+        "uncertainty. So readings do not carry it away, and a slow drift adds up until it is told. Volumes are whole "
+        "nanolitres and everything between them fractions: a value on a bound is on it.",
+        table(
+            ("bound", "value", "what for", "from"),
+            [
+                (name, f"{value * 100} %" if value < 1 else str(float(value)), what, source)
+                for name, (value, what, source) in findings.BOUNDS.items()
+            ],
+        ),
+        *refill_limits(),
+        "## Findings",
+        table(
+            ("finding", "level", "meaning", "action"),
+            [(f"`{kind}`", level, meaning, action) for kind, (level, meaning, action) in findings.KINDS.items()],
+        ),
+        "A high residual and a wrong record look alike: so the record is checked first, then the catheter, before "
+        "anything is injected.",
+        "## The record",
+        "One SQLite file per course. Every row is a link of a chain of SHA-256, triggers refuse changes, and what "
+        "belongs together is written as a whole or not at all, on the disk before it is believed. `haipump therapy "
+        "record` checks pages, references, triggers and every link. The chain tells a change by accident or by an "
+        "editor; it is no signature: who can write the file can write it anew.",
+    )
+
+
 def requirements() -> str:
     """docs/requirements.md"""
     return page("Requirements", "tools/traceability and the tests' marks", *pages.requirements())
@@ -451,6 +568,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/requirements.md": requirements,
     "docs/hazards.md": hazard_analysis,
     "docs/detection.md": detection,
+    "docs/refill.md": refill_page,
 }
 
 

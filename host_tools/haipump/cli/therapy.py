@@ -1,4 +1,5 @@
-"""The commands `haipump therapy ...`: a course of treatment on paper, and its limits in a pump.
+"""The commands `haipump therapy ...`: a course of treatment on paper, and its limits in a pump; refills are in
+`therapy_visit`.
 
 Owns: the sub-application `app`, its options, and what the commands print. Must not: work out or judge anything; that is
 `haipump.therapy`. Another file adds commands with `command(therapy.app, name, PANEL)(function)`.
@@ -29,7 +30,8 @@ PANEL = "Therapy"
 
 app = typer.Typer(
     name="therapy",
-    help="Plans a course of treatment: calendar, doses, adjustment. Teaching and bench material, not for clinical use.",
+    help="A course of treatment: calendar, doses, adjustment, refills, report. Teaching and bench material, not for "
+    "clinical use.",
     no_args_is_help=True,
 )
 

@@ -128,10 +128,11 @@ def draw(story: Story) -> dict[str, tuple[str, bytes]]:
             ("delivery", delivery), ("flow", flow), ("pressure", pressure), ("reservoir", reservoir),
             ("timeline", timeline),
         )  # fmt: skip
-        return {name: _saved(make(data), name) for name, make in makers}
+        return {name: saved(make(data), name) for name, make in makers}
 
 
-def _saved(figure: Figure, name: str) -> tuple[str, bytes]:
+def saved(figure: Figure, name: str) -> tuple[str, bytes]:
+    """(SVG, PNG), the same bytes on every machine."""
     picture, drawing = io.BytesIO(), io.StringIO()
     figure.savefig(picture, format="png", dpi=PNG_DPI, metadata={"Software": None})
     figure.savefig(drawing, format="svg", dpi=SVG_RASTER_DPI, metadata={"Date": None, "Creator": None})
@@ -143,16 +144,18 @@ def _saved(figure: Figure, name: str) -> tuple[str, bytes]:
 # --- common parts
 
 
-def _figure(width: float, height: float) -> Figure:
+def blank(width: float, height: float) -> Figure:
+    """Inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _titled(axes: Axes, title: str, unit: str) -> None:
+def titled(axes: Axes, title: str, unit: str) -> None:
+    """The title to the left, the unit to the right."""
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", pad=10)
     axes.set_title(unit, loc="right", fontsize=9, color=style.MUTED, pad=10)
 
 
-def _legend(axes: Axes, right: float = 0.95, **options: Any) -> None:
+def legend(axes: Axes, right: float = 0.95, **options: Any) -> None:
     """In one row in the title's line, so that it hides nothing."""
     count = len(axes.get_legend_handles_labels()[0])
     axes.legend(loc="lower right", bbox_to_anchor=(right, 1.0), ncols=max(1, count), borderaxespad=0.35, **options)
@@ -193,7 +196,7 @@ def _nothing(axes: Axes, known: bool, what: str) -> Iterator[bool]:
 
 def delivery(data: Data) -> Figure:
     """Cumulative volume, and below it what was stepped and confirmed less what was commanded."""
-    figure = _figure(WIDE, 7.4)
+    figure = blank(WIDE, 7.4)
     top, steps, shaft = figure.subplots(3, 1, sharex=True, height_ratios=[4.4, 1.5, 1.5])
     _volumes(top, data)
     _residual(steps, data)
@@ -207,7 +210,7 @@ def delivery(data: Data) -> Figure:
 
 def _volumes(axes: Axes, data: Data) -> None:
     scale, unit = (NL_PER_ML, "mL") if np.nanmax(data.volume, initial=0) >= 100_000 else (1_000, "µL")
-    _titled(axes, "Volume delivered", unit)
+    titled(axes, "Volume delivered", unit)
     axes.set_ylabel(f"volume, {unit}")
     t, planned = data.line(data.planned / scale)
     if np.isfinite(planned).any():
@@ -230,7 +233,7 @@ def _volumes(axes: Axes, data: Data) -> None:
         axes.plot([], [], color=style.BOLUS, linewidth=2, label="bolus begins")
     _mark_alarms(axes, data, names=True)
     axes.set_ylim(bottom=min(0.0, float(np.nanmin(data.volume, initial=0)) / scale))
-    _legend(axes)
+    legend(axes)
     _ml(axes)
 
 
@@ -247,7 +250,7 @@ def _mark_alarms(axes: Axes, data: Data, names: bool) -> None:
 
 
 def _residual(axes: Axes, data: Data) -> None:
-    _titled(axes, "Stepped less commanded", "microsteps")
+    titled(axes, "Stepped less commanded", "microsteps")
     axes.set_ylabel("microsteps")
     known = bool(data.story.step_fl) and bool(np.isfinite(data.planned).any())
     with _nothing(axes, known, "unknown: order or calibration is not in the file") as go:
@@ -278,7 +281,7 @@ def _residual(axes: Axes, data: Data) -> None:
 
 
 def _shaft(axes: Axes, data: Data) -> None:
-    _titled(axes, "Confirmed by the shaft less stepped", "microsteps")
+    titled(axes, "Confirmed by the shaft less stepped", "microsteps")
     axes.set_ylabel("microsteps")
     with _nothing(axes, bool(data.story.step_fl), "unknown: the calibration is not in the file") as go:
         if not go or not data.story.step_fl:
@@ -359,9 +362,9 @@ def mean_flow(data: Data) -> list[tuple[float, float, float]]:
 
 def flow(data: Data) -> Figure:
     """Flow over time: ordered, and the mean between records."""
-    figure = _figure(WIDE, 3.5)
+    figure = blank(WIDE, 3.5)
     axes = figure.subplots()
-    _titled(axes, "Flow", "mL/day")
+    titled(axes, "Flow", "mL/day")
     axes.set_ylabel("mL/day")
     times, rates = planned_flow(data.story)
     measured = mean_flow(data)
@@ -386,7 +389,7 @@ def flow(data: Data) -> Figure:
             _flow_scale(axes, seen)
             _flow_boluses(axes, data)
             _mark_alarms(axes, data, names=False)
-            _legend(axes)
+            legend(axes)
     _times(axes, data)
     return figure
 
@@ -434,9 +437,9 @@ def _kpa(mmhg: Any) -> Any:
 
 def pressure(data: Data) -> Figure:
     """Pressure with the limit at which the pump stops."""
-    figure = _figure(HALF, 3.5)
+    figure = blank(HALF, 3.5)
     axes = figure.subplots()
-    _titled(axes, "Pressure in the line", "kPa, right: mmHg")
+    titled(axes, "Pressure in the line", "kPa, right: mmHg")
     axes.plot(*data.line(data.pressure / KPA), color=style.PRESSURE, linewidth=1.1, rasterized=data.dense)
     limits = data.story.source.latest("limits")
     top = float(np.nanmax(data.pressure, initial=0)) / KPA
@@ -458,9 +461,9 @@ def pressure(data: Data) -> Figure:
 
 def reservoir(data: Data) -> Figure:
     """What is left in the syringe, the lines at which the pump warns and stops, and when it would be empty."""
-    figure = _figure(HALF, 3.5)
+    figure = blank(HALF, 3.5)
     axes = figure.subplots()
-    _titled(axes, "Left in the syringe", "mL")
+    titled(axes, "Left in the syringe", "mL")
     left = data.reservoir / NL_PER_ML
     filled = [int(index) + 1 for index in np.flatnonzero(np.diff([point.syringe for point in data.story.points]))]
     axes.plot(*data.line(left, filled), color=style.RESERVOIR, linewidth=2)
@@ -514,9 +517,9 @@ def _projection(axes: Axes, data: Data) -> None:
 
 def timeline(data: Data) -> Figure:
     """What happened when, in lanes."""
-    figure = _figure(WIDE, 2.9)
+    figure = blank(WIDE, 2.9)
     axes = figure.subplots()
-    _titled(axes, "What happened when", "")
+    titled(axes, "What happened when", "")
     story, time = data.story, data.time
     lanes = ("state", "orders", "boluses", "alarms", "restarts, marks")
     axes.set_yticks(range(len(lanes)), lanes)
@@ -572,4 +575,4 @@ def _state_lane(axes: Axes, data: Data) -> None:
     for state, color in shown.items():
         axes.barh(0, 0, color=color, label=state.replace("_", " "))
     if shown:
-        _legend(axes, 1.0, handlelength=1.0)
+        legend(axes, 1.0, handlelength=1.0)

@@ -1,0 +1,1 @@
+"""Tests of a course: findings, refill, record, report."""

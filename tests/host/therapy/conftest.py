@@ -1,4 +1,5 @@
-"""Fixtures of the therapy tests: the example course, changed by replacing text, and the packaged library."""
+"""Fixtures of the therapy tests: the example course, changed by replacing text, and the packaged library; records wait
+for no disk."""
 
 from __future__ import annotations
 
@@ -6,6 +7,13 @@ import pytest
 
 from haipump.therapy import course as courses
 from haipump.therapy import library as libraries
+from haipump.therapy import record
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch) -> None:
+    """A process that dies leaves what it wrote to the system: only a power cut needs the disk."""
+    monkeypatch.setattr(record, "SYNCHRONOUS", "off")
 
 
 @pytest.fixture(scope="session")

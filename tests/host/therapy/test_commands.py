@@ -1,0 +1,120 @@
+"""`haipump therapy refill`, `record` and `report` as typed."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+
+import pytest
+from typer.testing import CliRunner
+
+import haipump
+from haipump.cli import app, frame
+from tests.host.direct_line import DirectLine
+
+NEW = "--no-pump --course X --drug floxuridine --concentration 6.46mg/mL --volume 30mL --flow 1.3mL/day"
+FIRST = "Eva\nLOT17\nyes\n0\n5mL\nyes\nyes\nyes\nfree\nyes\n"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs a line as typed in a folder of its own; (exit code, words)."""
+    monkeypatch.chdir(tmp_path)
+
+    def typed(words: str, input: str | None = None) -> tuple[int, str]:
+        result = CliRunner().invoke(app, words.split(), input=input)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", " ", result.output).split())
+
+    return typed
+
+
+def test_two_visits_a_record_and_a_report(run, tmp_path) -> None:
+    code, text = run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    assert code == 0 and "not for clinical use" in text and "after 10 prompts" in text
+    code, text = run(
+        "therapy refill a.course --no-pump --at 2026-11-16T09:00", "Eva\nL2\nyes\n12mL\n5mL\n" + "yes\n" * 4
+    )
+    assert code == 0 and "12 mL came back, 11.8 mL were expected." in text and "In range" in text
+    assert "next visit on 2026-11-30" in text
+    code, text = run("therapy record a.course")
+    assert code == 0 and "none changed" in text and "-1.1 %" in text
+    code, text = run("therapy report a.course --out page.html")
+    assert code == 0 and (tmp_path / "page.html").exists()
+
+
+def test_it_goes_on_where_it_was_left(run) -> None:
+    run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    code, text = run("therapy refill a.course --no-pump --at 2026-11-16T09:00", "Eva\nL2\nyes\n")
+    assert code == 6 and "stays open at the step withdraw" in text and "same command" in text
+    code, text = run("therapy record a.course")
+    assert "open at access" in text
+    code, text = run("therapy refill a.course --no-pump --at 2026-11-16T09:10", "12mL\n5mL\n" + "yes\n" * 4)
+    assert code == 0 and "goes on after step 3" in text and "after 9 prompts" in text
+
+
+def test_ctrl_c_at_a_prompt_is_told_once(run, monkeypatch) -> None:
+    def pressed() -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", pressed)
+    code, text = run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00")
+    assert code == 130 and text.count("Interrupted") == 1
+    assert "Visit 1 stays open at the step identify; the same command goes on with it" in text
+
+
+def test_json_is_one_object(run) -> None:
+    code, text = run(f"--json therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    told = json.loads(text)
+    assert code == 0 and told["ended"] == "done" and told["fill_nl"] == 30_000_000 and told["prompts"] == 10
+    code, text = run("--json therapy record a.course")
+    assert json.loads(text)["visits"][0]["how"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("therapy refill a.course --no-pump", "does not exist"),
+        ("therapy refill a.course --no-pump --course X", "Give --drug"),
+        (f"therapy refill a.course {NEW} --drug Florid!", "is no name of a drug"),
+        (f"therapy refill a.course {NEW} --concentration 6.46", "has no unit"),
+        (f"therapy refill a.course {NEW} --leave over", "No visit is open"),
+        (f"therapy refill a.course {NEW} --interval 36h", "no whole number of days"),
+        (f"therapy refill a.course {NEW} --at tomorrow", "is no time"),
+        (f"therapy refill a.course {NEW} --volume 1mL", "is no fill"),
+        (f"therapy refill a.course {NEW} --flow 50mL/h", "do not last for a day"),
+        ("therapy record a.course", "does not exist"),
+        ("therapy report a.course", "does not exist"),
+    ],
+)
+def test_what_can_not_be_is_refused_with_a_way_out(run, tmp_path, words: str, told: str) -> None:
+    code, text = run(words, "Eva\n")
+    assert code == 2 and told in text and "Next:" in text
+    assert not (tmp_path / "a.course").exists(), "nothing was begun, so nothing is left"
+
+
+def test_a_changed_record_is_told(run, tmp_path) -> None:
+    run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    with sqlite3.connect(tmp_path / "a.course") as db:
+        db.execute("drop trigger no_update_fills")
+        db.execute("update fills set volume_nl = 20000000")
+    db.close()
+    code, text = run("therapy record a.course")
+    assert code == 1 and "no_update_fills is missing" in text and "row 1 of fills was changed" in text
+
+
+def test_at_a_pump_on_its_line(run, monkeypatch) -> None:
+    line = DirectLine()
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+    new = NEW.replace("--no-pump ", "")
+    code, text = run(f"therapy refill a.course {new}", "Eva\nL1\nyes\n0\n5mL\nyes\nyes\nyes\nfree\n")
+    assert code == 6 and "stays open at the step start. The pump is stopped" in text
+    code, text = run("therapy refill a.course", "yes\n")
+    assert code == 0 and "after 10 prompts" in text and "The pump is infusing" in text
+    with haipump.connect(line) as pump:
+        assert pump.status().basal_nl_per_day == 1_300_000
+    code, text = run("therapy refill a.course --no-pump", FIRST)
+    assert code == 2 and "The last visit was that of pump" in text
