@@ -49,6 +49,8 @@ FIRMWARE = ("haipump_fw", "boot", "main")
 _MACHINE_PATHS = "|".join(["/" + word for word in ("work/", "root/", "opt/", "home/", "Users/")])
 MACHINE_PATH = re.compile(rf"(?<![\w.:/~<-])(?:{_MACHINE_PATHS})[\w.-]*")
 REGISTRY = re.compile("|".join(["index" + "-url", r"://[^\s)>\"']*/simp" + "le", "find" + "-links", "file:" + "///"]))
+# Papers that are not in the repository: nobody who reads it could look them up.
+ELSEWHERE = re.compile(r"\b(?:" + "|".join(["DOM" + "AIN", "DES" + "IGN", "TEST" + "ING"]) + r")(?:\.md| section| \d)")
 UNFINISHED = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"]) + r")\b")
 NO_COVER = re.compile(r"pragma: no (cover|branch)\s*(.*)")
 IGNORE_ALL = re.compile(r"#\s*(noqa|type: ignore|pyright: ignore)(?!\s*[:\[])")
@@ -161,7 +163,11 @@ def private_places(path: Path) -> list[str]:
     """No path of somebody's machine and no package server in the repository."""
     found = []
     for i, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        for pattern, what in ((MACHINE_PATH, "machine path"), (REGISTRY, "package server")):
+        for pattern, what in (
+            (MACHINE_PATH, "machine path"),
+            (REGISTRY, "package server"),
+            (ELSEWHERE, "paper that is not here"),
+        ):
             if match := pattern.search(line):
                 found.append(f"{shown(path)}:{i} {what}: {match.group()}")
     return found

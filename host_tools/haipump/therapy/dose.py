@@ -1,6 +1,6 @@
 """What goes into the reservoir: amounts, how a pharmacy draws them up, days of supply, and what is left at the end.
 
-Owns: the formulas (DOMAIN 2.2: drug in the reservoir = dose x weight x volume / actual flow) and their rounding. Must
+Owns: the formulas (drug in the reservoir = dose x weight x volume / actual flow) and their rounding. Must
 not: use a float, or round anything but what a syringe's graduation rounds.
 """
 

@@ -25,7 +25,7 @@ def decide(sets, before: adjust.Before = adjust.NOTHING_BEFORE, base=None, **val
     return adjust.decide(sets, given, base or BASE, UPPER, PLANNED, DAY, before)
 
 
-# DOMAIN 2.5, second table. test, reference, [(multiple, percent from there on)]
+# The MSKCC-type table. test, reference, [(multiple, percent from there on)]
 MSKCC_TABLE = [
     ("ast", "50", [("3", 80), ("4", 50), ("5", 0)]),
     ("ast", "50.001", [("2", 80), ("3", 50), ("4", 0)]),
@@ -36,7 +36,7 @@ MSKCC_TABLE = [
     ("bilirubin", "1.2", [("1.5", 50), ("2", 0)]),
     ("bilirubin", "1.20001", [("1.2", 50), ("1.5", 0)]),
 ]
-# DOMAIN 2.5, first paragraph. "3x baseline -> 50 %", ">3x none": the hold begins above 3, every other bound at it.
+# Floyd 2006, as told by a review: "3x baseline -> 50 %", ">3x none": the hold begins above 3, every other bound at it.
 FLOYD_TABLE = [
     ("alp", "120", [("1.2", 80), ("1.5", 50), ("2", 0)]),
     ("bilirubin", "1.2", [("1.2", 80), ("1.5", 50), ("2", 0)]),

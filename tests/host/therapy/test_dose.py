@@ -13,7 +13,7 @@ from haipump.therapy import dose, flow, sheet
 from tests.host.therapy.conftest import course
 
 ML = 1_000_000
-# DOMAIN 2.2: 0.12 mg/kg/day, 30 mL, 14 days. kg, mL/day -> mg in 30 mL, mg/mL, out in 14 d (mL), residual (mL)
+# The usual recipe: 0.12 mg/kg/day, 30 mL, 14 days. kg, mL/day -> mg in 30 mL, mg/mL, out in 14 d (mL), residual (mL)
 TABLE = [
     (50, "1.3", "138.5", "4.62", "18.2", "11.8"),
     (70, "1", "252", "8.4", "14", "16"),
