@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from haipump_emulator.cli import campaign, compare, ctl, image, run
+from haipump_emulator.cli import campaign, compare, ctl, hands, image, run
 from haipump_emulator.scenario import cli as scenario_cli
 from haipump_emulator.trace import cli as trace_cli
 
@@ -41,6 +41,7 @@ scenario_cli.register(app)
 trace_cli.register(app)
 campaign.register(app)
 compare.register(app)
+hands.register(app)
 
 
 def main() -> None:

@@ -15,7 +15,19 @@ from typing import Annotated, Any
 import typer
 
 from haipump import errors
-from haipump.cli import delivery, flashing, handling, looking, output, setup, shell, therapy, therapy_visit, watch
+from haipump.cli import (
+    delivery,
+    flashing,
+    handling,
+    looking,
+    output,
+    setup,
+    shell,
+    therapy,
+    therapy_run,
+    therapy_visit,
+    watch,
+)
 from haipump.cli.frame import (
     Cli,
     JsonOption,
@@ -78,7 +90,7 @@ def without_command(
             looking.show_status(cli, with_hints=True)
 
 
-for module in (looking, delivery, handling, setup, flashing, therapy, therapy_visit, watch, shell):
+for module in (looking, delivery, handling, setup, flashing, therapy, therapy_visit, therapy_run, watch, shell):
     module.register(app)
 
 # Reading the journal into a database and reports is a package of its own, which brings its commands along.

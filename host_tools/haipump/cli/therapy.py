@@ -88,7 +88,7 @@ def check(
             cli.say("[dim]Limits, supply and calendar are checked when this is right.[/]\n")
         raise
     taken = taken_library(library, library_key)
-    problems = _problems(loaded, taken)
+    problems = problems_of(loaded, taken)
     for one in problems:
         cli.say(therapy_views.problem(one))
     errors = [one for one in problems if one.level == r.ERROR]
@@ -110,7 +110,7 @@ def check(
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
-def _problems(loaded: courses.Course, taken: library.Library) -> list[r.Problem]:
+def problems_of(loaded: courses.Course, taken: library.Library) -> list[r.Problem]:
     known = rules.load()
     chosen = known.get(loaded.rules) if loaded.rules else next(iter(known.values()))
     return checks.check(checks.Plan(loaded, taken, chosen, tuple(known)))
@@ -125,7 +125,7 @@ def show(
 ) -> None:
     """Shows the calendar of a course: its fills, and the months drawn."""
     loaded, taken = courses.load(course), taken_library(library, library_key)
-    problems = _problems(loaded, taken)
+    problems = problems_of(loaded, taken)
     if html is not None:
         _write(html, calendar_page.compose(loaded, taken, problems), course)
     cli.result(therapy_views.course_json(loaded, taken) | {"page": str(html) if html else None})
@@ -189,7 +189,7 @@ def _prepared(
     if fill > len(planned):
         raise UsageError(f"the course has {len(planned)} fills", next_step="see `haipump therapy show`")
     chosen = planned[fill - 1]
-    wrong = [one for one in _problems(loaded, taken) if one.level == r.ERROR]
+    wrong = [one for one in problems_of(loaded, taken) if one.level == r.ERROR]
     errors = [one for one in wrong if one.where != "pump.measured_flow"]  # `prepare` says more about that one
     if errors or chosen.phase is None:
         first = f", line {errors[0].line}: {errors[0].what}" if errors else ""

@@ -92,7 +92,7 @@ def refill(
         prime_nl=_read(prime, _volume_or_0), by=by,
     )  # fmt: skip
     clock = _clock(at)
-    with nullcontext(None) if no_pump else cli.pump() as pump, _record(file, course, clock) as kept:
+    with nullcontext(None) if no_pump else cli.pump() as pump, begun_record(file, course, clock) as kept:
         if leave is not None:
             _leave(cli, kept, pump, clock, by, leave)
         else:
@@ -112,7 +112,7 @@ def _leave(cli: Cli, kept: Record, pump: Pump | None, clock: Clock, by: str, rea
 
 
 @contextmanager
-def _record(file: Path, course: str | None, clock: Clock) -> Iterator[Record]:
+def begun_record(file: Path, course: str | None, clock: Clock) -> Iterator[Record]:
     """The record; a new one in which no visit has begun is not left behind."""
     new, unused = not file.exists(), False
     try:

@@ -16,8 +16,8 @@ from pathlib import Path
 from haipump import quantities as q
 from haipump.therapy import reading as r
 
-CONSTANT_FLOW = "constant-flow"
-KINDS = ("programmable", CONSTANT_FLOW)
+PROGRAMMABLE, CONSTANT_FLOW = "programmable", "constant-flow"
+KINDS = (PROGRAMMABLE, CONSTANT_FLOW)
 TESTS: Mapping[str, tuple[str, str]] = {  # laboratory values: unit of calculation, name for people
     "ast": ("U/L", "AST"),
     "alp": ("U/L", "ALP"),

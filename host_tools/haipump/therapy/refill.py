@@ -115,8 +115,8 @@ class Before:
 @dataclass(frozen=True)
 class VisitPlan:
     """What a refill is meant to be. Volumes nL, flows nL/day, concentration ng/mL. `before` None: the first fill;
-    `history`: earlier intervals, the newest last; `rate_nl_per_day`, `syringe_nl`, `prime_nl`: for a pump on a line;
-    `by`: who does it, when that is known."""
+    `history`: earlier intervals, the newest last; `rate_nl_per_day`, `syringe_nl`, `prime_nl` and `vtbi_nl` (0: until
+    it is stopped): for a pump on a line; `by`: who does it, when that is known."""
 
     drug: str
     concentration_ng_per_ml: Fraction
@@ -133,6 +133,7 @@ class VisitPlan:
     rate_nl_per_day: int = 0
     syringe_nl: int = 0
     prime_nl: int = 0
+    vtbi_nl: int = 0
     before: Before | None = None
     history: tuple[Interval, ...] = ()
     by: str = ""

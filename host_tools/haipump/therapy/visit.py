@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from haipump import syringes
 from haipump.client import STANDING, Pump
 from haipump.errors import OrderInterrupted, UsageError
-from haipump.quantities import format_rate, format_volume
+from haipump.quantities import format_volume
 from haipump.therapy import findings
 from haipump.therapy.findings import Interval
 from haipump.therapy.record import Record, fraction_text, moment, utc_text
@@ -32,6 +32,7 @@ PROCEDURE = "refill"
 JOURNAL_BATCH = 64  # records in one transaction
 MOVE_REST_NL = 10_000  # of a move that was broken off, less than this is left as it is
 OFF_THE_END_STEPS = 640  # microsteps: 0.4 mm, more than an end switch needs to open
+FL_PER_NL = 1_000_000
 MOVING = ("priming", "withdrawing")
 _NOT_KEPT = ("before", "history")  # of a plan: the record has them anyway
 NO_PUMP = "none"
@@ -67,6 +68,7 @@ class Wanted:
     reading_nl: int | None = None
     syringe_nl: int | None = None
     prime_nl: int | None = None
+    vtbi_nl: int | None = None
     by: str = ""
 
 
@@ -76,6 +78,7 @@ DEFAULTS: Mapping[str, Any] = {
     "unusable_nl": 0,
     "reading_nl": findings.READING_NL,
     "prime_nl": 500_000,
+    "vtbi_nl": 0,
     "concentration_ng_per_ml": "0",
 }
 
@@ -377,10 +380,8 @@ class Visit:
 
     def _run(self, pump: Pump, asker: Asker) -> dict[str, Any]:
         """Start the rate, unless it runs."""
-        rate_nl, status = self.procedure.plan.rate_nl_per_day, pump.status()
-        if (status.state, status.basal_nl_per_day) != ("infusing", rate_nl):
-            pump.rate(format_rate(rate_nl))
-            status = pump.status()
+        deliver(pump, self.procedure.plan.rate_nl_per_day, self.procedure.plan.vtbi_nl)
+        status = pump.status()
         clock = pump.clock()
         download(self.record, pump)
         return {"order": status.order, "clock": {"boot": clock.boot, "uptime_s": clock.uptime_s}}
@@ -389,6 +390,24 @@ class Visit:
 _ACTIONS: Mapping[str, Callable[[Visit, Pump, Asker], dict[str, Any]]] = {
     "stop": Visit._stop, "retract": Visit._retract, "load": Visit._load, "prime": Visit._prime, "run": Visit._run,
 }  # fmt: skip
+
+
+def left_nl(pump: Pump, volume_nl: int) -> int:
+    """What of a volume is not delivered since the syringe was loaded, by the upper end of what the pump counted; 0 when
+    it is less than a step."""
+    rest_nl = volume_nl - pump.totals().stepped_max_nl
+    return rest_nl if rest_nl * FL_PER_NL >= pump.calibration().step_fl else 0
+
+
+def deliver(pump: Pump, rate_nl_per_day: int, volume_nl: int) -> None:
+    """Have the pump run at this rate, unless it does: without end when `volume_nl` is 0, else until so much was
+    delivered since the syringe was loaded. So it may be called again at any time, whatever became of the first call."""
+    status = pump.status()
+    if (status.state, status.basal_nl_per_day) == ("infusing", rate_nl_per_day):
+        return
+    rest_nl = left_nl(pump, volume_nl) if volume_nl else 0
+    if rest_nl or not volume_nl:
+        pump.rate(f"{rate_nl_per_day} nL/day", vtbi=f"{rest_nl} nL" if rest_nl else None)
 
 
 def _at_rest(pump: Pump) -> None:

@@ -1,0 +1,162 @@
+"""A course, carried out on one pump: fill after fill, each with its visit, until the last one is delivered.
+
+Owns: which fill comes next, whether the one that is in has been delivered, waiting for it, and the course's time. Must
+not: know the steps of a visit (`refill`), the terminal, or how a dose is worked out. Teaching and bench material, not
+for clinical use.
+
+Nothing is remembered but the record: a visit that ended as `done` is one fill of the calendar. How much of a fill has
+been delivered is asked of the pump, whose ledger survives its restarts; after a power cut the upper end of its range
+counts. So whatever was killed, host or pump, the next run gives what is missing and nothing twice.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from haipump.answers import Status
+from haipump.client import Pump
+from haipump.errors import UsageError
+from haipump.protocol import help as texts
+from haipump.quantities import format_volume
+from haipump.therapy import calendar as cal
+from haipump.therapy import dose
+from haipump.therapy.course import PROGRAMMABLE, Course
+from haipump.therapy.library import Library
+from haipump.therapy.record import Record, moment
+from haipump.therapy.visit import Asker, Clock, Visit, Wanted, begin, deliver, left_nl, take_up
+
+LISTEN_S = 30.0  # to the pump, before it is looked at again: it says itself when it is done
+NG_PER_MG = 1_000_000
+WAITING = ("infusing", "bolus", "paused")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a course is. `done` fills of `planned` have been begun; of the one that is in, `left_nl` of `volume_nl` are
+    to come. `open_step`: of a visit that was broken off, "" without one."""
+
+    planned: int
+    done: int
+    fill: cal.Fill | None
+    following: cal.Fill | None
+    open_step: str
+    volume_nl: int
+    left_nl: int
+    over: bool
+
+
+class PumpClock:
+    """The course's time by the pump's own clock, for emulated pumps whose time is not ours. The time that a pump was
+    off counts as none. `begin`: when the record knows of no moment yet."""
+
+    def __init__(self, record: Record, pump: Pump, begins: datetime.datetime) -> None:
+        self._record, self._pump, self._begins = record, pump, begins
+
+    def __call__(self) -> datetime.datetime:
+        clock = self._pump.clock()
+        device = self._pump.conversation.greeting.device
+        anchor = self._record.last("anchors", "device = ?", device)
+        if anchor is None:
+            return self._begins + datetime.timedelta(seconds=clock.uptime_s)
+        since_s = clock.uptime_s - (anchor["uptime_s"] if anchor["boot"] == clock.boot else 0)
+        return moment(anchor["at_utc"]) + datetime.timedelta(seconds=max(0, since_s))
+
+
+class CourseRun:
+    """`asker_for` makes who answers in a visit; `told` is called with the pump's status while a fill is delivered."""
+
+    def __init__(
+        self,
+        course: Course,
+        library: Library,
+        record: Record,
+        pump: Pump,
+        clock: Clock,
+        asker_for: Callable[[Visit], Asker],
+        told: Callable[[Standing, Status], None] = lambda standing, status: None,
+        by: str = "",
+    ) -> None:
+        if course.pump.kind != PROGRAMMABLE:
+            raise UsageError(
+                f"{course.path} is for a pump of constant flow, which runs by itself",
+                "Nothing was sent",
+                "record its visits with `haipump therapy refill --no-pump`",
+            )
+        self.course, self.library, self.record, self.pump = course, library, record, pump
+        self.clock, self.asker_for, self.told, self.by = clock, asker_for, told, by
+        self.fills: Sequence[cal.Fill] = cal.fills(course)
+
+    def run(self) -> Standing:
+        """To the end of the course. What the asker and the pump raise leaves it where it is; run it again."""
+        while True:
+            visit = take_up(self.record, self.pump, self.clock)
+            standing = self.standing()
+            if visit is None and standing.over and standing.following is not None:
+                visit = begin(self.record, self.wanted(standing.following), self.pump, self.clock)
+            if visit is not None:
+                visit.run(self.asker_for(visit))
+            elif standing.over:
+                return standing
+            else:
+                self._wait(standing)
+
+    def standing(self) -> Standing:
+        """Asked of the record and the pump; changes nothing."""
+        ended = len(self.record.rows("ended", "how = 'done'"))
+        visit = self.record.open_visit()
+        step = ""
+        if visit is not None:
+            step = Visit(self.record, visit["id"], self.pump, self.clock).procedure.state
+        fill = self.fills[ended - 1] if 0 < ended <= len(self.fills) else None
+        volume_nl = 0 if fill is None else self.volume_nl(fill)
+        rest_nl = 0 if fill is None or visit is not None else left_nl(self.pump, volume_nl)
+        running = visit is None and fill is not None and self.pump.status().state in WAITING
+        following = self.fills[ended] if ended < len(self.fills) else None
+        over = visit is None and not rest_nl and not running
+        return Standing(len(self.fills), ended, fill, following, step, volume_nl, rest_nl, over)
+
+    def volume_nl(self, fill: cal.Fill) -> int:
+        """What a fill is to deliver: the rate for its days."""
+        return self.course.pump.labelled_flow_nl_per_day * fill.days
+
+    def wanted(self, fill: cal.Fill) -> Wanted:
+        """The visit of a fill. Raises DoseRefused."""
+        assert fill.phase is not None
+        made = dose.prepare(self.course, self.library, fill.phase, days=fill.days, on=fill.date)
+        strength = made.concentration
+        in_mg = strength is not None and strength[1] == "mg/mL"
+        rate_nl = self.course.pump.labelled_flow_nl_per_day
+        return Wanted(
+            drug=fill.drug,
+            concentration_ng_per_ml=strength[0] * NG_PER_MG if strength is not None and in_mg else Fraction(0),
+            fill_nl=self.course.pump.fill_nl,
+            label_nl_per_day=rate_nl,
+            rate_nl_per_day=rate_nl,
+            interval_days=fill.days,
+            unusable_nl=self.course.pump.unusable_nl,
+            syringe_nl=self.course.pump.reservoir_nl,
+            vtbi_nl=self.volume_nl(fill),
+            by=self.by,
+        )
+
+    def _wait(self, standing: Standing) -> None:
+        """Until the pump says that something has changed, or a while. Raises UsageError when it stands still before the
+        fill is delivered: a person decides."""
+        status = self.pump.status()
+        self.told(standing, status)
+        if status.state in WAITING:
+            self.pump.conversation.events.clear()
+            if self.pump.status().state in WAITING:
+                self.pump.conversation.listen(LISTEN_S)
+            return
+        if status.alarm != "none":
+            raise UsageError(
+                f"{format_volume(standing.left_nl)} of fill {standing.done} are to come, and the alarm {status.alarm}"
+                " stands",
+                texts.state_sentence(status.state),
+                f"{texts.next_step('alarm', {'alarm': status.alarm})}; then run the course again",
+            )
+        deliver(self.pump, self.course.pump.labelled_flow_nl_per_day, standing.volume_nl)
