@@ -9,6 +9,7 @@ import random
 
 import pytest
 
+from tests.chip.branch import branch
 from tests.chip.pump import ChipPump
 from tools.measure_garbage import garbage
 
@@ -19,9 +20,11 @@ RUNS, PACKETS = 40, 391  # a million bytes
 
 @pytest.mark.parametrize("seed", range(RUNS))
 def test_a_million_bytes_of_garbage_delay_no_step(stopped: ChipPump, part, seed):
-    if seed not in part(range(RUNS), 1):
-        return
-    pump = stopped
+    if seed in part(range(RUNS), 1):
+        branch(lambda: delivered_through(stopped, seed))
+
+
+def delivered_through(pump: ChipPump, seed: int) -> None:
     pump.order("prepare_limits max_rate_nl_per_day=2000000000")
     pump.order(RATE)
     pump.run(1)
