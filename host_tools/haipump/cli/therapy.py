@@ -172,7 +172,7 @@ def dose_command(
     """
     taken = taken_library(library, library_key)
     loaded = _with_flow(courses.load(course), flow, acknowledge_flow)
-    made, fills = _prepared(loaded, taken, fill, course, instead)
+    made, fills = prepared(loaded, taken, fill, course, instead)
     if page is not None:
         _write(page, sheet.compose(made, fill, fills), course)
     cli.result(therapy_views.dose_json(made, fill) | {"sheet": str(page) if page else None})
@@ -181,7 +181,7 @@ def dose_command(
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
-def _prepared(
+def prepared(
     loaded: courses.Course, taken: library.Library, fill: int, course: Path, instead: str | None = None
 ) -> tuple[dose.Preparation, int]:
     """A fill, worked out, and how many there are. Raises UsageError, DoseRefused."""
@@ -326,7 +326,7 @@ def load_command(
     """
     taken = taken_library(library, library_key)
     loaded = courses.load(course)
-    made, _ = _prepared(loaded, taken, fill, course)
+    made, _ = prepared(loaded, taken, fill, course)
     limits = dose.limits_of(made)
     with cli.pump() as pump:
         rows = {name: limits[name] for name in limits if name != "drug"}

@@ -24,7 +24,8 @@ from haipump.cli.frame import Cli, command
 from haipump.cli.therapy_visit import RecordArgument, Terminal, begun_record
 from haipump.errors import DoseRefused, UsageError
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL
+from haipump.therapy import NOT_CLINICAL, dose
+from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
 
@@ -110,11 +111,14 @@ def _course(
     def now() -> datetime.datetime:
         return datetime.datetime.now(datetime.UTC)
 
+    def prepared(fill: cal.Fill) -> dose.Preparation:
+        return therapy.prepared(loaded, taken, fill.number, file)[0]
+
     with cli.pump() as pump, begun_record(record, loaded.name, now) as kept, _asker(cli, hands) as asker_for:
         begins = datetime.datetime.combine(loaded.start, datetime.time(9), datetime.UTC)
         clock = PumpClock(kept, pump, begins) if pump_clock else now
         told = _Progress(cli)
-        yield CourseRun(loaded, taken, kept, pump, clock, asker_for, told, by)
+        yield CourseRun(loaded, prepared, kept, pump, clock, asker_for, told, by)
 
 
 class _Progress:

@@ -26,14 +26,15 @@ from math import isqrt
 
 from haipump.errors import UsageError
 from haipump.quantities import SECONDS_PER_DAY, format_volume
+from haipump.therapy import flow
 
 DAYS_MAX = 400  # between two refills; more is a wrong date
 VOLUME_MAX_NL = 100_000_000  # of a reservoir; as the pump's own limit
 
 # name: (value, what for, where from). Shares are of the expected volume.
 BOUNDS: dict[str, tuple[Fraction, str, str]] = {
-    "accept": (Fraction(10, 100), "an error up to here is reading and usual drift", "general knowledge"),
-    "specification": (Fraction(15, 100), "beyond: out of specification", "FDA notice on fast pumps, 2022"),
+    "accept": (flow.ACCEPT, "an error up to here is reading and usual drift", "general knowledge"),
+    "specification": (flow.REFUSE, "beyond: out of specification", "FDA notice on fast pumps, 2022"),
     "cover": (Fraction(9, 2), "an error counts from so many standard uncertainties on", "project: 1 in 150,000"),
     "obstacle": (Fraction(1, 2), "slower than this is no flow to dose by", "project"),
     "dry": (Fraction(2), "returned up to so many uncertainties of a reading: dry", "project"),

@@ -12,6 +12,7 @@ from haipump.quantities import format_rate, rounded
 
 ACCEPT_PERCENT = 10  # reading noise and normal drift; unverified
 REFUSE_PERCENT = 15  # "more than 15 % outside its specification": FDA notice on a constant-flow pump, 2022
+ACCEPT, REFUSE = Fraction(ACCEPT_PERCENT, 100), Fraction(REFUSE_PERCENT, 100)
 
 
 @dataclass(frozen=True)

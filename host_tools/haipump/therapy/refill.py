@@ -292,8 +292,8 @@ class Procedure:
         )  # fmt: skip
 
     def judge(self) -> None:
-        now = self.interval()
         """Compare what came back with what was expected. Raises UsageError for dates and volumes that can't be."""
+        now = self.interval()
         noise = findings.PROGRAMMABLE if self.plan.has_pump else findings.CONSTANT_FLOW
         self.assessment = None if now is None else findings.assess([*self.plan.history, now], noise)
 

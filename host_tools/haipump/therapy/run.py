@@ -24,7 +24,6 @@ from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
 from haipump.therapy import dose
 from haipump.therapy.course import PROGRAMMABLE, Course
-from haipump.therapy.library import Library
 from haipump.therapy.record import Record, moment
 from haipump.therapy.visit import Asker, Clock, Visit, Wanted, begin, deliver, left_nl, take_up
 
@@ -66,12 +65,14 @@ class PumpClock:
 
 
 class CourseRun:
-    """`asker_for` makes who answers in a visit; `told` is called with the pump's status while a fill is delivered."""
+    """`prepared` works a fill out with the adjustments that are recorded, and raises DoseRefused in a hold: then no
+    visit is begun. `asker_for` makes who answers in a visit; `told` is called with the pump's status while a fill is
+    delivered."""
 
     def __init__(
         self,
         course: Course,
-        library: Library,
+        prepared: Callable[[cal.Fill], dose.Preparation],
         record: Record,
         pump: Pump,
         clock: Clock,
@@ -85,7 +86,7 @@ class CourseRun:
                 "Nothing was sent",
                 "record its visits with `haipump therapy refill --no-pump`",
             )
-        self.course, self.library, self.record, self.pump = course, library, record, pump
+        self.course, self.prepared, self.record, self.pump = course, prepared, record, pump
         self.clock, self.asker_for, self.told, self.by = clock, asker_for, told, by
         self.fills: Sequence[cal.Fill] = cal.fills(course)
 
@@ -124,9 +125,7 @@ class CourseRun:
 
     def wanted(self, fill: cal.Fill) -> Wanted:
         """The visit of a fill. Raises DoseRefused."""
-        assert fill.phase is not None
-        made = dose.prepare(self.course, self.library, fill.phase, days=fill.days, on=fill.date)
-        strength = made.concentration
+        strength = self.prepared(fill).concentration
         in_mg = strength is not None and strength[1] == "mg/mL"
         rate_nl = self.course.pump.labelled_flow_nl_per_day
         return Wanted(

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import haipump
-from haipump.errors import UsageError
+from haipump.errors import DoseRefused, UsageError
 from haipump.quantities import format_volume
+from haipump.therapy import calendar as cal
+from haipump.therapy import dose
 from haipump.therapy.course import Course
 from haipump.therapy.record import Record
 from haipump.therapy.run import CourseRun, PumpClock, Standing
@@ -85,15 +87,22 @@ class Bench:
         self.course, self.library, self.record, self.line = course, library, record, line
         self.hands = Hands(line)
         self.told: list[Standing] = []
+        self.held = False
 
     def run(self) -> Standing:
         with haipump.connect(self.line) as pump:
             clock = PumpClock(self.record, pump, BEGAN)
             note = lambda standing, status: self.told.append(standing)  # noqa: E731
             made = CourseRun(
-                self.course, self.library, self.record, pump, clock, lambda visit: self.hands, note, by="Eva Lang"
+                self.course, self.prepared, self.record, pump, clock, lambda visit: self.hands, note, by="Eva Lang"
             )
             return made.run()
+
+    def prepared(self, fill: cal.Fill) -> dose.Preparation:
+        if self.held:
+            raise DoseRefused("the drug is on hold", "wait")
+        assert fill.phase is not None
+        return dose.prepare(self.course, self.library, fill.phase, days=fill.days, on=fill.date)
 
     def dose_nl(self) -> int:
         """All that was ever stepped as dose, by the pump's upper end."""
@@ -170,7 +179,14 @@ def test_a_pump_that_restarts_is_given_what_is_missing_and_no_more(bench, line) 
     assert pushed - 30_000 <= bench.dose_nl() <= pushed + FILLS * STEP_NL
 
 
-def test_a_pump_of_constant_flow_is_not_driven(library, record, line) -> None:
+def test_a_fill_that_is_on_hold_is_not_begun(bench) -> None:
+    bench.held = True
+    with pytest.raises(DoseRefused):
+        bench.run()
+    assert not bench.record.rows("visits") and bench.dose_nl() == 0
+
+
+def test_a_pump_of_constant_flow_is_not_driven(bench, record, line) -> None:
     constant = course(('kind = "programmable"', 'kind = "constant-flow"'))
     with haipump.connect(line) as pump, pytest.raises(UsageError, match="constant flow"):
-        CourseRun(constant, library, record, pump, PumpClock(record, pump, BEGAN), lambda visit: Person())
+        CourseRun(constant, bench.prepared, record, pump, PumpClock(record, pump, BEGAN), lambda visit: Person())
