@@ -45,7 +45,7 @@ pytest: $(DEV_STAMP) ## all tests, or a part: make pytest ARGS="tests/firmware -
 
 coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, which must be 100 %
 	$(PYTEST_RUN) $(PURE:%=--cov=%) --cov-branch --cov-fail-under=100 \
-		--cov-report=term-missing:skip-covered $(PURE:haipump_fw.%=tests/firmware/%)
+		--cov-report=term-missing:skip-covered -m "not trials" $(PURE:haipump_fw.%=tests/firmware/%)
 
 equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 50 runs, 5 minutes on two cores
 	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)

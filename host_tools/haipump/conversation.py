@@ -135,7 +135,7 @@ class Conversation:
         self.key = key
         self.patience_s = patience_s
         self.events: deque[Event] = deque(maxlen=EVENTS_MAX)
-        self.events_missed = 0
+        self.events_missed = self.events_taken = 0
         self.closed = False
         self.stopped_outside = False  # by a signal; from then on nothing is begun
         self.on_state: Callable[[str], None] | None = None  # called with every state that is heard
@@ -305,6 +305,20 @@ class Conversation:
             if left <= 0:
                 break
         return bool(self.events)
+
+    def rest(self, timeout_s: float) -> None:
+        """Let at most so much time pass: less when an event comes, or a stop from another terminal."""
+        told, taken = self.stopped_outside, self.events_taken
+        with self._talking():
+            deadline = self.transport.now() + timeout_s
+            while (left := deadline - self.transport.now()) > 0:
+                if (self.stopped_outside, self.events_taken) != (told, taken):
+                    return
+                try:
+                    for line in self._receive(min(left, READ_STEP_S)):
+                        self._take_event(line)
+                except Disconnected as failure:
+                    self._reconnect(failure)
 
     # --- what may be repeated freely
 
@@ -600,6 +614,7 @@ class Conversation:
         self._last_event = event.number
         self.events_missed += missed
         self._hear_state(event.fields)
+        self.events_taken += 1
         self.events.append(Event(event.number, event.name, event.fields, missed))
 
     def _hear_state(self, fields: Mapping[str, Value]) -> None:

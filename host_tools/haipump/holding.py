@@ -31,6 +31,7 @@ except ImportError:
 HEAR_S = 3.0  # a watching holder hears of the pump's state every second, a waiting one asks at once
 LOOK_S = 0.02
 READ_TRIES_MAX = 5
+_OURS: set[Path] = set()  # the files that this process holds
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Holding:
         self._facts["names"] = sorted(_names(port))
         self._on_stop = on_stop
         self._file: IO[str] | None = None
+        self._path = folder() / f"{os.getpid()}.json"
         self._stops = 0
         self._before: object = None
 
@@ -71,22 +73,18 @@ class Holding:
             return self
         with contextlib.suppress(OSError):
             folder().mkdir(mode=0o700, parents=True, exist_ok=True)
-            path = folder() / f"{os.getpid()}.json"
             self._before = signal.signal(signal.SIGUSR1, self._told)  # before anybody can find us
-            file = open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:  # the shell, which runs this command, has it
-                file.close()
-                return self
-            self._file = file
-            self._write()
+            if self._path not in _OURS:  # else the shell, which runs this command, has it
+                self._file = _locked(self._path)
+                _OURS.add(self._path)
+                self._write()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
-                (folder() / f"{os.getpid()}.json").unlink()
+                self._path.unlink()
+            _OURS.discard(self._path)
             self._file.close()
             self._file = None
         if callable(self._before) or isinstance(self._before, int):
@@ -107,10 +105,21 @@ class Holding:
 
     def _write(self) -> None:
         if self._file is not None:
-            self._file.seek(0)
+            self._file.truncate(0)
             self._file.write(json.dumps(self._facts) + "\n")
-            self._file.truncate()
             self._file.flush()
+
+
+def _locked(path: Path) -> IO[str]:
+    """The file, locked by us. Raises OSError."""
+    assert fcntl is not None
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+", encoding="utf-8")
+        fcntl.flock(file, fcntl.LOCK_EX)  # who looks for us has it for a moment
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()  # taken for that of a dead process, and removed
 
 
 def find(port: str) -> Holder | None:
@@ -130,48 +139,56 @@ def same_port(one: str, other: str) -> bool:
 
 def stop(holder: Holder) -> str:
     """Have it send the stop; returns "" (it was not reached), "sent", or the state in which the pump then stood."""
-    with contextlib.suppress(OSError):
+    said = ""
+    with contextlib.suppress(OSError), open(holder.path, "r+", encoding="utf-8") as file:
         os.kill(holder.pid, signal.SIGUSR1)
         deadline = time.monotonic() + HEAR_S
-        said = ""
         while time.monotonic() < deadline:
-            now = _read(holder.path)
-            if now is None:
-                return said  # it has ended
-            if now[0].stops > holder.stops:
+            ended = _is_free(file)  # looked at first: what it wrote last is read although its file is gone
+            now = _holder(holder.path, file)
+            if now is not None and now[0].stops > holder.stops:
                 said = now[0].stop
                 if said != "sent":
                     return said
+            if ended:
+                return said
             time.sleep(LOOK_S)
-        return said
-    return ""
+    return said
 
 
 def _read(path: Path) -> tuple[Holder, set[str]] | None:
     """None when it is nobody's any more."""
-    if fcntl is None:
-        return None
-    for _ in range(READ_TRIES_MAX):  # one read may meet a write half done
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            try:
-                return _read_once(path)
-            except OSError:
+    with contextlib.suppress(OSError), open(path, "r+", encoding="utf-8") as file:
+        for _ in range(READ_TRIES_MAX):
+            if _is_free(file):
+                path.unlink()  # its process is gone
                 return None
-        time.sleep(LOOK_S)
+            found = _holder(path, file)
+            if found is not None:
+                return found
+            time.sleep(LOOK_S)
     return None
 
 
-def _read_once(path: Path) -> tuple[Holder, set[str]] | None:
-    assert fcntl is not None
-    with open(path, "r+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            facts = json.loads(file.read())
-            pid, stops = int(facts["pid"]), int(facts["stops"])
-            return Holder(path, pid, str(facts["command"]), str(facts["stop"]), stops), set(facts["names"])
-        path.unlink()  # the lock was free: its process is gone
-    return None
+def _is_free(file: IO[str]) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _holder(path: Path, file: IO[str]) -> tuple[Holder, set[str]] | None:
+    """What stands in the file; None for one that is half written."""
+    try:
+        file.seek(0)
+        facts = json.loads(file.read())
+        pid, stops = int(facts["pid"]), int(facts["stops"])
+        return Holder(path, pid, str(facts["command"]), str(facts["stop"]), stops), set(facts["names"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _names(port: str) -> set[str]:

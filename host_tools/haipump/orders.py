@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 POLL_SHORTEST_S, POLL_LONGEST_S = 0.2, 5.0
 SLOWING_S = 3.0  # a cancelled bolus is at rest by then: from 2000 steps/s it takes one
-SLEEP_PIECE_S = 0.25
 POLL_FRACTION = 20  # ask about so many times over what is left
 
 
@@ -77,7 +76,8 @@ class Order:
                         "wait again, or cancel it",
                     )
                 pause = min(pause, left)
-            self._sleep(pause, told)
+            if self._pump.conversation.stopped_outside == told:
+                self._pump.conversation.rest(pause)
 
     def _patiently(self) -> OrderStatus:
         """The status; a pump that does not answer is waited for as long as a port that vanished."""
@@ -89,13 +89,6 @@ class Order:
             except AnswerTimeout:
                 if conversation.transport.now() - began >= conversation.patience_s:
                     raise
-
-    def _sleep(self, seconds: float, told: bool) -> None:
-        """In short pieces: a stop from another terminal ends it. `told`: that one was known of before."""
-        conversation = self._pump.conversation
-        while seconds > 0 and conversation.stopped_outside == told:
-            conversation.transport.sleep(min(seconds, SLEEP_PIECE_S))
-            seconds -= SLEEP_PIECE_S
 
     def cancel(self) -> OrderStatus:
         """End the order early: a bolus is cancelled and what runs beside it goes on, everything else is stopped.

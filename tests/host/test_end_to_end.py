@@ -255,14 +255,15 @@ class PowerLossLine(DirectLine):
 
     cut_at_s: float | None = None
 
-    def sleep(self, seconds: float) -> None:
-        super().sleep(seconds)
+    def read(self, timeout_s: float) -> bytes:
+        data = super().read(timeout_s)
         if self.cut_at_s is not None and self.now() >= self.cut_at_s:
             self.cut_at_s = None
             self.core.power(False)
-            super().sleep(1)
+            self.sleep(1)
             self.core.power(True)
-            super().sleep(1)
+            self.sleep(1)
+        return data
 
 
 @pytest.mark.parametrize("basal", [False, True])

@@ -413,7 +413,7 @@ def deliver(pump: Pump, rate_nl_per_day: int, volume_nl: int) -> None:
 def _at_rest(pump: Pump) -> None:
     """Wait for the end of a move that was begun before; it ends by itself."""
     while pump.status().state in MOVING:
-        pump.conversation.transport.sleep(1.0)
+        pump.conversation.rest(1.0)
 
 
 def begin(

@@ -43,6 +43,7 @@ def test_there_are_many_such_fields():
     assert len(FIELDS) > 40 and {"prepare_rate", "prepare_bolus", "prepare_limits"} < {verb for verb, _ in FIELDS}
 
 
+@pytest.mark.trials
 @pytest.mark.parametrize("locked", [False, True])
 def test_a_hundred_thousand_random_frames_execute_nothing(locked: bool):
     """Half of them to an open session, half to a locked one, which gets whole ones with a wrong code as well."""

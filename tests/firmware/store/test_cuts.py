@@ -107,6 +107,7 @@ def goes_on(flash: RamFlash, journal: Journal) -> None:
 
 
 @pytest.mark.requirement("R12", "A7")
+@pytest.mark.trials
 @pytest.mark.parametrize("records", [0, 30, 52, 8 * 64 - 10, 11 * 64 + 52])
 def test_journal_cut_anywhere(records):
     data, before = life(records)
@@ -131,6 +132,7 @@ def test_journal_cut_anywhere(records):
     assert cuts >= len(CUT_MODES) * 12
 
 
+@pytest.mark.trials
 def test_journal_cut_again_while_it_gets_up():
     """Two cuts: in an order at the end of the ring, and in what the next start writes."""
     data, before = life(11 * 64 + 58)
@@ -255,6 +257,7 @@ def test_settings_cut_after_a_program_that_failed(times):
             raise AssertionError(f"saved {times} times; {name}") from error
 
 
+@pytest.mark.trials
 @pytest.mark.parametrize("times", range(5))
 def test_settings_cut_twice(times):
     for flash, name in every_cut(saved(times), lambda flash: change(flash, times + 1)):

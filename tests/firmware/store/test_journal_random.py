@@ -7,6 +7,7 @@ again) must repeat the latest record of its kind, or of its order.
 import struct
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -167,3 +168,4 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(settings.default, max_examples=60, stateful_step_count=40)
+TestLife.pytestmark = [pytest.mark.trials]
