@@ -26,7 +26,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation soak board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion costs detection wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation soak board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion course costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -129,6 +129,9 @@ garbage: $(DEV_STAMP) ## 100 million bytes of garbage on the serial line of a pu
 
 occlusion: $(DEV_STAMP) ## when a closed line is seen, over rate, syringe and compliance (docs/occlusion.md); ARGS="--days 1000": false alarms
 	$(BIN)/python -m tools.measure_occlusion $(ARGS)
+
+course: $(DEV_STAMP) ## six 28-day cycles by `therapy run`: speed beside direct alone, dose, and nothing twice with the host killed 50 times
+	$(BIN)/python -m tools.measure_course $(ARGS)
 
 costs: $(DEV_STAMP) ## measure on the chip what work costs there, and write the table that `direct` charges by
 	$(BIN)/python -m tools.measure_costs

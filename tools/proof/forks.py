@@ -157,6 +157,7 @@ class _Modules:
 
     def __init__(self) -> None:
         self._live: dict[tuple[str, str, int], list[types.FunctionType]] = {}
+        gc.unfreeze()  # what tests/conftest.py froze is not among the objects
         for found in gc.get_objects():
             if isinstance(found, types.FunctionType):
                 self._live.setdefault(_place(found.__code__), []).append(found)

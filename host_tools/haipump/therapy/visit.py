@@ -29,7 +29,7 @@ from haipump.therapy.refill import PERSON, STATES, UNSURE_NL, Before, Procedure,
 from haipump.therapy.steps import Question
 
 PROCEDURE = "refill"
-JOURNAL_BATCH = 64  # records in one transaction
+JOURNAL_BATCH = 1_024  # records in one transaction
 MOVE_REST_NL = 10_000  # of a move that was broken off, less than this is left as it is
 OFF_THE_END_STEPS = 640  # microsteps: 0.4 mm, more than an end switch needs to open
 FL_PER_NL = 1_000_000
