@@ -24,7 +24,7 @@ from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
 from haipump.therapy import dose
 from haipump.therapy.course import PROGRAMMABLE, Course
-from haipump.therapy.record import Record, moment
+from haipump.therapy.record import Record, moment, utc_text
 from haipump.therapy.visit import Asker, Clock, Visit, Wanted, begin, deliver, left_nl, take_up
 
 LISTEN_S = 30.0  # to the pump, before it is looked at again: it says itself when it is done
@@ -49,10 +49,19 @@ class Standing:
 
 class PumpClock:
     """The course's time by the pump's own clock, for emulated pumps whose time is not ours. The time that a pump was
-    off counts as none. `begin`: when the record knows of no moment yet."""
+    off counts as none. `begins`: when the record knows of no moment yet, and when `start` was called."""
 
     def __init__(self, record: Record, pump: Pump, begins: datetime.datetime) -> None:
         self._record, self._pump, self._begins = record, pump, begins
+
+    def start(self) -> None:
+        """Have the course begin now, and write that down, unless the record knows of a moment."""
+        device = self._pump.conversation.greeting.device
+        if self._record.last("anchors", "device = ?", device) is None:
+            clock = self._pump.clock()
+            self._record.append(
+                "anchors", device=device, boot=clock.boot, uptime_s=clock.uptime_s, at_utc=utc_text(self._begins)
+            )
 
     def __call__(self) -> datetime.datetime:
         clock = self._pump.clock()
@@ -92,6 +101,8 @@ class CourseRun:
 
     def run(self) -> Standing:
         """To the end of the course. What the asker and the pump raise leaves it where it is; run it again."""
+        if isinstance(self.clock, PumpClock):
+            self.clock.start()
         while True:
             visit = take_up(self.record, self.pump, self.clock)
             standing = self.standing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,7 @@ from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
 from haipump.therapy import dose
 from haipump.therapy.course import Course
-from haipump.therapy.record import Record
+from haipump.therapy.record import Record, moment
 from haipump.therapy.run import CourseRun, PumpClock, Standing
 from haipump.therapy.steps import Question
 from tests.host.direct_line import DirectLine
@@ -115,13 +116,18 @@ def bench(short, library, record, line) -> Bench:
     return Bench(short, library, record, line)
 
 
-def test_a_course_from_the_first_fill_to_the_last(bench) -> None:
+def test_a_course_from_the_first_fill_to_the_last(bench, line) -> None:
+    line.sleep(8 * 86_400)  # the emulator ran before anybody came
     standing = bench.run()
     assert standing.over and (standing.done, standing.planned) == (FILLS, FILLS)
     assert bench.dose_nl() == pytest.approx(FILLS * FILL_NL, abs=FILLS * STEP_NL)
     record = bench.record
     assert [row["drug"] for row in record.rows("fills")] == ["floxuridine", "heparin-saline"] * 2
     assert [row["how"] for row in record.rows("ended")] == ["done"] * FILLS
+    begun = [moment(row["at_utc"]) for row in record.rows("visits")]
+    for number, at in enumerate(begun):
+        due = BEGAN + number * datetime.timedelta(days=DAYS)
+        assert due <= at < due + (number + 1) * datetime.timedelta(minutes=40), "the calendar holds"
     assert all("slow" not in kinds and "fast" not in kinds for kinds in bench.hands.kinds)
     assert bench.run() == standing, "run again, nothing happens"
     assert bench.dose_nl() == pytest.approx(FILLS * FILL_NL, abs=FILLS * STEP_NL)
