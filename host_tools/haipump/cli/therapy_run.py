@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.text import Text
 
 from haipump import answers
 from haipump.cli import therapy
 from haipump.cli.frame import Cli, command
 from haipump.cli.therapy_visit import RecordArgument, Terminal, begun_record
-from haipump.errors import DoseRefused, UsageError
+from haipump.errors import DoseRefused, Refused, UsageError
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL, dose
+from haipump.therapy import NOT_CLINICAL, dose, sealing
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
 
 if TYPE_CHECKING:
+    from haipump.client import Pump
     from haipump.therapy.run import CourseRun, Standing
     from haipump.therapy.steps import Question
     from haipump.therapy.visit import Visit
@@ -114,11 +116,20 @@ def _course(
     def prepared(fill: cal.Fill) -> dose.Preparation:
         return therapy.prepared(loaded, taken, fill.number, file)[0]
 
+    def secured(pump: Pump, fill: cal.Fill, drug: str) -> None:
+        instead = None if drug == fill.drug else drug
+        limits = dose.limits_of(therapy.prepared(loaded, taken, fill.number, file, instead)[0])
+        sealed = sealing.load(pump, taken, limits)
+        cli.say(f"Limits for {drug} are sealed to {taken.name}: the pump keeps {sealed}.")
+
+    def waits(refused: Refused) -> None:
+        cli.say(f"[yellow]Waits:[/] {escape(refused.what)}.")
+
     with cli.pump() as pump, begun_record(record, loaded.name, now) as kept, _asker(cli, hands) as asker_for:
         begins = datetime.datetime.combine(loaded.start, datetime.time(9), datetime.UTC)
         clock = PumpClock(kept, pump, begins) if pump_clock else now
         told = _Progress(cli)
-        yield CourseRun(loaded, prepared, kept, pump, clock, asker_for, told, by)
+        yield CourseRun(loaded, prepared, kept, pump, clock, asker_for, told, by, secured, waits)
 
 
 class _Progress:

@@ -18,7 +18,8 @@ from fractions import Fraction
 
 from haipump.answers import Status
 from haipump.client import Pump
-from haipump.errors import UsageError
+from haipump.errors import Refused, UsageError
+from haipump.orders import POLL_FRACTION, POLL_SHORTEST_S
 from haipump.protocol import help as texts
 from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
@@ -76,7 +77,8 @@ class PumpClock:
 class CourseRun:
     """`prepared` works a fill out with the adjustments that are recorded, and raises DoseRefused in a hold: then no
     visit is begun. `asker_for` makes who answers in a visit; `told` is called with the pump's status while a fill is
-    delivered."""
+    delivered. `secured` is called before a fill's drug, or what is given instead, is started: the drug's limits go into
+    the pump there. `waits` is told of a limit that refuses the rest of a fill for a while, once."""
 
     def __init__(
         self,
@@ -88,6 +90,8 @@ class CourseRun:
         asker_for: Callable[[Visit], Asker],
         told: Callable[[Standing, Status], None] = lambda standing, status: None,
         by: str = "",
+        secured: Callable[[Pump, cal.Fill, str], None] = lambda pump, fill, drug: None,
+        waits: Callable[[Refused], None] = lambda refused: None,
     ) -> None:
         if course.pump.kind != PROGRAMMABLE:
             raise UsageError(
@@ -97,6 +101,8 @@ class CourseRun:
             )
         self.course, self.prepared, self.record, self.pump = course, prepared, record, pump
         self.clock, self.asker_for, self.told, self.by = clock, asker_for, told, by
+        self.secured, self.waits = secured, waits
+        self._waiting = False
         self.fills: Sequence[cal.Fill] = cal.fills(course)
 
     def run(self) -> Standing:
@@ -109,6 +115,8 @@ class CourseRun:
             if visit is None and standing.over and standing.following is not None:
                 visit = begin(self.record, self.wanted(standing.following), self.pump, self.clock)
             if visit is not None:
+                fill = self.fills[standing.done]
+                visit.before_run = lambda pump, drug, fill=fill: self.secured(pump, fill, drug)
                 visit.run(self.asker_for(visit))
             elif standing.over:
                 return standing
@@ -169,4 +177,14 @@ class CourseRun:
                 texts.state_sentence(status.state),
                 f"{texts.next_step('alarm', {'alarm': status.alarm})}; then run the course again",
             )
-        deliver(self.pump, self.course.pump.labelled_flow_nl_per_day, standing.volume_nl)
+        try:
+            deliver(self.pump, self.course.pump.labelled_flow_nl_per_day, standing.volume_nl)
+            self._waiting = False
+        except Refused as refused:  # after a power cut the upper end counts in the window of a dose limit, too
+            free_s = int(refused.fields.get("free_in_s", 0))
+            if free_s <= 0:
+                raise
+            if not self._waiting:
+                self.waits(refused)
+            self._waiting = True
+            self.pump.conversation.rest(min(max(free_s / POLL_FRACTION, POLL_SHORTEST_S), LISTEN_S))

@@ -174,6 +174,7 @@ class Visit:
         self.device: str = row["device"]
         self.procedure = Procedure(_plan(record, json.loads(row["settings"]), self.device, number))
         self._check_pump()
+        self.before_run: Callable[[Pump, str], None] = lambda pump, drug: None  # at the pump, which stands
         self.prompts = 0  # confirmed by people in this visit
         self.turn = 0
         self._judged = False
@@ -380,6 +381,8 @@ class Visit:
 
     def _run(self, pump: Pump, asker: Asker) -> dict[str, Any]:
         """Start the rate, unless it runs."""
+        if pump.status().state in STANDING:
+            self.before_run(pump, self.procedure.drug)
         deliver(pump, self.procedure.plan.rate_nl_per_day, self.procedure.plan.vtbi_nl)
         status = pump.status()
         clock = pump.clock()

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import haipump
-from haipump.errors import DoseRefused, UsageError
+from haipump.errors import DoseRefused, Refused, UsageError
 from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
-from haipump.therapy import dose
+from haipump.therapy import dose, sealing
 from haipump.therapy.course import Course
 from haipump.therapy.record import Record, moment
 from haipump.therapy.run import CourseRun, PumpClock, Standing
@@ -89,14 +89,17 @@ class Bench:
         self.hands = Hands(line)
         self.told: list[Standing] = []
         self.held = False
+        self.sealed: list[str] = []
+        self.waits: list[Refused] = []
 
     def run(self) -> Standing:
         with haipump.connect(self.line) as pump:
             clock = PumpClock(self.record, pump, BEGAN)
             note = lambda standing, status: self.told.append(standing)  # noqa: E731
             made = CourseRun(
-                self.course, self.prepared, self.record, pump, clock, lambda visit: self.hands, note, by="Eva Lang"
-            )
+                self.course, self.prepared, self.record, pump, clock, lambda visit: self.hands, note, "Eva Lang",
+                self.secured, self.waits.append,
+            )  # fmt: skip
             return made.run()
 
     def prepared(self, fill: cal.Fill) -> dose.Preparation:
@@ -104,6 +107,11 @@ class Bench:
             raise DoseRefused("the drug is on hold", "wait")
         assert fill.phase is not None
         return dose.prepare(self.course, self.library, fill.phase, days=fill.days, on=fill.date)
+
+    def secured(self, pump: haipump.Pump, fill: cal.Fill, drug: str) -> None:
+        self.sealed.append(drug)
+        assert pump.status().state == "stopped"
+        sealing.load(pump, self.library, dose.limits_of(self.prepared(fill)))
 
     def dose_nl(self) -> int:
         """All that was ever stepped as dose, by the pump's upper end."""
@@ -132,6 +140,10 @@ def test_a_course_from_the_first_fill_to_the_last(bench, line) -> None:
     assert bench.run() == standing, "run again, nothing happens"
     assert bench.dose_nl() == pytest.approx(FILLS * FILL_NL, abs=FILLS * STEP_NL)
     assert record.check().intact
+    assert bench.sealed == ["floxuridine", "heparin-saline"] * 2, "the limits of each drug before it is given"
+    with haipump.connect(line) as pump:
+        assert pump.library().library == sealing.expected(pump, bench.library)
+        assert pump.dose().drug == "heparin-saline"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -181,6 +193,7 @@ def test_a_pump_that_restarts_is_given_what_is_missing_and_no_more(bench, line) 
         pump.ack()
     standing = bench.run()
     assert standing.over
+    assert [refused.code for refused in bench.waits] == ["override"], "what may have come counts in the window of a day"
     pushed = FILLS * FILL_NL
     assert pushed - 30_000 <= bench.dose_nl() <= pushed + FILLS * STEP_NL
 
