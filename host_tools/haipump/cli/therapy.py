@@ -7,11 +7,12 @@ Owns: the sub-application `app`, its options, and what the commands print. Must 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +26,9 @@ from haipump.therapy import NOT_CLINICAL, adjust, calendar_page, checks, dose, h
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
+
+if TYPE_CHECKING:
+    from haipump.therapy.record import Record
 
 PANEL = "Therapy"
 
@@ -256,6 +260,10 @@ def adjust_command(
     day: Annotated[str | None, typer.Option(help="Of the decision, as 2027-02-08; without: today.")] = None,
     record: Annotated[bool, typer.Option("--record", help="Add it to the list of this course; needs --by.")] = False,
     by: Annotated[str, typer.Option(help="Who decides.")] = "",
+    into: Annotated[
+        Path | None,
+        typer.Option(help="A record of visits, which gets the whole list; `run` sees to that, too."),
+    ] = None,
     library: LibraryOption = None,
     library_key: LibraryKeyOption = None,
 ) -> None:
@@ -281,10 +289,19 @@ def adjust_command(
         if not by.strip():
             raise UsageError("nobody is named", next_step='say who decides: --by "A. Person"')
         cli.confirm("Record this?")
-        history.append(course, decision, by)
+        with nullcontext() if into is None else _kept(into) as kept:  # first: a wrong one leaves nothing half done
+            history.append(course, decision, by)
+            if kept is not None:
+                history.keep(kept, history.read(course))
     cli.result(history.as_json(decision) | {"recorded": record, "keep_open": checks.keepers(taken)})
     cli.say(f"Recorded in {history.path_for(course)}." if record else "[dim]Not recorded: --record --by NAME.[/]")
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
+
+
+def _kept(file: Path) -> Record:
+    from haipump.therapy.record import Record
+
+    return Record(file)
 
 
 def _day(text: str | None) -> date:

@@ -25,7 +25,7 @@ from haipump.cli.frame import Cli, command
 from haipump.cli.therapy_visit import RecordArgument, Terminal, begun_record
 from haipump.errors import DoseRefused, Refused, UsageError
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL, dose, sealing
+from haipump.therapy import NOT_CLINICAL, dose, history, sealing
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
@@ -114,6 +114,7 @@ def _course(
         return datetime.datetime.now(datetime.UTC)
 
     def prepared(fill: cal.Fill) -> dose.Preparation:
+        history.keep(kept, history.read(file))
         return therapy.prepared(loaded, taken, fill.number, file)[0]
 
     def secured(pump: Pump, fill: cal.Fill, drug: str) -> None:

@@ -16,9 +16,13 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haipump.errors import BrokenHistory, UsageError
 from haipump.therapy.adjust import Before, Decision
+
+if TYPE_CHECKING:
+    from haipump.therapy.record import Record
 
 FORMAT = 1
 _BEGIN = "0" * 64
@@ -97,6 +101,25 @@ def append(course: Path, decision: Decision, by: str) -> Entry:
         waiting.unlink(missing_ok=True)
         raise
     return _entry(path, len(lines) + 1, line)
+
+
+def keep(record: Record, entries: Sequence[Entry]) -> int:
+    """Copy into a course's record what it lacks of the list; how many. Raises UsageError when it has others."""
+    texts = [json.dumps({"number": entry.number, **as_json(entry)}, sort_keys=True) for entry in entries]
+    with record.together():
+        kept = [row["facts"] for row in record.rows("adjustments")]
+        if kept != texts[: len(kept)]:
+            raise UsageError(
+                f"{record.path} has other adjustments than the list beside the course",
+                "Nothing was recorded",
+                "name the record and the list of one and the same course",
+            )
+        for entry, text in list(zip(entries, texts, strict=True))[len(kept) :]:
+            record.append(
+                "adjustments", visit=None, at_utc=f"{entry.day.isoformat()}T00:00:00+00:00", by=entry.by,
+                percent=entry.percent, reason="; ".join(entry.reasons), facts=text,
+            )  # fmt: skip
+    return len(texts) - len(kept)
 
 
 def as_json(decision: Decision | Entry) -> dict[str, object]:

@@ -12,6 +12,7 @@ import pytest
 
 from haipump.errors import BrokenHistory, UsageError
 from haipump.therapy import adjust, history, rules
+from tests.host.therapy.clinic import make
 
 DAY = date(2027, 2, 8)
 
@@ -120,3 +121,23 @@ def test_no_name_and_no_way_back(course: Path) -> None:
     with pytest.raises(UsageError, match="only grows"):
         history.append(course, decision(DAY - timedelta(days=1)), "A. Person")
     assert history.append(course, decision(), "A. Person").number == 2  # the same day is no step back
+
+
+def test_the_record_of_a_course_gets_what_it_lacks(course: Path) -> None:
+    history.append(course, decision(), "A. Person")
+    with make(course.with_name("a.course")) as record:
+        assert history.keep(record, history.read(course)) == 1
+        history.append(course, decision(DAY + timedelta(days=28), "160"), "B. Person")
+        assert [history.keep(record, history.read(course)) for _ in range(2)] == [1, 0]
+        rows = record.rows("adjustments")
+        assert [(row["at_utc"][:10], row["by"], row["percent"]) for row in rows] == [
+            ("2027-02-08", "A. Person", 80),
+            ("2027-03-08", "B. Person", 0),
+        ]
+        assert "3 x" in rows[1]["reason"] or "ast" in rows[1]["reason"].lower()
+        assert record.check().intact
+        history.path_for(course).unlink()
+        history.append(course, decision(ast="60"), "A. Person")
+        with pytest.raises(UsageError, match="other adjustments"):
+            history.keep(record, history.read(course))
+        assert len(record.rows("adjustments")) == 2

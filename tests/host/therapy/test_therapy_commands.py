@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from haipump.cli import app
+from haipump.therapy import history
+from tests.host.therapy.clinic import make
 from tests.host.therapy.conftest import example
 
 VALUES = ["--ast", "40U/L", "--alp", "70U/L", "--bilirubin", "0.6mg/dL", "--day", "2027-02-08"]
@@ -277,3 +279,12 @@ def test_a_command_does_not_wait_for_what_draws_reports() -> None:
         ).returncode
         == 0
     )
+
+
+def test_an_adjustment_goes_into_the_record_too(plan: Path, tmp_path: Path) -> None:
+    words = ["adjust", plan, *VALUES, "--alp", "150U/L", "--record", "--by", "A. Person", "--yes", "--into"]
+    refused = run(*words, tmp_path / "none.course", code=2)
+    assert "does not exist" in refused and not history.path_for(plan).exists(), "nothing is half done"
+    with make(tmp_path / "a.course") as record:
+        run(*words, tmp_path / "a.course")
+        assert [row["percent"] for row in record.rows("adjustments")] == [80]
