@@ -191,7 +191,7 @@ def faults() -> None:
 
 def _parameter(item: dataclasses.Field[Any]) -> str:
     known = item.metadata
-    values = "|".join(known["words"]) if "words" in known else f"{known['low']}..{known['high']}"
+    values = " | ".join(known["words"]) if "words" in known else f"{known['low']}..{known['high']}"
     return f"{item.name}={values} ({known['help']}; {item.default})"
 
 

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, TypeVar
 
 from haipump_emulator.faults.flash import BREAKAGES, CUT_MODES
 from haipump_emulator.link.faults import Drop, Duplicate, FaultFilter, Flip, Insert, Latency
+from haipump_emulator.plant.catheter import CONDITIONS, PATENT, put_on
 from haipump_emulator.plant.motor import WIRES
 from haipump_emulator.plant.params import SENSORS
 from haipump_emulator.wiring import inputs
@@ -51,7 +52,7 @@ def _word(default: str, words: tuple[str, ...], text: str) -> Any:
 class Fault(ABC):
     """`group` is what it strikes, `lasts` False when it is over as soon as it has begun, `drawn` False when campaigns
     leave it alone: it makes the pump do what it was not told, for as long as it takes to find out, or that takes longer
-    than they live."""
+    than they live, or the pump can't see it."""
 
     name: ClassVar[str] = ""
     group: ClassVar[str] = ""
@@ -406,6 +407,20 @@ class Pulsation(Fault):
 
     def end(self, rig: Rig, at_us: int) -> None:
         rig.core.plant.artery(at_us, rig.core.plant.params.artery.mean_pa)
+
+
+@_fault("catheter", "fluid", drawn=False)
+@dataclass(frozen=True)
+class CatheterFault(Fault):
+    """Something has become of the catheter in the patient; the end of it puts a sound one in."""
+
+    condition: str = _word("blocked", tuple(CONDITIONS)[1:], "what has become of it")
+
+    def apply(self, rig: Rig, at_us: int) -> None:
+        put_on(rig.core.plant, at_us, CONDITIONS[self.condition], rig.core.plant.params.artery.mean_pa)
+
+    def end(self, rig: Rig, at_us: int) -> None:
+        put_on(rig.core.plant, at_us, PATENT, rig.core.plant.params.artery.mean_pa)
 
 
 # --- power ---

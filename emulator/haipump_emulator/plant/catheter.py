@@ -149,7 +149,8 @@ def signs(catheter: Catheter, artery_pa: float, slow: Flows) -> Signs:
 
 
 def put_on(plant: Plant, t_us: int, catheter: Catheter, artery_pa: float) -> None:
-    """Give the line of the programmable pump's plant this condition: closed, resistance, leak, pressure at the tip."""
+    """Give the line of the programmable pump's plant this condition: closed, resistance, leak, place of the tip and
+    pressure there."""
     if math.isinf(catheter.resistance_pa_s_per_nl):
         plant.occlude(t_us)
     elif catheter.resistance_pa_s_per_nl > PATENT_PA_S_PER_NL:
@@ -160,4 +161,5 @@ def put_on(plant: Plant, t_us: int, catheter: Catheter, artery_pa: float) -> Non
         plant.leak(t_us, catheter.leak_pa_s_per_nl)
     else:
         plant.seal(t_us)
+    plant.tip(t_us, catheter.tip is Tip.ARTERY, catheter.tip is not Tip.TISSUE)
     plant.artery(t_us, TISSUE_PA if catheter.tip is Tip.TISSUE else artery_pa)

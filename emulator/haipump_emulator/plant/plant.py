@@ -44,10 +44,13 @@ class Plant:
         self._sensors = Sensors(params, seed)
         self._height_cm = params.environment.height_cm
         self._artery_pa = params.artery.mean_pa
+        self._pulse_pa = params.artery.pulse_pa
         self._fluid = Fluid(params, self._screw.area_mm2, self._back_pa())
         self._screw.place(0, float(params.syringe.capacity_nl - params.syringe.initial_nl))
         self._occluded = False
         self._slip = self._slip_owed = 0
+        self._astray_from_nl: float | None = None  # arrived when the tip left its place
+        self._elsewhere_nl = 0.0
         self._supply_mv = params.environment.supply_mv
         self._agenda: list[_Entry] = []
         self._agenda_us = NEVER_US
@@ -187,6 +190,16 @@ class Plant:
         self._artery_pa = mean_pa
         self._fluid.set_back(self._back_pa())
 
+    def tip(self, t_us: int, placed: bool, in_vessel: bool = True) -> None:
+        """The tip of the line lies where it should, or elsewhere: what goes through it then is `elsewhere_nl` too.
+        Out of a vessel there is no pulse; the mean pressure is set with `artery`."""
+        self._advance(t_us)
+        self._pulse_pa = self.params.artery.pulse_pa if in_vessel else 0.0
+        self._tune_pulse()
+        arrived_nl = self._fluid.totals(t_us)[2]
+        self._elsewhere_nl += self._astray_nl(arrived_nl)
+        self._astray_from_nl = None if placed else arrived_nl
+
     def refill(self, t_us: int, volume_nl: float) -> None:
         """Another syringe of the same kind with `volume_nl` in it; the carriage is put where its plunger ends.
 
@@ -280,12 +293,13 @@ class Plant:
             t_us=t_us,
             pushed_nl=moved + thermal,
             arrived_nl=arrived,
+            elsewhere_nl=self._elsewhere_nl + self._astray_nl(arrived),
             stored_nl=stored,
             leaked_nl=leaked,
             thermal_nl=thermal,
             reservoir_nl=reservoir,
             pressure_pa=fluid.pressure(t_us),
-            artery_pa=self._artery_pa + self.params.artery.pulse_pa * math.sin(self._omega * t_us),
+            artery_pa=self._artery_pa + self._pulse_pa * math.sin(self._omega * t_us),
             temperature_c=self._temperature_c(t_us),
             height_cm=self._height_cm,
             supply_mv=self._supply_mv,
@@ -307,6 +321,9 @@ class Plant:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _astray_nl(self, arrived_nl: float) -> float:
+        return 0.0 if self._astray_from_nl is None else arrived_nl - self._astray_from_nl
+
     def _back_pa(self) -> float:
         return self._artery_pa - PA_PER_CM * self._height_cm
 
@@ -319,7 +336,7 @@ class Plant:
         self._tune_pulse()
 
     def _tune_pulse(self) -> None:
-        response = self.params.artery.pulse_pa * self._fluid.pulse_response(self._omega * 1e6)
+        response = self._pulse_pa * self._fluid.pulse_response(self._omega * 1e6)
         self._pulse_amplitude, self._pulse_lag = cmath.polar(response)
         self._pulse_c = self._fluid.pulse_c
 

@@ -17,7 +17,8 @@ class Truth:
 
     t_us: int
     pushed_nl: float  # left the barrel: swept by the stopper, plus thermal expansion
-    arrived_nl: float  # into the artery; falls when blood flows back
+    arrived_nl: float  # through the tip of the line, wherever it lies; falls when blood flows back
+    elsewhere_nl: float  # of that, while the tip lay out of the artery that it should lie in
     stored_nl: float  # in the compliance of barrel, line and air
     leaked_nl: float
     thermal_nl: float  # the part of pushed that warming did

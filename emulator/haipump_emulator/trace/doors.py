@@ -46,6 +46,7 @@ PLANT_DOORS = (
     "warm",
     "height",
     "artery",
+    "tip",
     "refill",
     "capture",
     "supply",

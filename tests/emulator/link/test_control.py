@@ -118,6 +118,18 @@ def test_faults_of_the_catalogue_begin_and_end():
         emulator.do("fault", fault="leak", for_us=0)
 
 
+def test_a_catheter_takes_a_condition_and_the_next_one_its_place():
+    emulator = Emulator()
+    emulator.do("fault", fault="catheter condition=leaking")
+    assert emulator.do("truth")["leaking"]
+    emulator.do("fault", fault="catheter")
+    assert (emulator.do("truth")["occluded"], emulator.do("truth")["leaking"]) == (True, False)
+    with pytest.raises(ControlError, match="condition is one of narrowed, partly_blocked, blocked"):
+        emulator.do("fault", fault="catheter condition=rusty")
+    emulator.do("fault", fault="catheter", end=True)
+    assert not emulator.do("truth")["occluded"]
+
+
 def test_the_fault_that_ends_is_the_one_that_is_on():
     emulator = Emulator()
     with pytest.raises(ControlError, match="sensor_stuck is not on; of what `fault` began is on: nothing"):

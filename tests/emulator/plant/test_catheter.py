@@ -8,6 +8,7 @@ from haipump_emulator.plant import Plant
 from haipump_emulator.plant.catheter import CONDITIONS, PATENT, Catheter, Feel, Flows, Place, Signs, flows, put_on
 from haipump_emulator.plant.implant import ImplantedPump
 from haipump_emulator.plant.surroundings import REFERENCE
+from tests.emulator.plant.rig import BASAL_US, params, running, train
 
 LIVER, OTHER, POCKET = (Place.LIVER,), (Place.OTHER_ORGAN,), (Place.POCKET,)
 # condition: flow of the constant-flow pump over its label, share that reaches the liver, flush, blood, tracer
@@ -75,6 +76,34 @@ def test_the_programmable_pumps_line_takes_the_same_conditions(name, occluded, l
     truth = plant.truth(1_000)
     assert (truth.occluded, truth.leaking) == (occluded, leaking)
     assert plant._artery_pa == artery_pa
+
+
+@pytest.mark.parametrize(("name", "astray"), [("patent", False), ("side_branch", True), ("dislodged", True)])
+def test_what_goes_through_a_tip_out_of_place_is_counted_apart(name, astray):
+    """Three hours in the artery, three in this condition, half an hour in the artery."""
+    plant = running(params())
+    train(plant, 0, 700, BASAL_US)
+    begin_us = 700 * BASAL_US
+    put_on(plant, begin_us, CONDITIONS[name], 13_000.0)
+    before = plant.truth(begin_us)
+    assert before.elsewhere_nl == 0.0
+    end_us = train(plant, begin_us, 700, BASAL_US)
+    put_on(plant, end_us, CONDITIONS["patent"], 13_000.0)
+    after = plant.truth(end_us)
+    gone = after.arrived_nl - before.arrived_nl
+    assert gone > 100_000 and after.elsewhere_nl == (pytest.approx(gone) if astray else 0.0)
+    last_us = train(plant, end_us, 100, BASAL_US)
+    assert plant.truth(last_us).elsewhere_nl == after.elsewhere_nl
+
+
+def test_there_is_no_pulse_in_the_tissue():
+    plant = Plant()
+    quarter_us = round(1e6 / 1.2 / 4)
+    assert plant.truth(quarter_us).artery_pa == pytest.approx(13_000 + 2_700, abs=1)
+    put_on(plant, quarter_us, CONDITIONS["dislodged"], 13_000.0)
+    assert plant.truth(quarter_us).artery_pa == 1_000.0
+    put_on(plant, quarter_us, CONDITIONS["side_branch"], 13_000.0)
+    assert plant.truth(quarter_us).artery_pa == pytest.approx(13_000 + 2_700, abs=1)
 
 
 @pytest.mark.parametrize("bad", [{"resistance_pa_s_per_nl": 0.0}, {"leak_pa_s_per_nl": math.inf}])
