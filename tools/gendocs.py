@@ -498,6 +498,18 @@ def refill_limits() -> list[str]:
     ]
 
 
+def refill_tracer() -> str:
+    """When a perfusion check is due, and what follows from it."""
+    signs = ", ".join(f"`{kind}`" for kind in findings.CATHETER_SIGNS)
+    return (
+        "A perfusion check (a tracer through the bolus path) comes before the first drug of a pump, after a sign of "
+        f"the catheter ({signs}) until it has shown the liver, and every so many days when `--perfusion-every` says "
+        "so. It has the flush in it, so it adds no prompt to a visit in which that is due. A flush that goes but is "
+        "stiff, or goes and brings no blood, asks for one at once. Until a tracer shows the liver and nothing else, "
+        "heparin-saline goes in instead of drug."
+    )
+
+
 def refill_page() -> str:
     """docs/refill.md"""
     who = {refill.PERSON: "a person", refill.PUMP: "the pump", refill.END: "-"}
@@ -519,6 +531,7 @@ def refill_page() -> str:
         "Not drawn: `leave`, which leads from every prompt to `ended`. Of several arrows with one name the first whose "
         "condition holds is taken, in the order of the table in `therapy/refill.py`.",
         table(("step", "confirmed by", "what"), [(f"`{n}`", who[w], text) for n, (w, text) in refill.STATES.items()]),
+        refill_tracer(),
         "## What is worked out",
         "```text\nout          = filled - returned            error        = out / (reference flow * time) - 1\n"
         "actual flow  = out / time                   volume ratio = out / (label flow * time)\n"

@@ -22,6 +22,8 @@ WORDS = {
     "prime_ready": "yes",
     "flush": "free",
     "patency": "free",
+    "perfusion": "liver",
+    "trace": "liver",
     "substitute": "saline",
     "acknowledge": "an emulated reason",
     "check_record": "yes",

@@ -63,6 +63,10 @@ def refill(
     ] = None,
     interval: Annotated[str | None, typer.Option(help="To the next visit: 14d.")] = None,
     flush_every: Annotated[str | None, typer.Option(help="Flush and patency test are due so often: 28d.")] = None,
+    perfusion_every: Annotated[
+        str | None,
+        typer.Option(help="Perfusion check is due so often, too: 84d. Before the first drug and after a sign it is."),
+    ] = None,
     unusable: Annotated[str | None, typer.Option(help="What can't leave the reservoir: 0.5mL.")] = None,
     reading_error: Annotated[
         str | None, typer.Option(help="Standard uncertainty of a volume: 0.5mL read, 0.1mL weighed.")
@@ -87,9 +91,9 @@ def refill(
     wanted = Wanted(
         drug=_drug(drug), concentration_ng_per_ml=_concentration(concentration), fill_nl=_read(volume, q.volume_nl),
         label_nl_per_day=_read(flow, q.rate_nl_per_day), rate_nl_per_day=_read(rate, q.rate_nl_per_day),
-        interval_days=_days(interval), flush_every_days=_days(flush_every), unusable_nl=_read(unusable, _volume_or_0),
-        reading_nl=_read(reading_error, q.volume_nl), syringe_nl=_read(syringe, q.volume_nl),
-        prime_nl=_read(prime, _volume_or_0), by=by,
+        interval_days=_days(interval), flush_every_days=_days(flush_every), perfusion_every_days=_days(perfusion_every),
+        unusable_nl=_read(unusable, _volume_or_0), reading_nl=_read(reading_error, q.volume_nl),
+        syringe_nl=_read(syringe, q.volume_nl), prime_nl=_read(prime, _volume_or_0), by=by,
     )  # fmt: skip
     clock = _clock(at)
     with nullcontext(None) if no_pump else cli.pump() as pump, begun_record(file, course, clock) as kept:

@@ -381,6 +381,11 @@ def _answer(answer: Mapping[str, Any]) -> str:
     return ", ".join(words) or "yes"
 
 
+def _perfusion_text(every_days: int) -> str:
+    rule = "before the first drug, after a sign of the catheter"
+    return f"{rule}, every {every_days} days" if every_days else rule
+
+
 def _provenance(course: Course, verdict: Verdict, source: tuple[str, str]) -> str:
     settings = json.loads(course.visits[-1]["settings"]) if course.visits else {}
     chain = f"{verdict.rows:,} rows, each a link, none changed" if verdict.intact else "; ".join(verdict.faults[:5])
@@ -395,6 +400,7 @@ def _provenance(course: Course, verdict: Verdict, source: tuple[str, str]) -> st
             ("Flow on the label", esc(format_rate(settings["label_nl_per_day"]))),
             ("Reading, standard uncertainty", esc(format_volume(settings["reading_nl"]))),
             ("Flush and patency test", f"every {settings['flush_every_days']} days"),
+            ("Perfusion check", _perfusion_text(settings.get("perfusion_every_days", 0))),
         ]
     rows = "".join(f"<dt>{esc(name)}</dt><dd>{value}</dd>" for name, value in facts)
     return f'<div class="facts"><dl style="grid-template-columns: 210px 1fr">{rows}</dl></div>'

@@ -103,12 +103,45 @@ KINDS: dict[str, tuple[str, str, str]] = {
         "what was pushed does not come back, or the pocket swells or hurts: the needle is not in the reservoir",
         "stop; draw back, do not inject any more, and place the needle anew",
     ),
+    "turned_over": (
+        STOP,
+        "the septum is not found: the pump may have turned over in its pocket",
+        "no needle; image the pump; it goes on with what is in it, and runs dry in the end",
+    ),
     "blocked": (
         STOP,
         "the catheter does not take the flush",
         "no drug; do not force it; image the catheter",
     ),
+    "stiff": (
+        VERIFY,
+        "the catheter takes the flush, but stiffly: sheath, bend, or a clot that grows",
+        "do not force it; drug only after a perfusion check",
+    ),
+    "no_blood": (
+        VERIFY,
+        "the flush is free, and no blood comes back: the tip is out of the artery, or the catheter has come off",
+        "drug only after a perfusion check",
+    ),
+    "swelling": (
+        STOP,
+        "the pocket swells under the flush: the catheter has come off the pump, or has torn",
+        "no drug, and what is in is drawn out; image the catheter",
+    ),
+    "other_organ": (
+        STOP,
+        "a tracer shows in another organ: the tip has slipped, or a branch leads there",
+        "no drug, and what is in is drawn out; image the arteries",
+    ),
+    "leak": (
+        STOP,
+        "a tracer shows around the pump or the catheter: a leak, or the tip is out of the artery",
+        "no drug, and what is in is drawn out; image the catheter",
+    ),
 }  # fmt: skip
+
+# After one of them drug goes in only when a perfusion check has shown the liver since.
+CATHETER_SIGNS = ("blocked", "stiff", "no_blood", "swelling", "other_organ", "leak")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ STATES: Mapping[str, tuple[str, str]] = {
     "withdraw": (PERSON, "the residual comes out and is read; findings are told"),
     "check_record": (PERSON, "the last fill in the record is checked before anything is injected"),
     "patency": (PERSON, "bolus path flushed, patency tested, before any drug"),
-    "substitute": (PERSON, "the catheter is not free: heparin-saline instead of drug, or nothing"),
+    "perfusion": (PERSON, "a tracer shows where the catheter leads: before the first drug, after a sign, when due"),
+    "substitute": (PERSON, "the catheter is not free, or leads elsewhere: heparin-saline instead of drug, or nothing"),
     "acknowledge": (PERSON, "a flow that is more than 15 % off is acknowledged, with a reason"),
     "placement": (PERSON, "some is pushed, and must come back: the needle is in the reservoir"),
     "pocket": (PERSON, "it did not come back: the needle is placed anew, or the visit ends"),
@@ -50,6 +51,7 @@ STATES: Mapping[str, tuple[str, str]] = {
     "prime_ready": (PERSON, "the line is disconnected"),
     "prime": (PUMP, "play and air are taken up"),
     "flush": (PERSON, "bolus path flushed, patency tested, when due"),
+    "trace": (PERSON, "a tracer after a flush that was stiff, or free without blood"),
     "start": (PERSON, "delivery begins, the next date is set"),
     "run": (PUMP, "the pump delivers"),
     "done": (END, "the visit is over"),
@@ -61,6 +63,7 @@ _AFTER_READING = (
     ("check_record", "stops"),
     ("ended", "impossible"),
     ("patency", "must_test"),
+    ("perfusion", "perfusion_due"),
     ("acknowledge", "out_of_range"),
     ("placement", None),
 )
@@ -74,12 +77,18 @@ TRANSITIONS: Sequence[tuple[str, tuple[str, ...], str, str | None]] = (
     ("labelled", ("drug",), "access", None),
     ("accessed", ("access",), "retract", "was_filled"),
     ("accessed", ("access",), "withdraw", None),
+    ("missed", ("access",), "ended", None),
     ("retracted", ("retract",), "withdraw", None),
     *[("returned", ("withdraw",), dest, condition) for dest, condition in _AFTER_READING],
     *[("checked", ("check_record",), dest, condition) for dest, condition in _AFTER_READING],
+    ("free", ("patency",), "perfusion", "perfusion_due"),
     ("free", ("patency",), "acknowledge", "out_of_range"),
     ("free", ("patency",), "placement", None),
     ("blocked", ("patency",), "substitute", None),
+    ("doubtful", ("patency", "perfusion"), "perfusion", None),
+    ("liver", ("perfusion",), "acknowledge", "out_of_range"),
+    ("liver", ("perfusion",), "placement", None),
+    ("astray", ("perfusion",), "substitute", None),
     ("substituted", ("substitute",), "placement", None),
     ("acknowledged", ("acknowledge",), "placement", None),
     ("placed", ("placement",), "portion", None),
@@ -95,7 +104,10 @@ TRANSITIONS: Sequence[tuple[str, tuple[str, ...], str, str | None]] = (
     ("primed", ("prime",), "flush", "flush_due"),
     ("primed", ("prime",), "start", None),
     ("free", ("flush",), "start", None),
+    ("doubtful", ("flush", "trace"), "trace", None),
     ("blocked", ("flush",), "ended", None),
+    ("liver", ("trace",), "start", None),
+    ("astray", ("trace",), "ended", None),
     ("started", ("start",), "run", "has_pump"),
     ("started", ("start",), "done", None),
     ("running", ("run",), "done", None),
@@ -129,6 +141,7 @@ class VisitPlan:
     check_nl: int = 5_000_000
     unusable_nl: int = 0
     flush_due: bool = True
+    perfusion_due: bool = False
     has_pump: bool = False
     rate_nl_per_day: int = 0
     syringe_nl: int = 0
@@ -187,6 +200,7 @@ class Facts:
     ledger: Ledger | None = None
     record_checked: bool = False
     patent: bool = False
+    perfused: bool = False
     substituted: bool = False
     reason: str = ""
     portions_in: int = 0
@@ -227,6 +241,10 @@ class Procedure:
     def flush_due(self) -> bool:
         """Once in a visit: not again when it was tested before the fill."""
         return self.plan.flush_due and not self.facts.patent and not self.facts.substituted
+
+    def perfusion_due(self) -> bool:
+        """Before any drug; it has the flush in it. After a doubtful flush it follows anyway."""
+        return self.plan.perfusion_due and not self.facts.perfused and not self.facts.substituted
 
     def stops(self) -> bool:
         """A finding after which the record is checked first."""

@@ -56,12 +56,13 @@ def drug_text(procedure: Procedure) -> str:
 
 
 def _choice(text: str, **words: tuple[str, ...]) -> str:
-    """Which of the choices was typed; each has a first letter of its own. Raises UsageError."""
+    """Which of the choices was typed, in any of its spellings; the last one is shown. Raises UsageError."""
     typed = text.lower()
     for name, spellings in words.items():
         if typed in spellings:
             return name
-    options = " or ".join(spellings[-1] for spellings in words.values())
+    *most, last = (spellings[-1] for spellings in words.values())
+    options = " or ".join([", ".join(most), last] if most else [last])
     raise UsageError(f'"{text}" is none of the answers', NOTHING_RECORDED, f"answer {options}")
 
 
@@ -124,7 +125,15 @@ def ask_access(procedure: Procedure, at: datetime.datetime) -> Question:
     text = "Refill needle in the septum to its stop, valve shut"
     if procedure.plan.has_pump:
         text = "Line disconnected from anything alive, syringe out of the drive, which then goes back by itself"
-    return Question("access", text, "answer yes, or leave")
+        return Question("access", text, "answer yes, or leave")
+    return Question("access", text, "answer yes; not found: the septum can't be felt, or the needle meets metal")
+
+
+def read_access(procedure: Procedure, text: str, at: datetime.datetime) -> dict[str, Any]:
+    """Yes, or that there is no septum: a pump on a line has none to miss."""
+    if not procedure.plan.has_pump and text.lower() in ("not found", "metal"):
+        return {"found": False}
+    return read_sure(procedure, text, at)
 
 
 def read_sure(procedure: Procedure, text: str, at: datetime.datetime) -> dict[str, Any]:
@@ -135,7 +144,10 @@ def read_sure(procedure: Procedure, text: str, at: datetime.datetime) -> dict[st
 
 
 def take_access(procedure: Procedure, answer: Answer, at: datetime.datetime) -> str:
-    return "accessed"
+    if answer.get("found", True):
+        return "accessed"
+    procedure.facts.found.append(Finding("turned_over", "no needle went in"))
+    return "missed"
 
 
 def ask_withdraw(procedure: Procedure, at: datetime.datetime) -> Question:
@@ -217,31 +229,89 @@ def take_check_record(procedure: Procedure, answer: Answer, at: datetime.datetim
 # --- needle, catheter
 
 
+# What a flush through the bolus path can show beside free: how it may be typed, the last one as it is shown.
+FLUSH_SIGNS: Mapping[str, tuple[str, ...]] = {
+    "stiff": ("stiff",),
+    "no_blood": ("no_blood", "no blood"),
+    "swelling": ("swelling",),
+    "blocked": ("b", "resistance", "blocked"),
+}
+DOUBTFUL = ("stiff", "no_blood")  # it goes, and only a tracer tells where
+FLUSH = (
+    "Bolus needle to its stop; draw back the drug in the catheter; flush with heparinised saline, 100 units/mL, "
+    "without force"
+)
+
+
 def ask_patency(procedure: Procedure, at: datetime.datetime) -> Question:
     return Question(
         procedure.state,
-        "Bolus needle to its stop; draw back the drug in the catheter; flush with heparinised saline, 100 units/mL, "
-        "without force. Did it go: free, or blocked",
-        "answer free or blocked (resistance counts as blocked)",
+        f"{FLUSH}; draw back until blood comes, and flush again. Did it go: free, stiff, no blood, swelling, blocked",
+        "answer free; stiff; no blood: it goes, and none comes back; swelling: of the pocket; or blocked (much "
+        "resistance counts as blocked)",
     )
 
 
 def read_patency(procedure: Procedure, text: str, at: datetime.datetime) -> dict[str, Any]:
-    return {"patency": _choice(text, free=("f", "free"), blocked=("b", "resistance", "blocked"))}
+    return {"patency": _choice(text, free=("f", "free"), **FLUSH_SIGNS)}
 
 
 def take_patency(procedure: Procedure, answer: Answer, at: datetime.datetime) -> str:
     if answer["patency"] == "free":
         procedure.facts.patent = True
         return "free"
-    procedure.facts.found.append(Finding("blocked", "flush through the bolus path"))
-    return "blocked"
+    return "doubtful" if _flush_sign(procedure, answer["patency"]) else "blocked"
+
+
+def _flush_sign(procedure: Procedure, kind: str) -> bool:
+    """The finding that a flush has shown; whether a tracer may still show that all is well."""
+    procedure.facts.found.append(Finding(kind, "flush through the bolus path"))
+    return kind in DOUBTFUL
+
+
+def ask_perfusion(procedure: Procedure, at: datetime.datetime) -> Question:
+    """With the flush in it, unless that has been done."""
+    signs = [one.kind for one in procedure.facts.found if one.kind in DOUBTFUL]
+    if procedure.facts.patent or signs:
+        text = "Perfusion check: a tracer through the bolus path, slowly"
+    else:
+        text = f"Perfusion check. {FLUSH}, then the tracer, slowly"
+    if signs:
+        text = f"{_told(procedure)}{text}"
+    return Question(
+        procedure.state,
+        f"{text}. Where does it show: liver, other organ, pocket",
+        "answer liver (nowhere else), other organ, or pocket; or what the flush showed: stiff, no blood, swelling, "
+        "blocked",
+    )
+
+
+def read_perfusion(procedure: Procedure, text: str, at: datetime.datetime) -> dict[str, Any]:
+    places = {"liver": ("liver",), "other_organ": ("organ", "other_organ", "other organ"), "leak": ("pocket",)}
+    return {"tracer": _choice(text, **places, **FLUSH_SIGNS)}
+
+
+def take_perfusion(procedure: Procedure, answer: Answer, at: datetime.datetime) -> str:
+    tracer = answer["tracer"]
+    if tracer == "liver":
+        procedure.facts.perfused = procedure.facts.patent = True
+        return "liver"
+    if tracer in FLUSH_SIGNS:
+        return "doubtful" if _flush_sign(procedure, tracer) else "astray"
+    procedure.facts.found.append(Finding(tracer, "perfusion check with a tracer"))
+    return "astray"
+
+
+def _told(procedure: Procedure) -> str:
+    """What the catheter has shown in this visit, for the next question."""
+    found = procedure.facts.found
+    return f"{KINDS[found[-1].kind][1].capitalize()}. " if found else ""
 
 
 def ask_substitute(procedure: Procedure, at: datetime.datetime) -> Question:
     return Question(
         "substitute",
-        "No drug. Fill heparin-saline instead, so that the pump is not empty: saline, or leave",
+        f"{_told(procedure)}No drug. Fill heparin-saline instead, so that the pump is not empty: saline, or leave",
         "answer saline, or leave to end the visit",
     )
 
@@ -433,20 +503,22 @@ def take_run(procedure: Procedure, answer: Answer, at: datetime.datetime) -> str
 
 QUESTIONS: Mapping[str, Callable[[Procedure, datetime.datetime], Question]] = {
     "identify": ask_identify, "drug": ask_drug, "access": ask_access, "withdraw": ask_withdraw,
-    "check_record": ask_check_record, "patency": ask_patency, "substitute": ask_substitute,
+    "check_record": ask_check_record, "patency": ask_patency, "perfusion": ask_perfusion, "substitute": ask_substitute,
     "acknowledge": ask_acknowledge, "placement": ask_placement, "pocket": ask_pocket, "portion": ask_portion,
-    "prime_ready": ask_prime_ready, "flush": ask_patency, "start": ask_start,
+    "prime_ready": ask_prime_ready, "flush": ask_patency, "trace": ask_perfusion, "start": ask_start,
 }  # fmt: skip
 READERS: Mapping[str, Callable[[Procedure, str, datetime.datetime], dict[str, Any]]] = {
-    "identify": read_identify, "drug": read_drug, "access": read_sure, "withdraw": read_withdraw,
-    "check_record": read_check_record, "patency": read_patency, "substitute": read_substitute,
-    "acknowledge": read_acknowledge, "placement": read_placement, "pocket": read_pocket, "portion": read_portion,
-    "prime_ready": read_sure, "flush": read_patency, "start": read_start,
+    "identify": read_identify, "drug": read_drug, "access": read_access, "withdraw": read_withdraw,
+    "check_record": read_check_record, "patency": read_patency, "perfusion": read_perfusion,
+    "substitute": read_substitute, "acknowledge": read_acknowledge, "placement": read_placement,
+    "pocket": read_pocket, "portion": read_portion, "prime_ready": read_sure, "flush": read_patency,
+    "trace": read_perfusion, "start": read_start,
 }  # fmt: skip
 TAKERS: Mapping[str, Callable[[Procedure, Answer, datetime.datetime], str]] = {
     "identify": take_identify, "stop": take_stop, "drug": take_drug, "access": take_access, "retract": take_retract,
     "withdraw": take_withdraw, "check_record": take_check_record, "patency": take_patency,
+    "perfusion": take_perfusion,
     "substitute": take_substitute, "acknowledge": take_acknowledge, "placement": take_placement,
     "pocket": take_pocket, "portion": take_portion, "load": take_load, "prime_ready": take_prime_ready,
-    "prime": take_prime, "flush": take_patency, "start": take_start, "run": take_run,
+    "prime": take_prime, "flush": take_patency, "trace": take_perfusion, "start": take_start, "run": take_run,
 }  # fmt: skip

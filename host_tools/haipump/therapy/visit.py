@@ -12,6 +12,7 @@ for: the pump is looked at first, and what it has done already is not done again
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +23,7 @@ from haipump import syringes
 from haipump.client import STANDING, Pump
 from haipump.errors import OrderInterrupted, UsageError
 from haipump.quantities import format_volume
-from haipump.therapy import findings
+from haipump.therapy import findings, library
 from haipump.therapy.findings import Interval
 from haipump.therapy.record import Record, fraction_text, moment, utc_text
 from haipump.therapy.refill import PERSON, STATES, UNSURE_NL, Before, Procedure, VisitPlan
@@ -36,6 +37,7 @@ FL_PER_NL = 1_000_000
 MOVING = ("priming", "withdrawing")
 _NOT_KEPT = ("before", "history")  # of a plan: the record has them anyway
 NO_PUMP = "none"
+_SHOWN_LIVER = "step in ('perfusion', 'trace') and answer like '%liver%'"
 
 Clock = Callable[[], datetime.datetime]
 
@@ -64,6 +66,7 @@ class Wanted:
     rate_nl_per_day: int | None = None
     interval_days: int | None = None
     flush_every_days: int | None = None
+    perfusion_every_days: int | None = None
     unusable_nl: int | None = None
     reading_nl: int | None = None
     syringe_nl: int | None = None
@@ -75,6 +78,7 @@ class Wanted:
 DEFAULTS: Mapping[str, Any] = {
     "interval_days": 14,
     "flush_every_days": 28,
+    "perfusion_every_days": 0,  # never by the calendar
     "unusable_nl": 0,
     "reading_nl": findings.READING_NL,
     "prime_nl": 500_000,
@@ -111,6 +115,9 @@ def plan_for(
                 f"give {option}",
             )
     known["flush_due"] = _flush_due(record, at, int(known["flush_every_days"]))
+    known["perfusion_due"] = is_drug(known["drug"]) and _perfusion_due(
+        record, device, at, int(known["perfusion_every_days"])
+    )
     if pump is None:
         known.update(rate_nl_per_day=0, syringe_nl=0, prime_nl=0)
     else:
@@ -131,8 +138,32 @@ def _syringe(pump: Pump, wanted_nl: int | None, fill_nl: int) -> int:
 
 def _flush_due(record: Record, at: datetime.datetime, every_days: int) -> bool:
     """Whether the last flush was so long ago, or there was none."""
-    done = record.last("confirmations", "step in ('flush', 'patency') and answer like '%free%'")
+    done = record.last("confirmations", f"(step in ('flush', 'patency') and answer like '%free%') or ({_SHOWN_LIVER})")
     return done is None or (at - moment(done["at_utc"])).days >= every_days
+
+
+def is_drug(name: str) -> bool:
+    """Whether a perfusion check comes before it: whatever the packaged library does not know as something else."""
+    known = _packaged().drugs.get(name.replace("_", "-"))
+    return known is None or known.kind == "drug"
+
+
+@functools.cache
+def _packaged() -> library.Library:
+    return library.load()
+
+
+def _perfusion_due(record: Record, device: str, at: datetime.datetime, every_days: int) -> bool:
+    """Before the first drug of this pump, after a sign of the catheter, and so often (0: not by the calendar)."""
+    its = "visit in (select id from visits where device = ?)"
+    done = record.last("confirmations", f"{_SHOWN_LIVER} and {its}", device)
+    since = done["visit"] if done else 0
+    kinds = ", ".join(f"'{kind}'" for kind in findings.CATHETER_SIGNS)
+    if record.last("findings", f"kind in ({kinds}) and visit > ? and {its}", since, device) is not None:
+        return True
+    if done is not None:
+        return bool(every_days) and (at - moment(done["at_utc"])).days >= every_days
+    return not any(is_drug(fill["drug"]) for fill in record.rows("fills", its, device))
 
 
 def _plan(record: Record, known: Mapping[str, Any], device: str, visit: int | None) -> VisitPlan:

@@ -20,7 +20,8 @@ FLOXURIDINE = Wanted(
 )  # fmt: skip
 QUIET: Mapping[str, str] = {
     "identify": "", "drug": "LOT 17", "access": "yes", "withdraw": "11.8mL", "placement": "5mL", "portion": "yes",
-    "prime_ready": "yes", "flush": "free", "start": "yes",
+    "prime_ready": "yes", "perfusion": "liver", "flush": "free", "trace": "liver",
+    "start": "yes",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from haipump.cli import app, frame
 from tests.host.direct_line import DirectLine
 
 NEW = "--no-pump --course X --drug floxuridine --concentration 6.46mg/mL --volume 30mL --flow 1.3mL/day"
-FIRST = "Eva\nLOT17\nyes\n0\n5mL\nyes\nyes\nyes\nfree\nyes\n"
+FIRST = "Eva\nLOT17\nyes\n0\nliver\n5mL\nyes\nyes\nyes\nyes\n"
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_at_a_pump_on_its_line(run, monkeypatch) -> None:
     monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
     monkeypatch.setattr(frame, "find_ports", lambda: [])
     new = NEW.replace("--no-pump ", "")
-    code, text = run(f"therapy refill a.course {new}", "Eva\nL1\nyes\n0\n5mL\nyes\nyes\nyes\nfree\n")
+    code, text = run(f"therapy refill a.course {new}", "Eva\nL1\nyes\n0\nliver\n5mL\nyes\nyes\nyes\n")
     assert code == 6 and "stays open at the step start. The pump is stopped" in text
     code, text = run("therapy refill a.course", "yes\n")
     assert code == 0 and "after 10 prompts" in text and "The pump is infusing" in text

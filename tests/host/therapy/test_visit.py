@@ -195,14 +195,130 @@ def test_a_visit_can_be_left_at_every_prompt(record, state: str) -> None:
     first_fill(record)
     answers = {"withdraw": "22mL", "check_record": "yes", "patency": "blocked", "substitute": "saline",
                "placement": "0", "pocket": "again", "acknowledge": "a reason"}  # fmt: skip
-    ways = {"acknowledge": {"patency": "free"}, "portion": {"placement": "5mL"}}
-    ways |= dict.fromkeys(("flush", "start"), {"withdraw": "11.8mL", "placement": "5mL"})
+    ways = {"acknowledge": {"patency": "free"}, "portion": {"placement": "5mL"}, "perfusion": {"patency": "stiff"}}
+    ways |= dict.fromkeys(("flush", "trace", "start"), {"withdraw": "11.8mL", "placement": "5mL", "flush": "stiff"})
     person = Person(**{**answers, **ways.get(state, {}), state: "leave"})
-    if state == "flush":
+    late = state in ("flush", "trace")
+    if late:
         refill(record, Person(), Day(14))
-    _, procedure = refill(record, person, Day(28) if state == "flush" else Day(14))
+    _, procedure = refill(record, person, Day(28) if late else Day(14))
     assert procedure.state == "ended" and record.open_visit() is None and person.asked[-1] == state
     assert record.check().intact
+
+
+# --- where the catheter leads
+
+
+SALINE = Wanted(
+    drug="heparin-saline", concentration_ng_per_ml=Fraction(0), fill_nl=30_000_000, label_nl_per_day=1_300_000,
+    by="Eva Lang",
+)  # fmt: skip
+
+
+def kinds(record: Record, visit: int) -> list[str]:
+    return [row["kind"] for row in record.rows("findings", "visit = ?", visit) if row["level"] in ("verify", "stop")]
+
+
+def test_a_perfusion_check_comes_before_the_first_drug_and_has_the_flush_in_it(record) -> None:
+    saline, drug, again = Person(withdraw="0"), Person(), Person()
+    refill(record, saline, Day(0), SALINE)
+    assert "perfusion" not in saline.asked and "flush" in saline.asked
+    first, _ = refill(record, drug, Day(14), FLOXURIDINE)
+    assert drug.asked[3:6] == ["withdraw", "perfusion", "placement"] and first.prompts <= PROMPTS_MAX
+    text = next(text for text in drug.texts if "erfusion check" in text)
+    assert "Bolus needle" in text and "liver, other organ, pocket" in text
+    refill(record, again, Day(28))
+    assert not {"perfusion", "flush"} & set(again.asked), "flushed 14 days ago, with the tracer"
+
+
+def test_a_perfusion_check_by_the_calendar_takes_the_place_of_the_flush(record) -> None:
+    often = replace(FLOXURIDINE, perfusion_every_days=28)
+    refill(record, Person(withdraw="0"), Day(0), often)
+    refill(record, Person(), Day(14))
+    person = Person()
+    visit, _ = refill(record, person, Day(28))
+    assert visit.prompts == PROMPTS_MAX and "perfusion" in person.asked and "flush" not in person.asked
+
+
+def test_a_septum_that_is_not_found_ends_the_visit_without_a_needle(record) -> None:
+    first_fill(record)
+    person = Person(access="not found")
+    _, procedure = refill(record, person, Day(14))
+    assert procedure.state == "ended" and person.asked == ["identify", "drug", "access"]
+    assert record.rows("ended")[-1]["why"] == "turned_over" and kinds(record, 2) == ["turned_over"]
+    assert len(record.rows("fills")) == len(record.rows("plans")) == 1, "it goes on with what is in it"
+
+
+# what is typed at the flush, what is typed at the tracer, findings, end when that was before the fill, and behind it
+SIGNS = [
+    ("stiff", "liver", ["stiff"], "done", "done"),
+    ("no blood", "liver", ["no_blood"], "done", "done"),
+    ("no blood", "pocket", ["no_blood", "leak"], "saline", "ended"),
+    ("stiff", "other organ", ["stiff", "other_organ"], "saline", "ended"),
+    ("swelling", None, ["swelling"], "saline", "ended"),
+    ("blocked", None, ["blocked"], "saline", "ended"),
+]
+
+
+@pytest.mark.parametrize(("flush", "tracer", "found", "before", "behind"), SIGNS)
+def test_signs_of_the_flush_before_the_fill(record, flush, tracer, found, before, behind) -> None:
+    """No drug goes in that may go astray."""
+    first_fill(record)
+    answers = {"check_record": "yes", "acknowledge": "an obstacle", "substitute": "saline", "perfusion": tracer or ""}
+    person = Person(withdraw="29mL", patency=flush, **answers)
+    _, procedure = refill(record, person, Day(14))
+    assert procedure.state == "done" and [one for one in kinds(record, 2) if one not in SLOW] == found
+    assert (procedure.drug == "heparin-saline") is (before == "saline") and "flush" not in person.asked
+
+
+@pytest.mark.parametrize(("flush", "tracer", "found", "before", "behind"), SIGNS)
+def test_signs_of_the_flush_behind_the_fill(record, flush, tracer, found, before, behind) -> None:
+    first_fill(record)
+    refill(record, Person(), Day(14))
+    _, procedure = refill(record, Person(flush=flush, trace=tracer or ""), Day(28))
+    assert procedure.state == behind and kinds(record, 3) == found and record.check().intact
+
+
+SLOW = ("slow", "more_than_expected")
+
+
+def test_a_flush_that_is_doubtful_at_the_perfusion_check_is_noted_and_the_tracer_decides(record) -> None:
+    person = Person(withdraw="0", perfusion=["stiff", "no blood", "lever", "liver"])
+    _, procedure = refill(record, person, Day(0))
+    assert procedure.state == "done" and kinds(record, 1) == ["stiff", "no_blood"]
+    assert person.refused == ['"lever" is none of the answers']
+    tracer = [text for text in person.texts if "erfusion check" in text]
+    assert "Bolus needle" in tracer[0] and "Bolus needle" not in tracer[1]
+
+
+@pytest.mark.parametrize("tracer", ["blocked", "swelling", "pocket", "other organ"])
+def test_after_a_sign_no_drug_goes_in_before_the_tracer_shows_the_liver(record, tracer) -> None:
+    first = Person(withdraw="0", perfusion=tracer, substitute="saline")
+    _, procedure = refill(record, first, Day(0))
+    assert procedure.drug == "heparin-saline" and record.rows("fills")[-1]["drug"] == "heparin-saline"
+    second, third = Person(), Person()
+    refill(record, second, Day(14))
+    refill(record, third, Day(28))
+    assert "perfusion" in second.asked and "perfusion" not in third.asked
+    assert [row["drug"] for row in record.rows("fills")] == ["heparin-saline", "floxuridine", "floxuridine"]
+
+
+def test_a_visit_that_older_tools_began_is_taken_up_as_it_went_on_then(record) -> None:
+    """Its settings know no perfusion check, and its answers stand in the order of then."""
+    _, known = module.plan_for(record, FLOXURIDINE, None, "none", Day(0)())
+    assert known.pop("perfusion_due") is True
+    known.pop("perfusion_every_days")
+    number = record.append("visits", at_utc=Day(0)().isoformat(), procedure="refill", pump="constant flow",
+                           device="none", settings=json.dumps(known))  # fmt: skip
+    answers = [("identify", {"by": "Eva Lang"}), ("drug", {"lot": "17"}), ("access", {"yes": True}),
+               ("withdraw", {"returned_nl": 0}), ("placement", {"pushed_nl": 5_000_000, "returned_nl": 5_000_000}),
+               *[("portion", {"in": True, "volume_nl": 10_000_000})] * 3, ("flush", {"patency": "free"})]  # fmt: skip
+    for turn, (step, answer) in enumerate(answers, 1):
+        record.confirm(number, turn, step, answer, "Eva Lang", Day(0)().isoformat())
+    visit = take_up(record, None, Day(0))
+    assert visit is not None and visit.procedure.state == "start"
+    person = Person()
+    assert visit.run(person).state == "done" and person.asked == ["start"]
 
 
 # --- taken up again
@@ -504,8 +620,8 @@ def test_killed_at_every_line_to_the_pump_no_step_is_done_twice(tmp_path, after:
         assert pump.totals().primed_nl == pytest.approx(500_000, abs=20_000)
         assert pump.status().basal_nl_per_day == 1_300_000
         steps = [row["step"] for row in record.rows("confirmations", "visit = 1")]
-        assert steps == ["identify", "stop", "drug", "access", "withdraw", "placement", "portion", "portion", "load",
-                         "prime_ready", "prime", "flush", "start", "run"]  # fmt: skip
+        assert steps == ["identify", "stop", "drug", "access", "withdraw", "perfusion", "placement", "portion",
+                         "portion", "load", "prime_ready", "prime", "start", "run"]  # fmt: skip
         steps = [row["step"] for row in record.rows("confirmations", "visit = 2")]
         assert steps == ["identify", "stop", "drug", "access", "retract", "withdraw", "placement", "portion",
                          "portion", "load", "prime_ready", "prime", "start", "run"]  # fmt: skip
