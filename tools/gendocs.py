@@ -16,6 +16,7 @@ from pathlib import Path
 
 from haipump.protocol import help as texts
 from haipump.therapy import findings, refill
+from haipump_emulator.plant import complications
 from haipump_fw.app import CODE_EVERY_S
 from haipump_fw.core import alarms, options, states
 from haipump_fw.core.ignored import IGNORED as IGNORED_ROWS
@@ -506,7 +507,8 @@ def refill_tracer() -> str:
         f"the catheter ({signs}) until it has shown the liver, and every so many days when `--perfusion-every` says "
         "so. It has the flush in it, so it adds no prompt to a visit in which that is due. A flush that goes but is "
         "stiff, or goes and brings no blood, asks for one at once. Until a tracer shows the liver and nothing else, "
-        "heparin-saline goes in instead of drug."
+        "heparin-saline goes in instead of drug. What can become of the catheter, and when it is seen: "
+        "[complications](complications.md)."
     )
 
 
@@ -562,6 +564,56 @@ def refill_page() -> str:
     )
 
 
+# --- complications ---
+
+
+def complication_row(one: complications.Complication) -> tuple[str, str, str, str, str]:
+    """What, what the programmable pump tells, what the refill finds, when at the latest, and why not earlier."""
+    pump = "-" if one.condition is None else "nothing, ever"
+    if one.alarm_min:
+        pump = f"`occlusion` within {one.alarm_min} min"
+    elif one.bolus_alarm_min:
+        pump = f"nothing at the rate; `occlusion` within {one.bolus_alarm_min} min of a bolus"
+    refill_finds = f"{', '.join(f'`{kind}`' for kind in one.findings)}: {one.sign}"
+    look = "the visit after it" if one.dry_until_day else str(one.look)
+    return f"`{one.name}`: {one.title}", pump, refill_finds, look, one.before
+
+
+def complications_page() -> str:
+    """docs/complications.md"""
+    rows = complications.COMPLICATIONS
+    hidden = " and ".join(f"`{one.name}`" for one in rows if one.look is complications.Look.CHECK)
+    return page(
+        "Complications",
+        "haipump_emulator/plant/complications.py",
+        "**Teaching and bench material, not for clinical use.** What goes wrong with catheter and implanted pump, by "
+        "which sign it is told, and who sees it when. The conditions are those of [the models](therapy-models.md), "
+        "chosen and not measured; the findings and what to do about them are those of [the refill](refill.md).",
+        "Programmable pump: 1.3 mL/day from a 10 mL syringe. A larger one takes longer ([occlusion](occlusion.md)): of "
+        "30 mL, measured, 80 min when blocked and 6.8 h when kinked. Its own refills have the same flush and the same "
+        f"tracer. Refill: at an implanted pump of constant flow, visits every {complications.VISIT_DAYS} days, flush "
+        f"every {complications.FLUSH_DAYS}, perfusion check every {complications.CHECK_DAYS} (`--perfusion-every`).",
+        table(
+            ("what", "programmable pump", "the refill finds", "at the latest at the", "why not earlier"),
+            [complication_row(one) for one in rows],
+        ),
+        "## What nobody sees",
+        f"Without a perfusion check by the calendar nobody ever sees {hidden}: pressure, flow, flush and "
+        "blood are right, and only a tracer goes wrong. The patient may feel it, as pain or a swollen pocket.",
+        "Between a visit and the next look the drug goes where it goes. A pump of constant flow tells nothing at all; "
+        "a programmable one tells what stands in its way, and not where the way leads.",
+        "## How it is shown",
+        "Each row begins two days after a visit with a flush, which is the longest wait. Procedure and record of "
+        "`haipump therapy refill` run at the emulated implant; the answers are what its physics gives, read with the "
+        "errors of people. In the tests every row is found by its sign at the stated visit with 8 seeds, and nothing "
+        "else is told before; 50 pumps with 20 refills each after the first find nothing. Once, outside of the tests, "
+        "60 seeds each and 8,400 uneventful visits came to the same.",
+        "On the programmable pump the shipped scenarios `catheter_closed`, `catheter_partly_blocked` and "
+        "`catheter_elsewhere` expect the second column; by hand: `haipump-emu ctl fault catheter condition=kinked`. "
+        "`haipump-emu ctl truth` shows what leaked and what went through a tip out of place.",
+    )
+
+
 def requirements() -> str:
     """docs/requirements.md"""
     return page("Requirements", "tools/traceability and the tests' marks", *pages.requirements())
@@ -582,6 +634,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/hazards.md": hazard_analysis,
     "docs/detection.md": detection,
     "docs/refill.md": refill_page,
+    "docs/complications.md": complications_page,
 }
 
 

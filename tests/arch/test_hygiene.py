@@ -21,6 +21,7 @@ ENTRIES = (
     *("boot", "main", "haipump.__main__", "haipump_emulator.__main__", "haipump_emulator.link.memory"),
     "haipump_fw.ports.contract",  # for readers, and for the tests that compare the ports with it
     "haipump_fw.core.ignored",  # the part of the state table that is for readers, documents and tests
+    "haipump_emulator.plant.complications",  # a table for the same
 )
 
 
