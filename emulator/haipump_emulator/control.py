@@ -136,6 +136,7 @@ class Controls:
             "halted": self._halted(),
             "powered": self._core.powered,
             "panel": self._signals.text(self._core.now_us),
+            "faults": [fault.text for fault in self._faults.values()],
             "until_us": pacer.until_us,
             "talking": bridge.talking(),
             "address": link.address,

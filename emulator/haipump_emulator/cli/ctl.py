@@ -132,6 +132,7 @@ def status(ctx: typer.Context, as_json: _Json = False) -> None:
             "speed": pace,
             "power": "on" if said["powered"] else "off",
             "panel": said["panel"],
+            "faults": "; ".join(said["faults"]) or "none that `fault` began",
             "serial line": said["address"],
             "client": said["client"] or "nobody",
             "clients": f"{said['clients']} so far, {said['refused']} refused",

@@ -1,7 +1,7 @@
 """`haipump-emu hands`: a nurse for an emulated pump, who answers what `haipump therapy run --hands` asks.
 
-Owns: what is done at the emulator for each step, and the errors of reading. Must not: know more of a refill than the
-steps' names, or of the emulator than its control socket.
+Owns: what is done at the emulator for each step, what is seen of the catheter, and the errors of reading. Must not:
+know more of a refill than the steps' names, or of the emulator than its control socket.
 """
 
 import json
@@ -14,16 +14,15 @@ import typer
 from haipump_emulator import control
 from haipump_emulator.cli import arguments
 from haipump_emulator.cli.arguments import fail
+from haipump_emulator.faults.catalogue import CatheterFault, parse
+from haipump_emulator.plant.catheter import CONDITIONS, PATENT, Catheter, Feel, Place, flows, flush_flows, signs
+from haipump_emulator.plant.surroundings import REFERENCE
 
 # What is answered where nothing is to be done.
 WORDS = {
     "identify": "emulated nurse",
     "drug": "LOT 1",
     "prime_ready": "yes",
-    "flush": "free",
-    "patency": "free",
-    "perfusion": "liver",
-    "trace": "liver",
     "substitute": "saline",
     "acknowledge": "an emulated reason",
     "check_record": "yes",
@@ -31,6 +30,11 @@ WORDS = {
     "start": "yes",
 }
 CLEAN_NL = 1_000
+FLUSHES = ("flush", "patency")
+TRACERS = ("perfusion", "trace")
+# A source that gives the rate of a course, 15 nL/s, whatever stands behind it.
+RATE_PA, RATE_PA_S_PER_NL = 15e6, 1e6
+SWELLS_SHARE = 0.2  # of a flush, into the pocket: is seen there; assumed
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +59,26 @@ def hands(
         fail(str(error))
 
 
+def felt(catheter: Catheter) -> str:
+    """What a flush shows, the worst first: swelling, blocked, stiff, no blood, or free."""
+    flush = flush_flows(catheter, REFERENCE.artery_pa)
+    if flush.leak > SWELLS_SHARE * flush.pump:
+        return "swelling"
+    seen = signs(catheter, REFERENCE.artery_pa, flush)
+    if seen.flush is not Feel.FREE:
+        return str(seen.flush)
+    return "free" if seen.blood_return else "no blood"
+
+
+def traced(catheter: Catheter) -> str:
+    """Where a tracer shows that goes in as slowly as the drug, the worst first."""
+    slow = flows(catheter, RATE_PA, RATE_PA_S_PER_NL, REFERENCE.artery_pa)
+    seen = signs(catheter, REFERENCE.artery_pa, slow).tracer
+    if Place.OTHER_ORGAN in seen:
+        return "other organ"
+    return "pocket" if Place.POCKET in seen else "liver" if seen else "blocked"
+
+
 class Nurse:
     """Whoever stands at the bench."""
 
@@ -76,7 +100,19 @@ class Nurse:
         if state == "portion":
             self._call("refill", volume_nl=asked["fill_nl"])
             return "yes"
+        if state in FLUSHES:
+            return felt(self._catheter())
+        if state in TRACERS:
+            # The first of them in a visit has the flush in it.
+            first = felt(self._catheter()) if "flush with" in asked["text"] else "free"
+            return first if first != "free" else traced(self._catheter())
         return WORDS[state]
+
+    def _catheter(self) -> Catheter:
+        """As the fault `catheter` has it."""
+        begun = [parse(text) for text in self._call("status")["faults"]]
+        found = [fault.condition for fault in begun if isinstance(fault, CatheterFault)]
+        return CONDITIONS[found[0]] if found else PATENT
 
     def _read(self, volume_nl: float) -> str:
         read_nl = round(self._rng.gauss(volume_nl, self._error_nl) / CLEAN_NL) * CLEAN_NL

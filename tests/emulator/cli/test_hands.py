@@ -17,10 +17,11 @@ class Bench(Nurse):
     def __init__(self, error_nl: int = 0) -> None:
         super().__init__(None, error_nl, random.Random(1))  # type: ignore[arg-type]
         self.done: list[tuple[str, dict[str, Any]]] = []
+        self.faults: list[str] = []
 
     def _call(self, command: str, **more: Any) -> dict[str, Any]:
         self.done.append((command, more))
-        return {"reservoir_nl": 11_800_400.0}
+        return {"reservoir_nl": 11_800_400.0, "faults": self.faults}
 
 
 def asked(state: str, text: str = "expected 11.8 mL") -> dict[str, Any]:
@@ -37,6 +38,30 @@ def test_what_comes_back_is_what_was_in_before_the_drive_went_back() -> None:
     assert bench.answer(asked("access")) == "yes" and bench.done == [("truth", {})]
     assert bench.answer(asked("withdraw")) == "11800000 nL"
     assert bench.answer(asked("withdraw", "the first fill, so nothing is expected")) == "0"
+
+
+@pytest.mark.parametrize(
+    ("condition", "flush", "tracer"),
+    [
+        (None, "free", "liver"),
+        ("narrowed", "stiff", "liver"),
+        ("partly_blocked", "blocked", "liver"),
+        ("kinked", "blocked", "liver"),
+        ("blocked", "blocked", "blocked"),
+        ("leaking", "free", "pocket"),
+        ("broken", "swelling", "pocket"),
+        ("side_branch", "free", "other organ"),
+        ("dislodged", "no blood", "pocket"),
+    ],
+)
+def test_flush_and_tracer_show_what_the_catheter_is(condition: str | None, flush: str, tracer: str) -> None:
+    """A tracer that has the flush in it shows that first."""
+    bench = Bench()
+    bench.faults = ["occlusion resistance=0", *([f"catheter condition={condition}"] if condition else [])]
+    assert bench.answer(asked("flush")) == bench.answer(asked("patency")) == flush
+    assert bench.answer(asked("trace")) == bench.answer(asked("perfusion")) == tracer
+    both = bench.answer(asked("perfusion", "Perfusion check. Draw back; flush with saline, then the tracer"))
+    assert both == (tracer if flush == "free" else flush)
 
 
 def test_readings_have_an_error_and_a_fill_goes_in() -> None:
