@@ -25,7 +25,9 @@ from haipump.quantities import format_volume
 from haipump.therapy import calendar as cal
 from haipump.therapy import dose
 from haipump.therapy.course import PROGRAMMABLE, Course
+from haipump.therapy.findings import STOP
 from haipump.therapy.record import Record, moment, utc_text
+from haipump.therapy.refill import Procedure
 from haipump.therapy.visit import Asker, Clock, Visit, Wanted, begin, deliver, left_nl, take_up
 
 LISTEN_S = 30.0  # to the pump, before it is looked at again: it says itself when it is done
@@ -117,11 +119,22 @@ class CourseRun:
             if visit is not None:
                 fill = self.fills[standing.done]
                 visit.before_run = lambda pump, drug, fill=fill: self.secured(pump, fill, drug)
-                visit.run(self.asker_for(visit))
+                self._over(visit, visit.run(self.asker_for(visit)))
             elif standing.over:
                 return standing
             else:
                 self._wait(standing)
+
+    def _over(self, visit: Visit, procedure: Procedure) -> None:
+        """Raises UsageError for a visit that was broken off: what was found is for a person, and not for a next try."""
+        if procedure.state == "done":
+            return
+        found = ", ".join(one.kind for one in procedure.all_found if one.level == STOP)
+        raise UsageError(
+            f"visit {visit.number} was broken off ({found or 'left'})",
+            texts.state_sentence(self.pump.status().state),
+            "do what the findings ask for, then run the course again: it begins the visit anew",
+        )
 
     def standing(self) -> Standing:
         """Asked of the record and the pump; changes nothing."""

@@ -205,6 +205,14 @@ def test_a_fill_that_is_on_hold_is_not_begun(bench) -> None:
     assert not bench.record.rows("visits") and bench.dose_nl() == 0
 
 
+def test_a_visit_that_was_broken_off_is_not_begun_again_before_a_person_says_so(bench, line) -> None:
+    bench.hands.answers["perfusion"], bench.hands.answers["substitute"] = ["other organ"], ["leave"]
+    with pytest.raises(UsageError) as caught:
+        bench.run()
+    assert caught.value.what == "visit 1 was broken off (other_organ)" and "stopped" in caught.value.state
+    assert len(bench.record.rows("visits")) == 1 and bench.dose_nl() == 0
+
+
 def test_a_pump_of_constant_flow_is_not_driven(bench, record, line) -> None:
     constant = course(('kind = "programmable"', 'kind = "constant-flow"'))
     with haipump.connect(line) as pump, pytest.raises(UsageError, match="constant flow"):
