@@ -571,6 +571,18 @@ def test_a_pump_that_ran_empty_is_refilled(record, line, pump) -> None:
     assert record.rows("alarms")
 
 
+@pytest.mark.parametrize("steps", [0, 4, 8, 12])
+def test_a_drive_that_meets_its_rear_end_goes_off_it_wherever_the_rotor_falls(record, line, pump, steps) -> None:
+    """As after power cuts, whose doubt counts as delivered. With the current off the end switch may open again."""
+    refill(record, Person(withdraw="0"), LineDay(line), pump=pump)
+    line.sleep(DAY_S / 10)
+    line.core.plant.refill(line.core.now_us, volume_nl=30_600_000 + steps * 231)
+    person = Person(withdraw="29.4mL", check_record="yes", patency="free", acknowledge="a test")
+    _, procedure = refill(record, person, LineDay(line), pump=pump)
+    assert procedure.state == "done" and pump.status().state == "infusing"
+    assert any("rear end" in text for text in person.texts)
+
+
 class KilledLine(DirectLine):
     """The computer dies so many lines to the pump later: before this one has left it, or just after."""
 
