@@ -26,7 +26,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation soak board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion course costs detection wheel check-install constraints clean
+.PHONY: help setup test pytest coverage equivalence proof campaign alive mutants mutation soak board lint types format docs demo demo-chip emulator image firmware flash bench garbage occlusion course years costs detection wheel check-install constraints clean
 
 help: ## list the targets
 	@echo "make TARGET, where TARGET is one of"
@@ -132,6 +132,9 @@ occlusion: $(DEV_STAMP) ## when a closed line is seen, over rate, syringe and co
 
 course: $(DEV_STAMP) ## six 28-day cycles by `therapy run`: speed beside direct alone, dose, and nothing twice with the host killed 50 times
 	$(BIN)/python -m tools.measure_course $(ARGS)
+
+years: $(DEV_STAMP) ## five years of alternating fills in about half an hour, and what must hold of them; goes on where it was (ARGS="--fills 26")
+	$(BIN)/python -m tools.years $(ARGS)
 
 costs: $(DEV_STAMP) ## measure on the chip what work costs there, and write the table that `direct` charges by
 	$(BIN)/python -m tools.measure_costs

@@ -1,0 +1,148 @@
+"""`make years`: five years of alternating fills at one emulated pump on the core `direct`, and what must hold of them.
+
+Owns: the options, the loop over the fills, what is printed. Must not: judge (`checks` does) or make time pass.
+
+It may be ended at any time, by Ctrl-C or worse: given again, it goes on after the last fill that was complete.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from haipump.therapy import course as courses
+from haipump.therapy import library as libraries
+from haipump.therapy import record as records
+from haipump_emulator.direct.ports import app_hash
+from tools.years import checks, fortnight, rates
+from tools.years.state import FORMAT, Folder, OtherRun, Row, State
+
+OUT = Path("build/years")
+SEED = 170  # of 400 looked at, the one with the most to show: two complications, a patient who needs adjusting
+NOT_CLINICAL = "Teaching and bench material, not for clinical use."
+MINUTES_BAR = 110
+
+
+def main(
+    fills: Annotated[int, typer.Option(min=1, max=2 * courses.CYCLES_MAX, help="Of 14 days each.")] = rates.LIFE_FILLS,
+    seed: Annotated[int, typer.Option(help="Of patient, people and events.")] = SEED,
+    often: Annotated[float, typer.Option(min=0, help="Events at so many times the published and stated rates.")] = 1.0,
+    out: Annotated[Path, typer.Option(help="Where the checkpoints are.")] = OUT,
+    anew: Annotated[bool, typer.Option("--anew", help="Begin again, whatever is there.")] = False,
+) -> None:
+    """Fill after fill, 1.3 mL/day, floxuridine and heparin-saline in turn; then the checks. Goes on where it was."""
+    console = Console(highlight=False, soft_wrap=False)
+    folder = Folder(out)
+    if anew:
+        folder.clear()
+    world = world_of(seed, often)
+    settings = {"format": FORMAT, "seed": seed, "often": often, "application": app_hash()}
+    try:
+        state = folder.load(folder.last(), settings) if folder.last() else world.new_state(settings)
+    except OtherRun as other:
+        raise SystemExit(str(other)) from None
+    console.print(f"[bold]haipump years[/] · {NOT_CLINICAL}")
+    console.print(
+        f"seed {seed}, events at {often:g} x their rates, patient {state.patient.params.susceptibility:.2f} x as"
+        f" susceptible as the median, quartz {rates.pump_ppm(seed):+d} ppm"
+    )
+    if state.done:
+        console.print(f"goes on after fill {state.done}, from {folder.place(state.done)}")
+    held = go_on(console, world, state, folder, fills)
+    raise typer.Exit(0 if tell(console, state, folder) and held else 1)
+
+
+def world_of(seed: int, often: float) -> fortnight.World:
+    """The course of the example file, as long as a course may be."""
+    course = dataclasses.replace(courses.parse(courses.example()), cycles=courses.CYCLES_MAX)
+    return fortnight.World(
+        course,
+        libraries.load(),
+        seed,
+        lambda number, days: rates.draw(seed, number, days, often),
+        ppm=rates.pump_ppm(seed),
+    )
+
+
+def go_on(console: Console, world: fortnight.World, state: State, folder: Folder, fills: int) -> bool:
+    """Fill after fill, each with its checks and a checkpoint. False when a check has failed."""
+    fine = True
+    began, first = time.monotonic(), state.done
+    # A process that is killed leaves what it has given to the system; what a power cut of this computer takes, the
+    # last checkpoint has.
+    records.SYNCHRONOUS = "off"
+    while state.done < fills:
+        file = folder.begin_work(state.done)
+        fortnight.run(world, state, file)
+        folder.finish(state)
+        row = state.rows[-1]
+        failed = [one for one in checks.of_fill(row, state.step_fl) if not one.holds]
+        fine &= not failed
+        each_s = (time.monotonic() - began) / (state.done - first)
+        console.print(f"{line_of(row)}[dim]{each_s * (fills - state.done) / 60:4.0f} min[/]")
+        for one in failed:
+            console.print(f"     [bold red]{one.what}: {one.value}[/], {one.bound}")
+    if state.done > first:
+        wall_s = time.monotonic() - began
+        whole_min = wall_s / (state.done - first) * rates.LIFE_FILLS / 60
+        console.print(
+            f"{state.done - first} fills in {wall_s / 60:.1f} min, {wall_s / (state.done - first):.1f} s each: five"
+            f" years in {whole_min:.0f} min (bar {MINUTES_BAR})"
+        )
+    return fine
+
+
+def line_of(row: Row) -> str:
+    """One fill in a line of 80 columns with what comes after it."""
+    drug = row.drug if row.drug != row.planned_drug or row.percent == 100 else f"{row.drug} {row.percent} %"
+    told = [*(f"{row.cuts} cut" for _ in range(row.cuts > 0)), *row.happened, *(f"! {one}" for one in set(row.alarms))]
+    values = f"ALP {row.values['alp']:3.0f} AST {row.values['ast']:3.0f}"
+    text = f"{row.number:3d} {row.date} {drug[:17]:17s} {row.true_nl / 1e6:8.4f} mL {values} {', '.join(told)}"
+    return text[:71].ljust(71)
+
+
+def tell(console: Console, state: State, folder: Folder) -> bool:
+    """The table of all checks. False when one has failed."""
+    with records.Record(folder.record(state.done)) as kept:
+        found = checks.of_all(state, kept)
+    years = state.now_us / rates.DAY_US / 365.25
+    table = Table(title=f"{state.done} fills, {years:.2f} years", title_justify="left", box=None, pad_edge=False)
+    for name in ("what", "value", "bound", ""):
+        table.add_column(name, justify="left" if name in ("what", "") else "right")
+    for one in found:
+        table.add_row(one.what, one.value, one.bound, "[green]holds[/]" if one.holds else "[bold red]FAILS[/]")
+    console.print(table)
+    for text in story(state):
+        console.print(text)
+    return all(one.holds for one in found)
+
+
+def story(state: State) -> list[str]:
+    """What happened in these years, in a few lines."""
+    rows = state.rows
+    drug = [row for row in rows if row.planned_drug == fortnight.DRUG]
+    shares = {percent: sum(row.percent == percent for row in drug) for percent in (100, 80, 50, 25, 0)}
+    dose = ", ".join(
+        f"{count} at {percent} %" if percent else f"{count} held" for percent, count in shares.items() if count
+    )
+    alarms = [name for row in rows for name in row.alarms]
+    told = ", ".join(f"{alarms.count(name)} {name}" for name in sorted(set(alarms))) or "none"
+    return [
+        f"fills with drug: {dose}; floxuridine that arrived in the artery {sum(row.given_mg for row in rows):,.0f} mg",
+        f"power cuts {sum(row.cuts for row in rows)}; alarms: {told}",
+        f"complications: {', '.join(one for row in rows for one in row.happened) or 'none'}",
+        f"found: {', '.join(one for row in rows for one in row.found) or 'nothing'}",
+    ]
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped; the same command goes on after the last fill that was complete") from None
