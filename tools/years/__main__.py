@@ -19,8 +19,9 @@ from rich.table import Table
 from haipump.therapy import course as courses
 from haipump.therapy import library as libraries
 from haipump.therapy import record as records
+from haipump_emulator import cores
 from haipump_emulator.direct.ports import app_hash
-from tools.years import checks, fortnight, rates
+from tools.years import again, checks, fortnight, picture, rates
 from tools.years.state import FORMAT, Folder, OtherRun, Row, State
 
 OUT = Path("build/years")
@@ -35,6 +36,12 @@ def main(
     often: Annotated[float, typer.Option(min=0, help="Events at so many times the published and stated rates.")] = 1.0,
     out: Annotated[Path, typer.Option(help="Where the checkpoints are.")] = OUT,
     anew: Annotated[bool, typer.Option("--anew", help="Begin again, whatever is there.")] = False,
+    chip_fortnight: Annotated[
+        int | None, typer.Option(min=1, help="Fill of this number once more, on `direct` and on the emulated chip.")
+    ] = None,
+    chip_hours: Annotated[
+        float, typer.Option(min=0.5, max=14 * 24, help="So much of its delivery; its visit comes before it.")
+    ] = 24.0,
 ) -> None:
     """Fill after fill, 1.3 mL/day, floxuridine and heparin-saline in turn; then the checks. Goes on where it was."""
     console = Console(highlight=False, soft_wrap=False)
@@ -48,12 +55,14 @@ def main(
     except OtherRun as other:
         raise SystemExit(str(other)) from None
     console.print(f"[bold]haipump years[/] · {NOT_CLINICAL}")
+    console.print(f"seed {seed}, events at {often:g} x their rates, quartz {rates.pump_ppm(seed):+d} ppm,")
     console.print(
-        f"seed {seed}, events at {often:g} x their rates, patient {state.patient.params.susceptibility:.2f} x as"
-        f" susceptible as the median, quartz {rates.pump_ppm(seed):+d} ppm"
+        f"bile ducts {state.patient.params.susceptibility:.2f} x as susceptible as those of the median patient"
     )
     if state.done:
         console.print(f"goes on after fill {state.done}, from {folder.place(state.done)}")
+    if chip_fortnight is not None:
+        raise typer.Exit(0 if on_both(console, world, folder, chip_fortnight, chip_hours) else 1)
     held = go_on(console, world, state, folder, fills)
     raise typer.Exit(0 if tell(console, state, folder) and held else 1)
 
@@ -85,7 +94,7 @@ def go_on(console: Console, world: fortnight.World, state: State, folder: Folder
         failed = [one for one in checks.of_fill(row, state.step_fl) if not one.holds]
         fine &= not failed
         each_s = (time.monotonic() - began) / (state.done - first)
-        console.print(f"{line_of(row)}[dim]{each_s * (fills - state.done) / 60:4.0f} min[/]")
+        console.print(f"{line_of(row)}[dim]{each_s * (fills - state.done) / 60:3.0f} min[/]")
         for one in failed:
             console.print(f"     [bold red]{one.what}: {one.value}[/], {one.bound}")
     if state.done > first:
@@ -98,13 +107,36 @@ def go_on(console: Console, world: fortnight.World, state: State, folder: Folder
     return fine
 
 
+def on_both(console: Console, world: fortnight.World, folder: Folder, number: int, hours: float) -> bool:
+    """A fill that has been once more on both cores. False when they differ."""
+    if not 1 <= number <= folder.last():
+        raise SystemExit(f"fill {number} has not been: {folder.path} holds {folder.last()} fills")
+    runs = []
+    for kind in (cores.DIRECT, cores.CHIP):
+        try:
+            runs.append(again.play(world, folder, number, hours, kind))
+        except cores.CoreError as error:
+            raise SystemExit(f"fill {number} can't be repeated on {kind}: {error}") from None
+        console.print(
+            f"fill {number} on {kind}: {runs[-1].visit_made:,} pulses in the visit, {len(runs[-1].steps):,} steps in"
+            f" {hours:g} h of delivery, {runs[-1].wall_s:.0f} s"
+        )
+    found = again.differences(*runs, step_fl=folder.load(number).step_fl)
+    for one in found:
+        console.print(f"[bold red]not equal[/]: {one}")
+    if not found:
+        console.print(f"[green]equal step for step[/], none more than {again.SAME_US} us apart")
+    return not found
+
+
 def line_of(row: Row) -> str:
     """One fill in a line of 80 columns with what comes after it."""
     drug = row.drug if row.drug != row.planned_drug or row.percent == 100 else f"{row.drug} {row.percent} %"
-    told = [*(f"{row.cuts} cut" for _ in range(row.cuts > 0)), *row.happened, *(f"! {one}" for one in set(row.alarms))]
+    alarms = [name for name in dict.fromkeys(row.alarms) if name != "power_lost"]
+    told = [*([f"{row.cuts} x power"] if row.cuts else ()), *row.happened, *(f"! {name}" for name in alarms)]
     values = f"ALP {row.values['alp']:3.0f} AST {row.values['ast']:3.0f}"
-    text = f"{row.number:3d} {row.date} {drug[:17]:17s} {row.true_nl / 1e6:8.4f} mL {values} {', '.join(told)}"
-    return text[:71].ljust(71)
+    text = f"{row.number:3d} {row.date} {drug:16s}{row.true_nl / 1e6:8.4f} mL {values} {', '.join(told)}"
+    return text[:72].ljust(72)
 
 
 def tell(console: Console, state: State, folder: Folder) -> bool:
@@ -112,7 +144,9 @@ def tell(console: Console, state: State, folder: Folder) -> bool:
     with records.Record(folder.record(state.done)) as kept:
         found = checks.of_all(state, kept)
     years = state.now_us / rates.DAY_US / 365.25
-    table = Table(title=f"{state.done} fills, {years:.2f} years", title_justify="left", box=None, pad_edge=False)
+    quiet = sum(not checks.eventful(row) for row in state.rows)
+    title = f"{state.done} fills in {years:.2f} years: {quiet} quiet, {state.done - quiet} with power cuts or alarms"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for name in ("what", "value", "bound", ""):
         table.add_column(name, justify="left" if name in ("what", "") else "right")
     for one in found:
@@ -120,6 +154,7 @@ def tell(console: Console, state: State, folder: Folder) -> bool:
     console.print(table)
     for text in story(state):
         console.print(text)
+    console.print(f"drawn: {picture.draw(state, folder.path / 'years.png')}")
     return all(one.holds for one in found)
 
 
@@ -134,7 +169,7 @@ def story(state: State) -> list[str]:
     alarms = [name for row in rows for name in row.alarms]
     told = ", ".join(f"{alarms.count(name)} {name}" for name in sorted(set(alarms))) or "none"
     return [
-        f"fills with drug: {dose}; floxuridine that arrived in the artery {sum(row.given_mg for row in rows):,.0f} mg",
+        f"turns for drug: {dose}; {sum(row.given_mg for row in rows):,.0f} mg arrived in the artery",
         f"power cuts {sum(row.cuts for row in rows)}; alarms: {told}",
         f"complications: {', '.join(one for row in rows for one in row.happened) or 'none'}",
         f"found: {', '.join(one for row in rows for one in row.found) or 'nothing'}",

@@ -17,6 +17,7 @@ from tools.years import rates
 from tools.years.state import Row, State
 
 FL_PER_NL = 1_000_000
+NL_PER_UL = 1_000
 DOSE_PERCENT = 0.1  # of a fill in which nothing was cut and no alarm was; as for a course
 WEAR_SHARE = 0.25  # of its life a sector may lose in five years, so that ten stay below half
 OCCLUSIONS = ("occlusion", "upstream_occlusion")
@@ -43,6 +44,17 @@ def of_fill(row: Row, step_fl: int) -> list[Check]:
     return found
 
 
+def _range(low_nl: float, high_nl: float, true_nl: float) -> str:
+    ends = [round((end - true_nl) / NL_PER_UL, 1) + 0.0 for end in (low_nl, high_nl)]  # no negative zero
+    return f"{ends[0]:+,.1f} to {ends[1]:+,.1f} uL"
+
+
+def _holding(widest_nl: float, slack_nl: float) -> str:
+    if not widest_nl:
+        return f"0 within {slack_nl / NL_PER_UL:.2f} uL"
+    return f"0 inside, width to {widest_nl / NL_PER_UL:,.0f}"
+
+
 def eventful(row: Row) -> bool:
     """The power went, or an alarm stopped the delivery: its ledger may be a range."""
     return bool(row.cuts or row.alarms)
@@ -54,12 +66,7 @@ def _ledger(row: Row, step_nl: float) -> Check:
     slack = DOUBT_STEPS * step_nl
     widest = doubt_nl(row, step_nl)
     holds = low - slack <= row.true_nl <= high + slack and width <= widest
-    return Check(
-        "ledger of the fill",
-        f"{low - row.true_nl:+,.0f} to {high - row.true_nl:+,.0f} nL",
-        f"0 between, at most {widest:,.0f} nL wide",
-        holds,
-    )
+    return Check("ledger - plant", _range(low, high, row.true_nl), _holding(widest, slack), holds)
 
 
 def doubt_nl(row: Row, step_nl: float) -> float:
@@ -77,7 +84,7 @@ def _dose(row: Row, step_nl: float) -> Check:
     percent = 100 * off / row.planned_nl
     bound = f"{100 * least / row.planned_nl:+.3f} to {100 * most / row.planned_nl:+.3f} %"
     holds = least <= off <= most and (eventful(row) or abs(percent) <= DOSE_PERCENT)
-    return Check("dose of the fill", f"{percent:+.4f} %", bound, holds)
+    return Check("dose - plan", f"{percent:+.4f} %", bound, holds)
 
 
 def of_all(state: State, record: Record) -> list[Check]:
@@ -97,22 +104,24 @@ def _worst(state: State) -> Iterator[Check]:
     """Of each check of a fill the worst, over all of them."""
     quiet = [row for row in state.rows if not eventful(row)]
     other = [row for row in state.rows if eventful(row)]
-    for name, rows in (("quiet fills", quiet), ("fills with cut or alarm", other)):
+    for name, rows in (("quiet", quiet), ("events", other)):
         if rows:
             yield from _worst_of(name, rows, state.step_fl)
     all_rows = [(row.drift_s / row.drift_max_s if row.drift_max_s else 0.0, row) for row in state.rows]
     share, worst = max(all_rows, key=lambda one: abs(one[0]))
-    yield Check("clock, worst fill", f"{worst.drift_s:+.2f} s", f"quartz: {worst.drift_max_s:.1f} s", abs(share) <= 1)
+    yield Check(
+        "clock, worst fill", f"{worst.drift_s:+.2f} s", f"{worst.drift_max_s:.1f} s: the quartz", abs(share) <= 1
+    )
 
 
 def _worst_of(name: str, rows: Sequence[Row], step_fl: int) -> Iterator[Check]:
     step_nl = step_fl / FL_PER_NL
-    for make, what in ((_ledger, "ledger - plant"), (_dose, "dose - plan")):
+    for make in (_ledger, _dose):
         made = [make(row, step_nl) for row in rows]
         bad = [one for one in made if not one.holds]
         worst = max(rows, key=lambda row: abs(row.true_nl - row.planned_nl))
         shown = bad[0] if bad else make(worst, step_nl)
-        yield Check(f"{what}, {len(rows)} {name}", shown.value, shown.bound, not bad)
+        yield Check(f"{name}: {shown.what}", shown.value, shown.bound, not bad)
 
 
 def _lifetime(state: State) -> Check:
@@ -122,9 +131,9 @@ def _lifetime(state: State) -> Check:
     slack = DOUBT_STEPS * len(state.rows) * state.step_fl / FL_PER_NL
     widest = sum(doubt_nl(row, state.step_fl / FL_PER_NL) for row in state.rows)
     return Check(
-        "lifetime ledger - plant",
-        f"{low - true_nl:+,.0f} to {high - true_nl:+,.0f} nL",
-        f"0 between, at most {widest:,.0f} nL wide",
+        "lifetime: ledger - plant",
+        _range(low, high, true_nl),
+        _holding(widest, slack),
         low - slack <= true_nl <= high + slack and high - low <= widest,
     )
 
@@ -143,7 +152,7 @@ def _journal(record: Record) -> Check:
     missing = sum(last - first + 1 for first, last in verdict.gaps) + verdict.dropped
     bad = missing + len(verdict.broken) + len(verdict.damaged)
     whole = verdict.intact and verdict.from_first
-    return Check("journal, records and links", f"{verdict.count:,}, {bad} bad", "0 missing or bad", whole)
+    return Check("journal of the pump", f"{verdict.count:,} records, {bad} bad", "0 missing or bad", whole)
 
 
 def _record(record: Record) -> Check:
@@ -157,9 +166,9 @@ def _wear(state: State) -> Check:
     most = max(state.erases, default=0)
     years = state.now_us / rates.DAY_US / 365.25
     allowed = rates.FLASH_LIFE * WEAR_SHARE * max(years, 1 / rates.FILLS_PER_YEAR) / rates.YEARS
-    return Check("erases of the most worn sector", f"{most:,}", f"at most {allowed:,.0f}", most <= allowed)
+    return Check("erases of a sector", f"{most:,}", f"at most {allowed:,.0f}", most <= allowed)
 
 
 def _errors(state: State) -> Check:
     bad = state.lifetime["flash_errors"] + state.lifetime["lost_steps"]
-    return Check("errors of flash, lost steps", f"{bad}", "0", bad == 0)
+    return Check("flash errors, lost steps", f"{bad}", "0", bad == 0)

@@ -72,7 +72,7 @@ class Nurse:
     def __init__(
         self, line: Any, tube: Tube, rng: random.Random, nl_per_day: int, misses: int, starts: Callable[[], None]
     ) -> None:
-        self._line, self._tube, self._rng, self._starts = line, tube, rng, starts
+        self._line, self._tube, self._rng, self.starts = line, tube, rng, starts
         self._nl_per_s = nl_per_day / 86_400
         self._misses = misses  # so often the needle is not in the reservoir
         self._left_nl = 0.0
@@ -145,7 +145,7 @@ class Nurse:
     _patency = _flush
 
     def _start(self, question: Question) -> str:
-        self._starts()
+        self.starts()
         return "yes"
 
     def repair(self, sign: str) -> None:

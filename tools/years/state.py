@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import pickle
 import shutil
+import sqlite3
 import zlib
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from haipump.therapy.record import TABLES
+
 FORMAT = 1
-STATE, RECORD, COURSE = "state", "record.sqlite", "course.toml"
+STATE, RECORD, COURSE, HISTORY = "state", "record.sqlite", "course.toml", "course.history.jsonl"
 WORK = "work"
-NL_PER_FL = 1_000_000
 
 
 class OtherRun(Exception):
@@ -115,10 +117,21 @@ class Folder:
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(parents=True)
         before = self.place(done)
-        for name in (RECORD, "course.history.jsonl"):
+        for name in (RECORD, HISTORY):
             if (before / name).exists():
                 shutil.copyfile(before / name, self.work / name)
         return self.work / COURSE
+
+    def begin_again(self, state: State, place: Path) -> Path:
+        """The same in another place, and for an earlier checkpoint: the record only grows, so what it was then is a
+        piece of what it is now."""
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        if state.done:
+            shutil.copyfile(self.place(state.done) / HISTORY, place / HISTORY)
+            shutil.copyfile(self.record(self.last()), place / RECORD)
+            shorten(place / RECORD, state.rows[-1].journal)
+        return place / COURSE
 
     def finish(self, state: State) -> None:
         """What lies in the work folder becomes the checkpoint after this fill."""
@@ -131,3 +144,31 @@ class Folder:
 
     def clear(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def shorten(path: Path, seq: int) -> None:
+    """A copy of a record as it was when the pump's journal record `seq` was the last row in it."""
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("begin")
+        triggers = db.execute("select name, sql from sqlite_master where type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            db.execute(f"drop trigger {name}")
+        last = db.execute(
+            "select chain.id from chain join journal on chain.name = 'journal' and chain.row = journal.id"
+            " where journal.seq = ?", (seq,),
+        ).fetchone()[0]  # fmt: skip
+        for table in reversed(list(TABLES)):
+            db.execute(
+                f"delete from {table} where id in (select row from chain where name = ? and id > ?)", (table, last)
+            )
+        db.execute("delete from chain where id > ?", (last,))
+        for table in (*TABLES, "chain"):
+            db.execute(
+                f"update sqlite_sequence set seq = (select ifnull(max(id), 0) from {table}) where name = ?", (table,)
+            )
+        for _, sql in triggers:
+            db.execute(sql)
+        db.execute("commit")
+    finally:
+        db.close()
