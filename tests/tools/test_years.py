@@ -179,7 +179,7 @@ def worn(fill: fortnight.Fortnight) -> None:
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
-        (rogue, {"quiet: ledger - plant", "quiet: dose - plan", "lifetime: ledger - plant"}),
+        (rogue, {"events: ledger - plant", "events: dose - plan", "lifetime: ledger - plant"}),
         (wrong_quartz, {"clock"}),
         (hung, {"starts of the pump"}),
         (worn, {"erases of a sector"}),

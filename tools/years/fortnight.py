@@ -16,7 +16,7 @@ from typing import Any
 import haipump
 from haipump.client import Pump
 from haipump.errors import HaipumpError
-from haipump.therapy import adjust, dose, history, rules, visit
+from haipump.therapy import adjust, dose, history, rules, sealing, visit
 from haipump.therapy import calendar as cal
 from haipump.therapy import library as libraries
 from haipump.therapy import record as records
@@ -145,8 +145,11 @@ class Fortnight:
         self.state.held += 1
         if self.state.held >= GLYCERIN_FROM:
             return replace(planned, drug=PAUSE, phase=replace(GLYCERIN, days=planned.days))
-        keeper = next(one for one in self.world.course.phases if one.drug == KEEPER)
-        return replace(planned, drug=KEEPER, phase=keeper)
+        return self._keeping(planned)
+
+    def _keeping(self, fill: cal.Fill) -> cal.Fill:
+        """What keeps the catheter open instead."""
+        return replace(fill, drug=KEEPER, phase=next(one for one in self.world.course.phases if one.drug == KEEPER))
 
     def _emptying(self, test: str) -> list[Fraction]:
         return [self.state.at_emptying[test]] if test in self.state.at_emptying else []
@@ -157,6 +160,11 @@ class Fortnight:
         percent = Fraction(self.row.percent) if fill.drug == DRUG else dose.FULL
         return dose.prepare(self.world.course, self.world.library, phase, days=fill.days, percent=percent, on=fill.date)
 
+    def _secured(self, pump: Pump, fill: cal.Fill, drug: str) -> None:
+        """The limits of what went in are sealed in the pump before it is started."""
+        made = self._prepared(fill if drug == fill.drug else self._keeping(fill))
+        sealing.load(pump, self.world.library, dose.limits_of(made))
+
     # --- the fill
 
     def run(self) -> State:
@@ -164,11 +172,15 @@ class Fortnight:
         fills[-1] = self.fill
         self._plan_events()
         with records.Record(self.file.with_name(RECORD), self.world.course.name, self.world.began.isoformat()) as kept:
+            history.keep(kept, history.read(self.file))
             for _ in range(TURNS_MAX):
                 try:
                     with haipump.connect(self.line) as pump:
                         self._clock_begins(pump)
-                        made = CourseRun(self.world.course, self._prepared, kept, pump, self.now, self._asker, by=NAME)
+                        made = CourseRun(
+                            self.world.course, self._prepared, kept, pump, self.now, self._asker, by=NAME,
+                            secured=self._secured,
+                        )  # fmt: skip
                         made.fills = fills
                         made.run()
                         self._over(pump, kept)
