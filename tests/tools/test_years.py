@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from haipump.therapy import course as courses
 from haipump.therapy import library as libraries
 from haipump.therapy import record as records
-from tools.years import checks, fortnight, rates
+from tools.years import again, checks, fortnight, rates
 from tools.years.line import YearsLine
 from tools.years.state import Folder, OtherRun, State
 
@@ -148,6 +149,23 @@ def test_values_beyond_the_rules_hold_the_drug_and_a_second_time_it_is_glycerin(
     assert [row.drug for row in rows] == ["heparin-saline", "heparin-saline", "glycerin"]
     assert [row.percent for row in rows] == [0, 100, 0]
     assert sum(row.given_mg for row in rows) == 0 and failing(state, folder) == set()
+
+
+def test_a_fill_once_more_does_the_same_and_a_difference_is_told(library, tmp_path) -> None:
+    """Fill 1 when fill 2 has been, too: its record is cut from the later one. On one core twice here."""
+    made, folder = world(library), Folder(tmp_path / "years")
+    state = go_on(made, folder, 2)
+    one, other = (again.play(made, folder, 2, 0.5, "direct") for _ in range(2))
+    assert one.visit_made > 5_000 and one.count > 100 and not again.differences(one, other, state.step_fl)
+    late = dataclasses.replace(other, steps=[*other.steps[:50], *(at + 3 for at in other.steps[50:])])
+    assert "step 50 of the delivery is 3 us apart" in again.differences(one, late, state.step_fl)
+    less = dataclasses.replace(other, visit_made=7, steps=other.steps[:-1], stepped_nl=7)
+    assert len(again.differences(one, less, state.step_fl)) == 3
+    assert sorted(path.name for path in folder.path.iterdir()) == ["done-001", "done-002"]
+    copied = folder.begin_again(folder.load(1), tmp_path / "copy").with_name("record.sqlite")
+    with records.Record(copied) as then, records.Record(folder.record(2)) as now:
+        assert then.check().intact and then.rows("ended", "how = 'done'") == now.rows("ended")[:1]
+        assert then.rows("chain") == now.rows("chain")[: then.check().rows]
 
 
 # --- each check can fail
