@@ -28,6 +28,7 @@ OUT = Path("build/years")
 SEED = 170  # of 400 looked at, the one with the most to show: two complications, a patient who needs adjusting
 NOT_CLINICAL = "Teaching and bench material, not for clinical use."
 MINUTES_BAR = 110
+STOPPED = 130  # exit code after Ctrl-C, as a shell has it
 
 
 def main(
@@ -83,13 +84,16 @@ def go_on(console: Console, world: fortnight.World, state: State, folder: Folder
     """Fill after fill, each with its checks and a checkpoint. False when a check has failed."""
     fine = True
     began, first = time.monotonic(), state.done
-    # A process that is killed leaves what it has given to the system; what a power cut of this computer takes, the
-    # last checkpoint has.
+    # Not waited for: a process that is killed leaves what it has given to the system. A power cut of this computer may
+    # take the last checkpoint with it.
     records.SYNCHRONOUS = "off"
     while state.done < fills:
-        file = folder.begin_work(state.done)
-        fortnight.run(world, state, file)
-        folder.finish(state)
+        try:
+            fortnight.run(world, state, folder.begin_work(state.done))
+            folder.finish(state)
+        except KeyboardInterrupt:
+            console.print(f"stopped; the same command goes on after fill {folder.last()}")
+            raise typer.Exit(STOPPED) from None
         row = state.rows[-1]
         failed = [one for one in checks.of_fill(row, state.step_fl) if not one.holds]
         fine &= not failed
@@ -177,7 +181,4 @@ def story(state: State) -> list[str]:
 
 
 if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped; the same command goes on after the last fill that was complete") from None
+    typer.run(main)
