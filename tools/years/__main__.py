@@ -60,7 +60,7 @@ def main(
     console.print(
         f"bile ducts {state.patient.params.susceptibility:.2f} x as susceptible as those of the median patient"
     )
-    if state.done:
+    if state.done and chip_fortnight is None:
         console.print(f"goes on after fill {state.done}, from {folder.place(state.done)}")
     if chip_fortnight is not None:
         raise typer.Exit(0 if on_both(console, world, folder, chip_fortnight, chip_hours) else 1)

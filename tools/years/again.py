@@ -43,17 +43,22 @@ class Run:
 
 
 class Ears:
-    """Listens to the motor's steps."""
+    """Listens to the motor's steps. What the self test sends to a driver that is off is none."""
 
     def __init__(self) -> None:
+        self.on = False
         self.net = self.made = 0
         self.times: list[int] = []
         self.delivering = False
 
+    def on_event(self, t_us: int, name: str, fields: dict[str, Any]) -> None:
+        if name == "enable":
+            self.on = bool(fields["on"])
+
     def on_step(self, t_us: int, direction: int) -> None:
         if self.delivering:
             self.times.append(t_us)
-        else:
+        elif self.on:
             self.net += direction
             self.made += 1
 
