@@ -22,7 +22,7 @@ from haipump.therapy import record as records
 from haipump_emulator import cores
 from haipump_emulator.direct.ports import app_hash
 from tools.years import again, checks, fortnight, picture, rates
-from tools.years.state import FORMAT, Folder, OtherRun, Row, State
+from tools.years.state import FORMAT, Folder, OtherRun, Row, State, code_digest
 
 OUT = Path("build/years")
 SEED = 170  # of 400 looked at, the one with the most to show: two complications, a patient who needs adjusting
@@ -50,7 +50,7 @@ def main(
     if anew:
         folder.clear()
     world = world_of(seed, often)
-    settings = {"format": FORMAT, "seed": seed, "often": often, "application": app_hash()}
+    settings = {"format": FORMAT, "seed": seed, "often": often, "application": app_hash(), "plant": code_digest()}
     try:
         state = folder.load(folder.last(), settings) if folder.last() else world.new_state(settings)
     except OtherRun as other:

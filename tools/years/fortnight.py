@@ -105,7 +105,7 @@ class Fortnight:
         self.fill = self._decided(planned)
         self.row.drug = self.fill.drug
         self.nurse = Nurse(
-            self.line, self.tube, rates.stream(world.seed, self.number, "nurse"), self._flow, state.misses, self._starts
+            self.line, self.tube, rates.stream(world.seed, self.number, "nurse"), state.misses, self._starts
         )
         state.misses = 0
         self._delivering = False
@@ -246,7 +246,7 @@ class Fortnight:
             with haipump.connect(self.line) as pump:
                 standing = [one.alarm for one in pump.alarms()]
                 self.row.alarms += standing
-                self._fails += not standing
+                self._fails += not (self.nurse.mend() or standing)
                 if self._fails > FAILS_MAX:
                     raise Stuck(f"fill {self.number}: {failure}") from failure
                 if any(name in TOLD_BY for name in standing):

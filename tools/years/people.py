@@ -13,6 +13,7 @@ from typing import Any
 from haipump.errors import UsageError
 from haipump.therapy import findings
 from haipump.therapy.steps import Question
+from haipump_emulator.cli.hands import felt, traced
 from haipump_emulator.plant import catheter
 from haipump_emulator.plant.patient import Patient
 from tools.years import rates
@@ -23,7 +24,7 @@ NG_PER_UG = 1_000
 MIN_US = 60 * rates.US_PER_S
 WRONG_MAX = 5
 WORDS = {
-    "identify": NAME, "drug": "LOT 1", "prime_ready": "yes", "substitute": "saline", "check_record": "yes",
+    "identify": NAME, "drug": "LOT 1", "prime_ready": "yes", "check_record": "yes",
     "acknowledge": "as told by an emulated doctor", "pocket": "again"
 }  # fmt: skip
 
@@ -57,26 +58,19 @@ class Tube:
     def _put_on(self, t_us: int, name: str) -> None:
         catheter.put_on(self.plant, t_us, catheter.CONDITIONS[name], self.plant.params.artery.mean_pa)
 
-    def signs(self, nl_per_s: float) -> catheter.Signs:
-        """What flush, drawing back and a tracer show, at a pump that pushes so much whatever stands against it."""
-        one = catheter.CONDITIONS[self.name]
-        artery_pa = self.plant.params.artery.mean_pa
-        stiff_pa = 1e12  # a syringe pump's rate hardly depends on what stands against it: a source behind much
-        slow = catheter.flows(one, nl_per_s * stiff_pa, stiff_pa, artery_pa)
-        return catheter.signs(one, artery_pa, slow)
+    @property
+    def condition(self) -> catheter.Catheter:
+        return catheter.CONDITIONS[self.name]
 
 
 class Nurse:
     """Answers a visit's questions, and does at the plant what they ask. Keeps what was found."""
 
-    def __init__(
-        self, line: Any, tube: Tube, rng: random.Random, nl_per_day: int, misses: int, starts: Callable[[], None]
-    ) -> None:
+    def __init__(self, line: Any, tube: Tube, rng: random.Random, misses: int, starts: Callable[[], None]) -> None:
         self._line, self._tube, self._rng, self.starts = line, tube, rng, starts
-        self._nl_per_s = nl_per_day / 86_400
         self._misses = misses  # so often the needle is not in the reservoir
         self._left_nl = 0.0
-        self._repair = ""
+        self._sign = ""  # that the catheter has shown, and nobody has seen to
         self._fill_nl = 0
         self._wrongs = 0
         self.found: list[str] = []
@@ -108,8 +102,7 @@ class Nurse:
 
     def _access(self, question: Question) -> str:
         core = self._line.core
-        if self._repair:
-            self.repair(self._repair)
+        self.mend()
         self._tube.disconnect(core.now_us)
         self._left_nl = core.plant.truth(core.now_us).reservoir_nl
         return "yes"
@@ -132,17 +125,33 @@ class Nurse:
         return "yes"
 
     def _flush(self, question: Question) -> str:
-        signs = self._tube.signs(self._nl_per_s)
-        if signs.flush is not catheter.Feel.FREE:
-            self._repair = f"flush {signs.flush}"
-            return "blocked"
-        if not signs.blood_return:
-            self.repair("no blood drawn back")
-        elif signs.tracer != (catheter.Place.LIVER,):
-            self.repair(f"tracer in {' and '.join(signs.tracer) or 'no organ'}")
-        return "free"
+        return self._noted("flush", felt(self._tube.condition))
 
     _patency = _flush
+
+    def _perfusion(self, question: Question) -> str:
+        """The first question about a tracer in a visit may have the flush in it."""
+        first = felt(self._tube.condition) if "flush with" in question.text else "free"
+        return self._noted("flush", first) if first != "free" else self._trace(question)
+
+    def _trace(self, question: Question) -> str:
+        return self._noted("tracer", traced(self._tube.condition))
+
+    def _substitute(self, question: Question) -> str:
+        self.mend()
+        return "saline"
+
+    def _noted(self, how: str, sign: str) -> str:
+        """What is answered, and is kept until it is mended; a tracer in the liver alone takes a doubt back."""
+        self._sign = "" if sign in ("free", "liver") else f"{how}: {sign}"
+        return sign
+
+    def mend(self) -> bool:
+        """Between two visits, or in one: what a flush or a tracer has shown. False when it has shown nothing."""
+        sign, self._sign = self._sign, ""
+        if sign:
+            self.repair(sign)
+        return bool(sign)
 
     def _start(self, question: Question) -> str:
         self.starts()
@@ -153,7 +162,6 @@ class Nurse:
         if self._tube.name != catheter.PATENT.name:
             self.found.append(f"{self._tube.name}: {sign}")
             self._tube.become(self._line.core.now_us, catheter.PATENT.name)
-        self._repair = ""
 
     def _read(self, volume_nl: float, sd_nl: float) -> str:
         read_nl = round(self._rng.gauss(volume_nl, sd_nl) / SHOWN_NL) * SHOWN_NL

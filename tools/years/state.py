@@ -9,6 +9,7 @@ older ones the state stays, without the record.
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from haipump.therapy.record import TABLES
+from haipump_emulator import plant
 
 FORMAT = 1
 STATE, RECORD, COURSE, HISTORY = "state", "record.sqlite", "course.toml", "course.history.jsonl"
@@ -101,11 +103,12 @@ class Folder:
         return max((int(one.name[5:]) for one in self.path.glob("done-*")), default=0)
 
     def load(self, done: int, settings: dict[str, Any] | None = None) -> State:
-        """The state after so many fills. Raises OtherRun when its settings are not these."""
+        """The state after so many fills. Raises OtherRun when its settings are not these: plant and patient are kept as
+        they are in memory, so that among these is the code that they are of (`code_digest`)."""
         found: State = pickle.loads(zlib.decompress((self.place(done) / STATE).read_bytes()))
         if settings is not None and found.settings != settings:
-            other = {name: value for name, value in found.settings.items() if settings.get(name) != value}
-            words = ", ".join(f"{name} {value}" for name, value in other.items())
+            names = [name for name in {**settings, **found.settings} if settings.get(name) != found.settings.get(name)]
+            words = ", ".join(f"{name} {found.settings.get(name)}" for name in names)
             raise OtherRun(f"{self.path} holds years of another run ({words}); name another --out, or say --anew")
         return found
 
@@ -144,6 +147,12 @@ class Folder:
 
     def clear(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def code_digest() -> str:
+    """Of the plant's modules: a state of others can't be gone on with."""
+    place = Path(plant.__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(place.glob("*.py")))).hexdigest()[:12]
 
 
 def shorten(path: Path, seq: int) -> None:

@@ -145,11 +145,17 @@ class CourseRun:
             step = Visit(self.record, visit["id"], self.pump, self.clock).procedure.state
         fill = self.fills[ended - 1] if 0 < ended <= len(self.fills) else None
         volume_nl = 0 if fill is None else self.volume_nl(fill)
-        rest_nl = 0 if fill is None or visit is not None else left_nl(self.pump, volume_nl)
+        other = fill is None or visit is not None or self._loaded_since()
+        rest_nl = 0 if other else left_nl(self.pump, volume_nl)
         running = visit is None and fill is not None and self.pump.status().state in WAITING
         following = self.fills[ended] if ended < len(self.fills) else None
         over = visit is None and not rest_nl and not running
         return Standing(len(self.fills), ended, fill, following, step, volume_nl, rest_nl, over)
+
+    def _loaded_since(self) -> bool:
+        """A visit was broken off after the pump had been loaded: what it counts is no longer the fill that was done."""
+        done = self.record.last("ended", "how = 'done'")
+        return bool(self.record.rows("confirmations", "step = 'load' and visit > ?", done["visit"] if done else 0))
 
     def volume_nl(self, fill: cal.Fill) -> int:
         """What a fill is to deliver: the rate for its days."""
