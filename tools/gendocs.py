@@ -317,7 +317,7 @@ def answered_alarms() -> list[str]:
     return [
         "## Acknowledged, or not answered",
         "`haipump ack` ends an alarm whose cause is gone. One whose cause still stands is then *acknowledged*: **dark "
-        "and silent**, until it comes back as if it were new, counted from the last acknowledgement of any alarm. "
+        "and silent**, until it comes back as if it were new, counted from its own acknowledgement. "
         "Meanwhile `haipump status` and `haipump alarms` show it, what it forbids stays forbidden (after one that "
         "stops the motor nothing starts), and any other alarm sounds and flashes at once. What nobody acknowledges "
         "becomes one priority higher after its time.",

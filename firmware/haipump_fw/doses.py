@@ -14,7 +14,7 @@ from haipump_fw.const import const
 from haipump_fw.core import options, profiles
 from haipump_fw.core.units import FL_PER_NL, QUANTA_PER_NL, US_PER_S, div_up
 from haipump_fw.core.window import EVER, POINTS
-from haipump_fw.delivery import BOLUS, EXTENDED
+from haipump_fw.delivery import BOLUS, EXTENDED, PROGRAMME
 from haipump_fw.proto.frame import Refused
 from haipump_fw.store import records
 
@@ -28,6 +28,7 @@ _POINT_LATE_S = const(2)  # a pass may have begun a second before its commit, an
 _LOOK_BACK_MAX = const(4_096)  # places of the journal: all it has
 _USED_MAX_NL = const(100_000_000)  # what is shown at most
 _REFUSALS_MAX = const(99_999)
+_PULSES_MAX = const(130)  # boluses of a programme that are looked at: two periods have no more
 
 
 def letters(word):
@@ -89,9 +90,7 @@ def read_dose(commands, fields):
         if window.known:
             app.delivery.account()
             used_nl = div_up(window.steps(now_s, app.delivery.dosed) * app.values["step_fl"], FL_PER_NL)
-        lockout_s = app.values["lockout_s"]
-        if lockout_s:
-            wait_s = max(0, window.bolus_s + lockout_s - now_s) if window.known else lockout_s
+        wait_s = _lockout_left_s(commands, 0, True) if window.known else app.values["lockout_s"]
     return [(row[options.NAME], app.values[row[options.NAME]]) for row in options.rows("dose")] + [
         ("drug", drug_of(app.values)),
         ("loaded", 1 if drug_loaded(app.values) else 0),
@@ -118,8 +117,9 @@ def check_order(commands, fields, rate, volume_nl, tried):
         raise Refused("syringe", [("what", "other_drug"), ("drug", drug_of(values))])
     if _counts(values) and not window.known:
         look_back(app)
-    if values["lockout_s"] and not rate:
-        left_s = window.bolus_s + values["lockout_s"] - app.now_us() // US_PER_S
+    if not rate or volume_nl:
+        first_s = _first_s(tried[0][0][1], 0) if rate else 0  # of a programme, which replaces the one that runs
+        left_s = _lockout_left_s(commands, first_s, not rate)
         if left_s > 0:
             raise Refused("limit", [("limit", "lockout_s"), ("value", values["lockout_s"]), ("free_in_s", left_s)])
     search.check("max_dose_nl", "limit")
@@ -135,6 +135,42 @@ def check_order(commands, fields, rate, volume_nl, tried):
         _override(fields, refusal.pairs)
     app.doses.passed = [passed] + letters(fields["reason"]) if passed else None
     return [("passed", passed)] if passed else []
+
+
+def _first_s(pulses, elapsed_us):
+    """How many whole seconds after `elapsed_us` of a programme its next bolus begins; -1: none comes."""
+    stop_us = elapsed_us
+    while stop_us < pulses.total_us:
+        _, num, _, run_us, until_us = pulses.at(stop_us)
+        if num and not run_us:
+            return (stop_us - elapsed_us) // US_PER_S
+        stop_us = until_us
+    return -1
+
+
+def _lockout_left_s(commands, first_s, beside):
+    """Seconds until an order may be given whose first bolus begins `first_s` after it, 0: now. `beside`: beside a
+    programme that runs, whose boluses to come keep their distance, too; where there is no room for long, its end."""
+    app = commands.app
+    lockout_s = app.values["lockout_s"]
+    if not lockout_s:
+        return 0
+    now_us = app.now_us()
+    left_s = max(0, app.doses.window.bolus_s + lockout_s - now_us // US_PER_S - first_s)
+    basal = app.delivery.basal
+    if not beside or basal is None or basal.source != PROGRAMME or not basal.profiles:
+        return left_s
+    pulses = basal.profiles[1]
+    elapsed_us = basal.elapsed_us(now_us)
+    ahead_s = 0
+    for _ in range(_PULSES_MAX):
+        commands.breathe()
+        next_s = _first_s(pulses, elapsed_us + ahead_s * US_PER_S)
+        if next_s < 0 or left_s + lockout_s <= ahead_s + next_s:
+            return left_s
+        left_s = max(left_s, ahead_s + next_s + 1 + lockout_s)
+        ahead_s += next_s + 1
+    return (pulses.total_us - elapsed_us) // US_PER_S + 1 + lockout_s
 
 
 def _override(fields, pairs):
@@ -240,7 +276,7 @@ def look_back(app):
     uptime_s = now_s
     held_nl = 0
     points = [(now_s + 1, 0)]
-    commit, intent = records.row_of("commit"), records.row_of("intent")
+    commit, intent, result = records.row_of("commit"), records.row_of("intent"), records.row_of("result")
     for raw in storage.journal.backwards(_LOOK_BACK_MAX):
         form, its_boot, _, its_uptime_s = struct.unpack_from("<BHII", raw, 1)
         if form >= records.RESTATED:
@@ -256,8 +292,13 @@ def look_back(app):
             # The newest one before the window closes it, however near the next one is.
             if points[-1][0] > begin_s and (point_s <= begin_s or point_s <= points[-1][0] - window.gap_s):
                 points.append((point_s, held_nl))
-        elif raw[0] == intent[0] and window.bolus_s == EVER and raw[records.PAYLOAD_AT + 4] in (BOLUS, EXTENDED):
-            window.bolus_s = at_s + 1
+        elif raw[0] in (intent[0], result[0]) and window.bolus_s == EVER:
+            source = raw[records.PAYLOAD_AT + 4]
+            # When a programme's boluses began is not recorded: up to its end, or until now where that is not known.
+            if source == PROGRAMME:
+                window.bolus_s = (at_s if raw[0] == result[0] else now_s) + 1
+            elif raw[0] == intent[0] and source in (BOLUS, EXTENDED):
+                window.bolus_s = at_s + 1
         # Only a commit ends it: what is older than the window may lie behind records of any kind.
         if points[-1][0] <= begin_s and (window.bolus_s != EVER or at_s < bolus_s):
             break

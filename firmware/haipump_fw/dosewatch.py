@@ -4,9 +4,13 @@ Owns: the window, whether the running plan was proven, the alarm when the cap is
 that is set, and there for as long as one is. Must not: judge an order (`doses` does).
 """
 
+from haipump_fw.const import const
 from haipump_fw.core.states import DELIVERING
+from haipump_fw.core.units import US_PER_S
 from haipump_fw.core.window import Window
-from haipump_fw.delivery import BOLUS, DOSE, EXTENDED
+from haipump_fw.delivery import BOLUS, DOSE, EXTENDED, PROGRAMME
+
+_LOOK_S = const(2)  # between two looks at most
 
 
 class DoseWatch:
@@ -19,6 +23,7 @@ class DoseWatch:
         self._cap = -1  # steps of dose that may be made; -1: any number
         self._reached = False  # more were wanted
         self._bolus = None
+        self._pulsed_q = self._pulse = 0  # planned by a programme's boluses, and whether one ran, at the last look
         app.delivery.guard = self.guard
 
     def begin(self, order):
@@ -33,7 +38,23 @@ class DoseWatch:
 
     def note(self):
         """Now and then. The pass may have begun a second ago."""
+        self._note_bolus()
         self.window.note(self._app.clock.s + 2, self._app.delivery.dosed)
+
+    def _note_bolus(self):
+        """The boluses of a programme begin the lockout, too; also one that begins before the next look, in case that it
+        never comes to that."""
+        basal = self._app.delivery.basal
+        if basal is None or basal.source != PROGRAMME or not basal.profiles:
+            return
+        ahead_us = 0 if basal.held_us >= 0 else _LOOK_S * US_PER_S
+        whole_q, num, den, run_us, _ = basal.profiles[1].at(basal.elapsed_us(self._app.now_us()) + ahead_us)
+        planned_q = whole_q + num * run_us // den
+        # A short one may lie between two looks; the end of one that was seen is none.
+        if planned_q != self._pulsed_q and (num or not self._pulse):
+            begun_s = self._app.clock.s + 1 + ahead_us // US_PER_S - (run_us // US_PER_S if num else 0)
+            self.window.bolus_s = max(self.window.bolus_s, begun_s)
+        self._pulsed_q, self._pulse = planned_q, num
 
     def changed(self):
         """Something has changed: how far the limit lets the steps go, as far as is known now."""

@@ -92,7 +92,7 @@ class Alarms:
         self.since_s = [0] * len(ALARMS)
         self.silent_until_s = 0
         self._silence_from_s = 0  # a silence is taken from then on
-        self._answered_s = 0  # when something was acknowledged last
+        self._answered_s = [0] * len(ALARMS)  # when each was acknowledged
         self._stops = []  # (place, when) of each that stopped the pump within LOOP_S
         self.loop_until_s = 0
         self.changed = []
@@ -160,7 +160,7 @@ class Alarms:
             phase = self.phase[i]
             priority = ALARMS[i][TRAITS] & PRIORITY
             if phase == ACKNOWLEDGED:
-                if now_s - self._answered_s >= REMIND_S[priority]:
+                if now_s - self._answered_s[i] >= REMIND_S[priority]:
                     self._begin(i, now_s)
             elif phase != CLEAR:
                 left_s = now_s - self.since_s[i]
@@ -182,9 +182,8 @@ class Alarms:
                 count += 1
             elif self.phase[i] == ACTIVE:
                 self._go(i, ACKNOWLEDGED)
+                self._answered_s[i] = now_s
                 count += 1
-        if count:
-            self._answered_s = now_s
         return count
 
     def silence(self, now_s, seconds):

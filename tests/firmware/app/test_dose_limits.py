@@ -481,3 +481,64 @@ def test_a_contact_in_the_middle_of_a_proof_ends_it_too(monkeypatch):
     real = Proof._look
     monkeypatch.setattr(Proof, "_look", lambda self: (of.app.ports.motor.enable(False), real(self)))
     assert of.no("prepare_bolus volume_nl=30000")["what"] == "stopped_meanwhile"
+
+
+PULSES = "haipump-programme 1\nperiod_s %d\nrepeats %d\nat_end stop\n%s"
+
+
+def daily(of, period_s, repeats, *at_s):
+    items = "".join(f"{at} bolus 1000 10\n" for at in at_s)
+    return f"prepare_programme sha256={send_programme(of, PULSES % (period_s, repeats, items))}"
+
+
+@pytest.mark.requirement("GIP-6.1.2", "CS-REQ-25")
+def test_the_boluses_of_a_programme_and_ordered_ones_keep_apart():
+    of = limited("lockout_s=600")
+    of.order("prepare_bolus volume_nl=1000")
+    of.run(100)
+    refused = of.no(daily(of, 7_200, 1, 10, 5_000))
+    assert (refused["limit"], refused["value"]) == ("lockout_s", 600)
+    assert 485 <= refused["free_in_s"] <= 491, "600 s from the bolus, less the 10 s until its own first"
+    of.run(refused["free_in_s"])
+    of.order(daily(of, 7_200, 1, 10, 5_000))
+    of.run(5)
+    assert of.no("prepare_bolus volume_nl=1000")["free_in_s"] == pytest.approx(606, abs=2), "its first is to come"
+    of.run(100)
+    left = of.no("prepare_bolus volume_nl=1000")["free_in_s"]
+    assert left == pytest.approx(506, abs=3) and of.ask("dose")["wait_s"] == left, "its first begins the lockout"
+    of.run(left)
+    of.order("prepare_bolus volume_nl=1000")
+    of.run(3_900)
+    left = of.no("prepare_bolus volume_nl=1000")["free_in_s"]
+    assert left == pytest.approx(5_000 + 600 - (5 + 100 + 506 + 3_900), abs=10), "its second is near"
+
+
+@pytest.mark.requirement("GIP-6.1.2", "CS-REQ-25")
+def test_stopped_and_begun_again_a_programme_gives_no_bolus_more():
+    of = limited("lockout_s=600")
+    of.order(daily(of, 7_200, 1, 0))
+    of.run(3)
+    of.act("stop")
+    refused = of.no(daily(of, 7_200, 1, 0))
+    assert refused["limit"] == "lockout_s" and refused["free_in_s"] == pytest.approx(599, abs=4)
+    of.act("prepare_rate rate_nl_per_day=1300000")
+    of.act(daily(of, 7_200, 1, 650))
+
+
+@pytest.mark.requirement("GIP-6.1.2", "CS-REQ-25")
+def test_where_boluses_are_close_there_is_no_room_between_them():
+    of = limited("lockout_s=600")
+    of.order(daily(of, 1_000, 50, 100))
+    of.run(500)
+    left = of.no("prepare_bolus volume_nl=1000")["free_in_s"]
+    assert left == pytest.approx(49 * 1_000 + 100 - 500 + 600, abs=3), "behind its last"
+
+
+@pytest.mark.requirement("GIP-6.1.2", "CS-REQ-25", "R12")
+def test_after_a_restart_a_programme_counts_as_having_given_its_bolus_last():
+    of = limited("lockout_s=600")
+    of.order(daily(of, 7_200, 1, 0))
+    of.run(300)
+    cycle(of)
+    of.act("ack")
+    assert of.no("prepare_bolus volume_nl=1000")["free_in_s"] == pytest.approx(600, abs=5)

@@ -255,3 +255,18 @@ def test_random_lives_against_a_model(seed):
             }[held, seen[one]]
             assert phase(alarms, one) == expected, (one, act)
         assert alarms.standing == sum(1 for i in alarms.phase if i != CLEAR)
+
+
+@pytest.mark.requirement("CS-REQ-59-64")
+def test_acknowledging_another_alarm_does_not_keep_one_silent():
+    alarms = Alarms()
+    alarms.set("driver_error", 0)
+    alarms.acknowledge(None, 0)
+    for minute in range(1, 10):
+        alarms.set("input_pending", 60 * minute)
+        alarms.acknowledge("input_pending", 60 * minute + 1)
+        alarms.watch(60 * minute + 2)
+        assert alarms.signalling() == 0
+        alarms.unset("input_pending")
+    alarms.watch(600)
+    assert alarms.signalling() == table.HIGH, "ten minutes after its own acknowledgement"
