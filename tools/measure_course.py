@@ -179,7 +179,7 @@ def alone(cycles: int, moves: bool) -> tuple[float, float]:
 def hands(name: str, seen: Path) -> None:
     """The nurse, who writes down what the motor has done when each question is asked."""
     emulator = control.find(name)
-    nurse = Nurse(emulator, 100_000, random.Random(os.getpid()))
+    nurse = Nurse(emulator, 100_000, random.Random(os.getpid()), seen.with_name("slip"))
     for line in sys.stdin:
         asked = json.loads(line)
         with seen.open("a", encoding="utf-8") as file:

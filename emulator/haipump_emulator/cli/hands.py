@@ -7,6 +7,7 @@ know more of a refill than the steps' names, or of the emulator than its control
 import json
 import random
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from haipump_emulator.cli.arguments import fail
 from haipump_emulator.faults.catalogue import CatheterFault, parse
 from haipump_emulator.plant.catheter import CONDITIONS, PATENT, Catheter, Feel, Place, flows, flush_flows, signs
 from haipump_emulator.plant.surroundings import REFERENCE
+from haipump_emulator.statedir import state_dir
 
 # What is answered where nothing is to be done.
 WORDS = {
@@ -51,7 +53,8 @@ def hands(
     """Answer the questions of `haipump therapy run --hands "haipump-emu hands"` in a person's place, and fill the
     syringe. One line of JSON in, one line out."""
     try:
-        nurse = Nurse(control.find(name), reading_error, random.Random(seed))
+        emulator = control.find(name)
+        nurse = Nurse(emulator, reading_error, random.Random(seed), state_dir() / f"{emulator.name}.slip")
         for line in sys.stdin:
             typer.echo(nurse.answer(json.loads(line)))
             sys.stdout.flush()
@@ -80,24 +83,26 @@ def traced(catheter: Catheter) -> str:
 
 
 class Nurse:
-    """Whoever stands at the bench."""
+    """Whoever stands at the bench. `slip`: a file for what was in before the needle went in, told when it has come out; a
+    host that ends in between takes the nurse with it, and not the slip."""
 
-    def __init__(self, emulator: control.Record, error_nl: int, rng: random.Random) -> None:
+    def __init__(self, emulator: control.Record, error_nl: int, rng: random.Random, slip: Path) -> None:
         self._emulator, self._error_nl, self._rng = emulator, error_nl, rng
-        self._left_nl = 0.0
+        self._slip = slip
 
     def answer(self, asked: dict[str, Any]) -> str:
         """What is typed, after it was done. Raises ControlError."""
         state = asked["state"]
         if state == "access":
-            self._left_nl = self._call("truth")["reservoir_nl"]
+            self._slip.write_text(str(self._call("truth")["reservoir_nl"]), encoding="ascii")
             return "yes"
         if state == "withdraw":
             first = "nothing is expected" in asked["text"]
-            return "0" if first else self._read(self._left_nl)
+            return "0" if first else self._read(float(self._slip.read_text(encoding="ascii")))
         if state == "placement":
             return self._read(asked["check_nl"])
         if state == "portion":
+            self._slip.unlink(missing_ok=True)
             self._call("refill", volume_nl=asked["fill_nl"])
             return "yes"
         if state in FLUSHES:

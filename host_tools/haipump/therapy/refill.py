@@ -275,8 +275,10 @@ class Procedure:
 
     @property
     def flow_nl_per_day(self) -> Fraction:
-        """The reference from now on: the flow for the next dose."""
-        reference = self.plan.reference_nl_per_day
+        """The reference from now on: the flow for the next dose. A pump on a line is compared with what it counted, so
+        its error is one of the rate that it is set to, and does not add to the last one."""
+        plan = self.plan
+        reference = Fraction(plan.label_nl_per_day) if plan.has_pump else plan.reference_nl_per_day
         return self.assessment.next_reference(reference) if self.assessment else reference
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,8 @@ from haipump_emulator.cli.hands import Nurse
 class Bench(Nurse):
     """With an emulator that notes what it is asked to do."""
 
-    def __init__(self, error_nl: int = 0) -> None:
-        super().__init__(None, error_nl, random.Random(1))  # type: ignore[arg-type]
+    def __init__(self, folder: Path, error_nl: int = 0) -> None:
+        super().__init__(None, error_nl, random.Random(1), folder / "slip")  # type: ignore[arg-type]
         self.done: list[tuple[str, dict[str, Any]]] = []
         self.faults: list[str] = []
 
@@ -29,13 +30,14 @@ def asked(state: str, text: str = "expected 11.8 mL") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("state", [name for name, (who, _) in STATES.items() if who == PERSON])
-def test_every_step_that_a_person_confirms_is_answered(state: str) -> None:
-    assert Bench().answer(asked(state))
+def test_every_step_that_a_person_confirms_is_answered(tmp_path: Path, state: str) -> None:
+    assert Bench(tmp_path).answer(asked("access")) and Bench(tmp_path).answer(asked(state))
 
 
-def test_what_comes_back_is_what_was_in_before_the_drive_went_back() -> None:
-    bench = Bench()
+def test_what_comes_back_is_what_was_in_before_the_drive_went_back(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
     assert bench.answer(asked("access")) == "yes" and bench.done == [("truth", {})]
+    bench = Bench(tmp_path)  # the host was killed, and the nurse with it
     assert bench.answer(asked("withdraw")) == "11800000 nL"
     assert bench.answer(asked("withdraw", "the first fill, so nothing is expected")) == "0"
 
@@ -54,9 +56,11 @@ def test_what_comes_back_is_what_was_in_before_the_drive_went_back() -> None:
         ("dislodged", "no blood", "pocket"),
     ],
 )
-def test_flush_and_tracer_show_what_the_catheter_is(condition: str | None, flush: str, tracer: str) -> None:
+def test_flush_and_tracer_show_what_the_catheter_is(
+    tmp_path: Path, condition: str | None, flush: str, tracer: str
+) -> None:
     """A tracer that has the flush in it shows that first."""
-    bench = Bench()
+    bench = Bench(tmp_path)
     bench.faults = ["occlusion resistance=0", *([f"catheter condition={condition}"] if condition else [])]
     assert bench.answer(asked("flush")) == bench.answer(asked("patency")) == flush
     assert bench.answer(asked("trace")) == bench.answer(asked("perfusion")) == tracer
@@ -64,8 +68,8 @@ def test_flush_and_tracer_show_what_the_catheter_is(condition: str | None, flush
     assert both == (tracer if flush == "free" else flush)
 
 
-def test_readings_have_an_error_and_a_fill_goes_in() -> None:
-    bench = Bench(error_nl=100_000)
+def test_readings_have_an_error_and_a_fill_goes_in(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, error_nl=100_000)
     readings = {bench.answer(asked("placement")) for _ in range(20)}
     assert len(readings) > 15 and all(4_500_000 < int(text.split()[0]) < 5_500_000 for text in readings)
     assert bench.answer(asked("portion")) == "yes"

@@ -13,8 +13,9 @@ import pytest
 import haipump
 from haipump.errors import Refused, UsageError
 from haipump.therapy import visit as module
+from haipump.therapy.findings import CONSTANT_FLOW, Interval, assess
 from haipump.therapy.record import TABLES, Record
-from haipump.therapy.refill import STATES, TRANSITIONS
+from haipump.therapy.refill import STATES, TRANSITIONS, Procedure, VisitPlan
 from haipump.therapy.visit import Wanted, begin, take_up
 from tests.host.direct_line import DirectLine
 from tests.host.therapy.clinic import FLOXURIDINE, Day, Gone, Person, make
@@ -641,3 +642,16 @@ def test_killed_at_every_line_to_the_pump_no_step_is_done_twice(tmp_path, after:
         assert [one["source"] for one in intents].count(1) == 2, "a rate was started twice, once in each visit"
         loads = record.rows("journal", "name = 'syringe' and not restated")
         assert len(loads) == 2, "loaded once in each visit"
+
+
+def test_the_error_of_a_pump_on_a_line_does_not_add_to_the_last_one() -> None:
+    """Such a pump is compared with its own count: 60 % more than it stepped are 60 % of its rate each time."""
+    for has_pump, flow in ((True, 2_080_000), (False, 3_328_000)):
+        plan = VisitPlan(
+            "floxuridine", Fraction(0), 30_000_000, 1_300_000, Fraction(2_080_000), 14,
+            has_pump=has_pump, syringe_nl=30_000_000,
+        )  # fmt: skip
+        procedure = Procedure(plan)
+        told = Interval(30_000_000, 878_400, 14 * 86_400, 1_300_000, 1_300_000)
+        procedure.assessment = assess([told], CONSTANT_FLOW)
+        assert procedure.flow_nl_per_day == pytest.approx(flow, rel=0.001)
