@@ -7,7 +7,7 @@ freed again (`Commands`). Must not: start anything.
 from haipump_fw.const import const
 from haipump_fw.core import options, profiles
 from haipump_fw.core.supervision import RAW_ALIVE_MAX, limit_raw
-from haipump_fw.core.units import US_PER_S, div_up
+from haipump_fw.core.units import US_PER_S, div_up, within
 from haipump_fw.proto.frame import Refused
 
 _STAIRS_MAX = const(128)  # of one acceleration: more would take too long to work out, and too much memory
@@ -40,6 +40,11 @@ def _check_sensor(commands, fields):
 
 
 def prepare_calibration(commands, fields):
+    values = dict(commands.app.values)
+    values.update(fields)
+    low, high = within(values)
+    if not low <= values["step_fl"] <= high:
+        raise Refused("range", [("field", "step_fl"), ("minimum", low), ("maximum", high)])
     return _values(commands, fields, "calibration", "calibrate")
 
 

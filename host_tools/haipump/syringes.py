@@ -16,7 +16,7 @@ from math import isqrt
 
 from haipump.answers import Calibration
 from haipump.errors import UsageError
-from haipump.quantities import format_length, format_volume, volume_nl
+from haipump.quantities import format_femtolitres, format_length, format_volume, volume_nl
 
 # pi to 18 decimals as an exact fraction: its error is below 3e-19, far below half a femtolitre of any syringe
 # (2e10 fL per microstep at most, times 3e-19, is 6e-9 fL), so the rounding below is the only one.
@@ -25,7 +25,12 @@ TABLES = ("plastic", "newera")
 # A choice, not a published limit: what 2,000 steps/s make of a 2 mm lead at 3,200 steps per turn.
 MAX_PLUNGER_UM_PER_MIN = 75_000
 FULL_STEPS_PER_TURN = 200
+STEP_OFF_PERCENT = 10  # of a measured volume per step from the geometry's: more is a mistake and no tolerance
 BORE_OFF_PERCENT = 25  # from the tables: glass and steel syringes of the same size differ by up to 22 %
+NOMINAL = (
+    "load it by its geometry, with `haipump syringe ... --nominal` (in Python `nominal=True`); then weigh what it "
+    "delivers, and calibrate"
+)
 STROKE_MIN_UM, STROKE_MAX_UM = 25_000, 200_000  # of a syringe that is in no table
 
 
@@ -78,21 +83,37 @@ def step_fl(bore_um: int, lead_um: int, steps_per_turn: int) -> int:
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def check_step(fl: int, bore_um: int, lead_um: int, steps_per_turn: int, next_step: str) -> None:
+    """Raises UsageError, with this advice, for femtolitres per microstep that are more than STEP_OFF_PERCENT off what
+    the geometry gives: the pump refuses them, too."""
+    geometry = step_fl(bore_um, lead_um, steps_per_turn)
+    if abs(fl - geometry) * 100 > geometry * STEP_OFF_PERCENT:
+        raise UsageError(
+            f"{format_femtolitres(fl)} per microstep is more than {STEP_OFF_PERCENT} % off the "
+            f"{format_femtolitres(geometry)} that a bore of {format_length(bore_um)} and a screw of "
+            f"{format_length(lead_um)} in {steps_per_turn:,} microsteps give",
+            next_step=next_step,
+        )
+
+
 def full_step_nl(now: Calibration) -> int:
     """One full step of the motor, 200 to a turn: what the shaft may lag behind the steps and be well."""
     return now.step_fl * now.steps_per_turn // FULL_STEPS_PER_TURN // 1_000_000
 
 
-def check_bore(size_nl: int, bore_um: int) -> None:
-    """Raises UsageError for a bore that no syringe of this size has: a slip of the finger would be a wrong dose."""
+def bore_range_um(size_nl: int) -> tuple[int, int]:
+    """The narrowest and the widest bore that a syringe of this size has. The pump has the same bounds, and refuses."""
     known = [bore for one in SYRINGES if one.size_nl == size_nl for bore in one.bores_um]
     if known:
-        low_um = min(known) * (100 - BORE_OFF_PERCENT) // 100
-        high_um = max(known) * (100 + BORE_OFF_PERCENT) // 100
-    else:
-        # A cylinder of this volume and length l has the bore sqrt(4 V / (pi l)); 1 nL is 10^6 um3.
-        square = Fraction(4 * size_nl * 10**6) / PI
-        low_um, high_um = (isqrt(int(square / length_um)) for length_um in (STROKE_MAX_UM, STROKE_MIN_UM))
+        return min(known) * (100 - BORE_OFF_PERCENT) // 100, max(known) * (100 + BORE_OFF_PERCENT) // 100
+    # A cylinder of this volume and length l has the bore sqrt(4 V / (pi l)); 1 nL is 10^6 um3.
+    square = Fraction(4 * size_nl * 10**6) / PI
+    return isqrt(int(square / STROKE_MAX_UM)), isqrt(int(square / STROKE_MIN_UM))
+
+
+def check_bore(size_nl: int, bore_um: int) -> None:
+    """Raises UsageError for a bore that no syringe of this size has: a slip of the finger would be a wrong dose."""
+    low_um, high_um = bore_range_um(size_nl)
     if not low_um <= bore_um <= high_um:
         raise UsageError(
             f"no {format_volume(size_nl)} syringe has a bore of {format_length(bore_um)}: it would be from "
@@ -123,9 +144,12 @@ def measured_fl(now: Calibration) -> int | None:
 
 def step_for(bore_um: int, now: Calibration, nominal: bool = False) -> Step:
     """What one microstep of a syringe of this bore amounts to. A weighed calibration belongs to a bore: another syringe
-    of the same one keeps it, unless `nominal` gives it up."""
+    of the same one keeps it, unless `nominal` gives it up. Raises UsageError when what would be kept can't have been
+    measured: every dose would be off by as much."""
     geometry = step_fl(bore_um, now.lead_um, now.steps_per_turn)
-    return Step(geometry, measured_fl(now), bore_um == now.bore_um and not nominal)
+    step = Step(geometry, measured_fl(now), bore_um == now.bore_um and not nominal)
+    check_step(step.step_fl, bore_um, now.lead_um, now.steps_per_turn, NOMINAL)
+    return step
 
 
 def find(size: str) -> Syringe:

@@ -308,6 +308,22 @@ def test_what_can_not_be_reached_is_refused_with_the_range(rig):
     assert state(rig) == "stopped"
 
 
+@pytest.mark.requirement("R5")
+def test_a_step_is_worth_what_the_geometry_says(rig):
+    """1.291 mL were pushed for a bolus of 0.25 mL when the library said 20 nL, and the pump counted 0.25 mL."""
+    syringe = {"reservoir_nl": 10_000_000, "bore_um": 14_500, "syringe_nl": 10_000_000}
+    with pytest.raises(Refused) as refusal:
+        rig.pump.prepare("prepare_syringe", step_fl=20_000_000, **syringe)
+    assert (refusal.value.code, refusal.value.fields["field"]) == ("range", "step_fl")
+    assert 0 <= refusal.value.fields["minimum"] - 103_195_000 < 2_000
+    with pytest.raises(Refused) as refusal:
+        rig.pump.prepare("prepare_syringe", step_fl=49_087_385, **(syringe | {"bore_um": 10_000}))
+    assert refusal.value.fields["field"] == "bore_um"
+    with pytest.raises(Refused) as refusal:
+        rig.pump.prepare("prepare_calibration", step_fl=20_000_000)
+    assert refusal.value.fields["field"] == "step_fl"
+
+
 def test_ten_times_the_rate_needs_an_override(rig):
     rig.pump.rate("1 mL/day")
     with pytest.raises(Refused) as refusal:

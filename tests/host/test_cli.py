@@ -505,8 +505,8 @@ def test_the_three_ways_of_calibrating(line, pump) -> None:
     assert pump.settings["step_fl"] == 228_832_560
     run("calibrate --bore-um 22700 -y")
     assert pump.settings["step_fl"] == 252_942_387 and pump.settings["bore_um"] == 22_700
-    run("calibrate --step-fl 100000000 --backlash-steps 5 -y")
-    assert pump.settings["step_fl"] == 100_000_000 and pump.settings["backlash_steps"] == 5
+    run("calibrate --step-fl 250000000 --backlash-steps 5 -y")
+    assert pump.settings["step_fl"] == 250_000_000 and pump.settings["backlash_steps"] == 5
     assert "10 %" in run("calibrate --commanded 10mL --measured 5mL -y", code=2)
     assert "give both" in run("calibrate --commanded 10mL -y", code=2).lower()
     assert "two ways" in run("calibrate --commanded 10mL --measured 9.9mL --lead-um 8000 -y", code=2)
@@ -528,6 +528,30 @@ def test_a_weighed_calibration_outlives_the_syringe(line, pump) -> None:
     run("calibrate --commanded 10mL --measured 9.9mL -y")
     text = " ".join(run("syringe 10mL --nominal -y").split())
     assert pump.settings["step_fl"] == 103_206_227 and "is given up" in text
+
+
+def test_no_calibration_is_more_than_a_tenth_off_its_geometry(line, pump) -> None:
+    for step_fl, code in ((208_032_829, 2), (208_032_830, 0), (254_262_346, 0), (254_262_347, 2), (20_000_000, 2)):
+        text = " ".join(run(f"calibrate --step-fl {step_fl} -y", code=code).split())
+        assert ("10 % off the 231.147588 nL that a bore of 21.7 mm" in text) == bool(code), step_fl
+    pump.settings["step_fl"] = 231_147_588
+    run("calibrate --commanded 10mL --measured 9.4mL -y")  # twice are within a tenth each, and together they are not
+    assert "10 % off" in " ".join(run("calibrate --commanded 10mL --measured 9.4mL -y", code=2).split())
+    pump.settings["step_fl"] = 20_000_000
+    assert "--bore-um alone" in " ".join(run("calibrate --backlash-steps 5 -y", code=2).split())
+    run("calibrate --bore-um 21700 -y")
+    assert pump.settings["step_fl"] == 231_147_588
+
+
+def test_a_kept_calibration_that_nobody_can_have_measured_is_refused(line, pump) -> None:
+    """20 nL where the geometry gives 231.1 used to be kept with a note: each dose was elevenfold."""
+    pump.settings["step_fl"] = 20_000_000
+    for command in ("syringe 30mL -y", "refill --syringe 30mL --volume 20mL --disconnected -y"):
+        text = " ".join(run(command, code=2).split())
+        assert "20 nL per microstep is more than 10 % off the 231.147588 nL" in text and "--nominal" in text, command
+    assert pump.orders_executed() == []
+    run("syringe 30mL --nominal -y")
+    assert pump.settings["step_fl"] == 231_147_588
 
 
 def test_a_new_geometry_says_what_was_measured_before(line, pump) -> None:

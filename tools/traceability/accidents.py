@@ -164,7 +164,13 @@ ROWS = (
     Row(
         "R5",
         "Limits are kept by the pump.",
-        ("commands.Commands.check_rate", "commands.Commands.check_limit", "commands.Commands.check_reservoir"),
+        (
+            "commands.Commands.check_rate",
+            "commands.Commands.check_limit",
+            "commands.Commands.check_reservoir",
+            "syringe.check",
+            "configuration.prepare_calibration",
+        ),
     ),
     Row(
         "R6",

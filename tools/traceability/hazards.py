@@ -19,7 +19,12 @@ HAZARDS = (
         "H1",
         OPERATION,
         "More flows than ordered",
-        ("arithmetic that drifts or overflows", "sources that add up", "a rate out of range"),
+        (
+            "arithmetic that drifts or overflows",
+            "sources that add up",
+            "a rate out of range",
+            "a step that is worth more than the pump is told",
+        ),
         DEATH,
         (
             (
@@ -27,9 +32,11 @@ HAZARDS = (
                 ("GIP-1.2.1", "OP-R5.1(3)", "GIP-1.1.5"),
             ),
             ("refused beyond motor, syringe and settings", ("GIP-1.1.3", "GIP-1.4.3", "R5")),
+            ("no volume per step but the geometry's, or one within a tenth of it, with the configure key", ("R5",)),
             ("odometer and shaft against the order", ("REQ-X-10", "GIP-1.2.2")),
         ),
-        "A wrong calibration: weighing finds it, no sensor of the rig does.",
+        "A calibration that is wrong by less than a tenth, and another syringe than the operator has said: weighing "
+        "finds them, no sensor of the rig does.",
     ),
     Hazard(
         "H2",

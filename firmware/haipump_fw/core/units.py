@@ -29,6 +29,15 @@ def div_near(numerator, denominator):
     return (2 * numerator + denominator) // (2 * denominator)
 
 
+def within(values, part=10):
+    """(lowest, highest) femtolitres per microstep within 1/`part` of what bore, lead and steps per turn of `values`
+    give: pi / 4 * bore^2 * lead / steps per turn, with 355/113 for pi, which is 85 in 10^9 too much. A measured one
+    that is more than a tenth off is a mistake and no tolerance: the host says the same of a weighing."""
+    # Up to 3e16, larger than a small integer: once per order, never per step.
+    exact = div_near(355 * values["bore_um"] * values["bore_um"] * values["lead_um"], 452 * values["steps_per_turn"])
+    return exact - exact // part, exact + exact // part
+
+
 def root_down(number):
     """Largest whole number whose square is at most `number` (>= 0)."""
     root = number

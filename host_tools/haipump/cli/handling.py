@@ -244,6 +244,8 @@ def refill(
             raise UsageError(
                 "nobody is there to be asked", next_step="give --syringe and --volume, or --begin and --end"
             )
+        now = pump.calibration()
+        syringes.step_for(now.bore_um, now, nominal)  # what can't be kept is refused before anything is stopped
         _stopped(cli, pump)
         sure_disconnected(cli, disconnected)
         pump.refill_begin()

@@ -231,16 +231,26 @@ def calibrate(
             cli.result({"calibration": asdict(now)})
             cli.say(views.facts_view("Calibration", asdict(now)))
             return
+        check_step(now, given)
         weighed = syringes.measured_fl(now) if ways[2] else None
         if weighed is not None:
             cli.say(f"[yellow]This replaces what was measured, {q.format_femtolitres(weighed)} per microstep.[/]")
         change(cli, pump, "prepare_calibration", given, asdict(now), "Change the calibration?")
 
 
+def check_step(now: answers.Calibration, given: Mapping[str, int | None]) -> None:
+    """What the calibration would be, against its geometry, as the pump does it. Raises UsageError."""
+    new = asdict(now) | {name: value for name, value in given.items() if value is not None}
+    syringes.check_step(
+        *(new[name] for name in ("step_fl", "bore_um", "lead_um", "steps_per_turn")),
+        next_step="check the syringe, its bore, air and leaks; --bore-um alone sets what the geometry gives",
+    )
+
+
 def corrected(step_fl: int, commanded_nl: int, measured_nl: int) -> int:
     """Femtolitres per microstep after weighing what was delivered, rounded half up. Raises UsageError when the
     correction is beyond 10 %: that is a mistake and no tolerance."""
-    if not commanded_nl or abs(Fraction(measured_nl, commanded_nl) - 1) > Fraction(1, 10):
+    if not commanded_nl or abs(Fraction(measured_nl, commanded_nl) - 1) > Fraction(syringes.STEP_OFF_PERCENT, 100):
         raise UsageError(
             "measured and commanded volume differ by more than 10 %",
             next_step="check the syringe, its bore, air and leaks before calibrating",

@@ -66,14 +66,23 @@ VERBS: Mapping[str, Verb] = {
         "homing", "Reads back the move to the back end switch; the line must be disconnected.", "home"
     ),
     "prepare_syringe": Verb(
-        "the syringe", "Reads back a syringe to be loaded: volume in it and its geometry.", "syringe"
+        "the syringe",
+        "Reads back a syringe to be loaded: volume in it and its geometry. The bore is one that the size can have; the "
+        "volume per microstep is what bore, lead and steps per turn give, to 0.01 %, or exactly the one that is stored "
+        "for this bore.",
+        "syringe",
     ),
     "prepare_limits": Verb("the limits", "Reads back new limits.", "limits"),
     "prepare_dose": Verb("the dose limits", "Reads back new dose limits.", "limits"),
     "prepare_library": Verb(
         "the drug library", "Seals the limits that stand as those of a drug library; 0 takes the seal away.", "therapy"
     ),
-    "prepare_calibration": Verb("the calibration", "Reads back a new calibration.", "calibrate"),
+    "prepare_calibration": Verb(
+        "the calibration",
+        "Reads back a new calibration. The volume per microstep is within 10 % of what bore, lead and steps per turn "
+        "give.",
+        "calibrate",
+    ),
     "prepare_settings": Verb("the settings", "Reads back new options.", "settings"),
     "commit": Verb("the order", "Carries out what was prepared, by its token, once and within 30 s.", "(every order)"),
     "part_begin": Verb("the upload", "Begins to send something long in parts.", "program"),

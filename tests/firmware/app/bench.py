@@ -23,7 +23,7 @@ DAY = 24 * HOUR
 STEP_FL = 231_144_000  # 30 mL on T8x2 at 1/16
 SYRINGE_NL = 30_000_000
 ANSWER_WITHIN_US = 2 * SECOND
-LOAD = "prepare_syringe reservoir_nl=%d step_fl=%d bore_um=21700 syringe_nl=%d"
+LOAD = "prepare_syringe reservoir_nl=%d step_fl=%d syringe_nl=%d bore_um=%d"
 
 
 def frame(number: int, text: str) -> bytes:
@@ -176,8 +176,14 @@ class Pump:
         assert verdict == "ok", answer
         return fields
 
-    def load(self, reservoir_nl: int = SYRINGE_NL, step_fl: int = STEP_FL, syringe_nl: int = SYRINGE_NL) -> None:
-        self.order(LOAD % (reservoir_nl, step_fl, syringe_nl))
+    def load(
+        self,
+        reservoir_nl: int = SYRINGE_NL,
+        step_fl: int = STEP_FL,
+        syringe_nl: int = SYRINGE_NL,
+        bore_um: int = 21_700,
+    ) -> None:
+        self.order(LOAD % (reservoir_nl, step_fl, syringe_nl, bore_um))
 
     def status(self) -> dict[str, Any]:
         return self.ask("status")

@@ -10,7 +10,7 @@ import pytest
 from haipump_emulator.plant.params import SYRINGE_BORES_MM, SyringeParams
 from haipump_fw import relief
 from haipump_fw.ports import IN_CAPTURED, IN_STOP
-from tests.firmware.app.bench import LOAD, MINUTE, Pump, Refused
+from tests.firmware.app.bench import MINUTE, Pump, Refused
 from tools.measure_occlusion import rig, settings, spring_nl_per_pa
 
 RATE = 1_300_000
@@ -24,7 +24,7 @@ def basal(
     of = Pump(params=rig(size_ml, compliance), seed=seed)
     of.run(0.1)
     full_nl = size_ml * 1_000_000
-    of.order((LOAD % (full_nl, values["step_fl"], full_nl)).replace("bore_um=21700", f"bore_um={values['bore_um']}"))
+    of.load(full_nl, values["step_fl"], full_nl, values["bore_um"])
     for name, value in limits.items():
         of.order(f"prepare_limits {name}={value}")
     of.order(f"prepare_prime volume_nl={20_000 * size_ml} disconnected=1")
@@ -195,7 +195,7 @@ def test_the_take_up_is_known_after_a_power_cut_and_forgotten_with_a_new_syringe
     assert of.app.delivery.slack == slack
     assert phase(of) == "latched"
     of.act("ack")
-    of.order((LOAD % (10_000_000, 103_203_000, 10_000_000)).replace("21700", "14500"))
+    of.load(10_000_000, 103_203_000, 10_000_000, 14_500)
     assert of.app.delivery.slack == of.app.delivery.backlash
 
 
@@ -233,7 +233,7 @@ def test_suction_while_withdrawing_stops():
     of.run(1)
     of.core.plant.artery(of.now, 0.0)
     of.core.plant.refill(of.now, 5_000_000)
-    of.order((LOAD % (5_000_000, 103_203_000, 10_000_000)).replace("21700", "14500"))
+    of.load(5_000_000, 103_203_000, 10_000_000, 14_500)
     of.core.plant.occlude(of.now)
     of.order("prepare_withdraw volume_nl=1000000 disconnected=1")
     of.run_to_alarm("upstream_occlusion", 60, 0.1)
@@ -336,7 +336,7 @@ def primed(size_ml: int = 10, compliance: float = 1.5, first: str = "") -> tuple
     values, full_nl = settings(size_ml), size_ml * 1_000_000
     of = Pump(params=rig(size_ml, compliance))
     of.run(0.1)
-    of.order((LOAD % (full_nl, values["step_fl"], full_nl)).replace("bore_um=21700", f"bore_um={values['bore_um']}"))
+    of.load(full_nl, values["step_fl"], full_nl, values["bore_um"])
     if first:
         of.order(first)
     of.order(f"prepare_prime volume_nl={30_000 * size_ml} disconnected=1")

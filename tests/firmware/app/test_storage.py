@@ -41,7 +41,7 @@ def test_a_new_calibration_changes_no_volume_that_was():
     of.run(60)
     of.act("stop")
     before, reservoir = of.ask("totals"), of.status()["reservoir_nl"]
-    of.order(f"prepare_calibration step_fl={STEP_FL // 10}")
+    of.order(f"prepare_calibration lead_um=200 step_fl={STEP_FL // 10}")
     after = of.ask("totals")
     for name in ("stepped_nl", "stepped_max_nl", "confirmed_nl", "commanded_nl"):
         assert abs(after[name] - before[name]) <= 1, name

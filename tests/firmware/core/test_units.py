@@ -1,5 +1,6 @@
 """Units, rounding, and the settings table."""
 
+from fractions import Fraction
 from math import isqrt
 
 import pytest
@@ -27,6 +28,22 @@ def test_rounding(numerator, denominator):
 @given(st.integers(0, 10**30))
 def test_roots(number):
     assert units.root_down(number) == isqrt(number)
+
+
+@given(st.integers(1_000, 60_000), st.integers(200, 20_000), st.integers(200, 102_400), st.sampled_from((10, 10_000)))
+def test_the_range_of_a_volume_per_step(bore_um, lead_um, steps_per_turn, part):
+    pi = Fraction(3_141_592653589793238, 10**18)
+    exact = pi * bore_um * bore_um * lead_um / 4 / steps_per_turn
+    values = {"bore_um": bore_um, "lead_um": lead_um, "steps_per_turn": steps_per_turn}
+    for sign, bound in zip((-1, 1), units.within(values, part), strict=True):
+        assert abs(bound - exact * (part + sign) / part) <= 2 + exact / 10**7
+
+
+def test_the_default_calibration_is_in_the_middle_of_its_range():
+    values = options.defaults()
+    low, high = units.within(values)
+    assert (low, high) == (208_032_848, 254_262_368)  # 231,147,607.6 fL with 355/113, and a tenth to either side
+    assert low + high == 2 * 231_147_608
 
 
 def test_every_default_is_in_its_range_and_no_key_or_name_comes_twice():
