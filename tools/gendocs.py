@@ -118,7 +118,8 @@ def protocol() -> str:
         "nonce that `hello` sent, a bar, and the line from `@` to before ` mac=`.",
         "The operator's key is HMAC-SHA256 of the word `operate` with the key. It is good for all of these but "
         + ", ".join(f"`{verb}`" for verb in messages.CONFIGURE)
-        + ", and a `commit` of what these prepared.",
+        + ", and a `commit` of what these prepared. It loads a syringe, but does not say what a step of it is worth: "
+        "that follows from its bore, or was stored by `prepare_calibration`.",
         f"A session ends {messages.SESSION_S} s after its last line with a right code; the next `hello` then tells "
         "another nonce. `hello challenge=...` is answered with a `proof`: as many digits of HMAC-SHA256 with the "
         "operator's key over the nonce, `|proof|` and the challenge. So a host knows that it is the pump with its key "
