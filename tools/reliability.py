@@ -70,7 +70,7 @@ def render(order: farm.Order, lives: list[Life], chip: list[Life] | None = None)
         ("starts of the firmware", f"{sum(life.boots for life in lives):,}"),
         ("edges at STEP", f"{sum(life.edges for life in lives):,}"),
         ("fullest window of dose, as a part of its limit", f"{max((life.fullest for life in lives), default=0):.4f}"),
-        ("what must be seen and never was", ", ".join(sometimes.missing(seen, hours, order.core)) or "nothing"),
+        ("what must be seen and never was", sometimes.said(seen, hours, order.core)),
         ("with every change, in `make test`", "1,008 pump-hours: the lives of seeds 1 to 42"),
     ]
     text = HEAD + _table("what", "figure", rows)

@@ -78,6 +78,8 @@ class Store:
     def __init__(self, folder: Path, order: Order) -> None:
         self.path = folder / LIVES
         self.lives: dict[int, Life] = {}
+        self.damaged: list[int] = []  # numbers of the lines that are no life; theirs are lived again
+        self._torn = False  # the last line was cut short
         head = json.dumps(dataclasses.asdict(order))
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,20 +91,34 @@ class Store:
             raise CampaignError(f"{self.path}: {error.strerror}") from None
 
     def _load(self, head: str) -> None:
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
         if not lines or lines[0].rstrip("\n") != head:
             raise CampaignError(
                 f"{self.path} holds lives of another campaign (other hours, core or firmware): choose another --out"
             )
-        for line in lines[1:]:
-            if line.endswith("\n"):  # the last one may have been cut short
-                life = Life(**json.loads(line))
+        self._torn = not lines[-1].endswith("\n")
+        for number, line in enumerate(lines[1:], 2):
+            life = _read(line) if line.endswith("\n") else None
+            if life is not None:
                 self.lives[life.seed] = life
+            elif line.endswith("\n") or number < len(lines):  # the last one may have been cut short: no word of it
+                self.damaged.append(number)
 
     def add(self, life: Life) -> None:
         self.lives[life.seed] = life
         with self.path.open("a", encoding="utf-8") as file:
+            file.write("\n" if self._torn else "")  # else this life would be damaged with the torn one
+            self._torn = False
             file.write(json.dumps(dataclasses.asdict(life)) + "\n")
+
+
+def _read(line: str) -> Life | None:
+    """The life of a line; None when the line is damaged."""
+    try:
+        life = Life(**json.loads(line))
+    except (ValueError, TypeError):
+        return None
+    return life if type(life.seed) is int and isinstance(life.seen, dict) and isinstance(life.judged, dict) else None
 
 
 def shrink(life: Life) -> tuple[int, ...]:

@@ -49,7 +49,7 @@ def page(lives: list[Life], core: str) -> str:
         "faults": f"{sum(life.faults for life in lives):,}",
         "edges at STEP": f"{sum(life.edges for life in lives):,}",
         "starts of the firmware": f"{sum(life.boots for life in lives):,}",
-        "never seen": ", ".join(sometimes.missing(seen, hours, core)) or "nothing of the list",
+        "never seen": sometimes.said(seen, hours, core),
     }
     parts = [_table("", rows), "<h2>Violations</h2>", _broken(broken), "<h2>Seen</h2>"]
     parts.append(_table("", {name: f"{count:,}" for name, count in seen.items()}))

@@ -1,6 +1,6 @@
 """What a campaign must have seen: a count of zero means that it no longer tests what it says.
 
-Owns: the list. Must not: count.
+Owns: the list, and the words for what is missing. Must not: count.
 """
 
 from __future__ import annotations
@@ -66,3 +66,11 @@ def expected(core: str, hours: float) -> list[str]:
 def missing(seen: dict[str, int], hours: float, core: str) -> list[str]:
     """What was never seen and should have been."""
     return [name for name in expected(core, hours) if not seen.get(name)] if hours >= FROM_HOURS else []
+
+
+def said(seen: dict[str, int], hours: float, core: str) -> str:
+    """What was never seen, in words: a campaign too short to be judged doesn't claim that it saw everything."""
+    if hours < FROM_HOURS:
+        return f"not judged below {FROM_HOURS:,.0f} h"
+    rare = "" if hours >= RARE_FROM_HOURS else f"; what is rare is not judged below {RARE_FROM_HOURS:,.0f} h"
+    return (", ".join(missing(seen, hours, core)) or "nothing of the list") + rare

@@ -11,9 +11,10 @@ import functools
 import importlib
 import math
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,13 +31,14 @@ from haipump_emulator.cores import KIND_HELP, CoreError, Kind
 from haipump_emulator.faults.catalogue import CATALOGUE
 
 HOURS_EACH = 24.0
+HOURS_MAX = 1e7  # a hundred times what `make campaign` lives
 SHRUNK_MAX = 5  # failures that are shrunk; the others are only named
 NO_DASK = "--dask needs dask.distributed: python -m pip install 'haipump[dask]'"
 
 
 def campaign(
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 1,
-    hours: Annotated[float, typer.Option(min=0.1, help="Simulated pump-hours in all.")] = 1_000.0,
+    hours: Annotated[float, typer.Option(min=0.1, max=HOURS_MAX, help="Simulated pump-hours in all.")] = 1_000.0,
     each: Annotated[
         float | None, typer.Option(min=0.1, help="Simulated hours of each life, a seed each: 24, or --hours if less.")
     ] = None,
@@ -62,6 +64,9 @@ def campaign(
     try:
         # A life without some of its faults is another one: it is neither found in --out nor kept there.
         store = farm.Store(out, farm.Order.of(each, core)) if out and numbers is None else None
+        if store and store.damaged:
+            where = ", ".join(str(number) for number in store.damaged)
+            typer.echo(f"{store.path}: damaged and left out, lived again where it is asked for: line {where}", err=True)
         # What broke is lived again: something may have been put right since.
         held = {number: life for number, life in store.lives.items() if life.held} if store else {}
         lives += [held[number] for number in seeds if number in held]
@@ -88,6 +93,8 @@ def campaign(
 
 def _each(hours: float, each: float | None) -> float:
     """Hours of a life. What is asked for is done, or refused."""
+    if math.isnan(hours) or each is not None and math.isnan(each):  # passes every comparison with a limit
+        raise typer.BadParameter("--hours, --each: nan is no number of hours; ask for 0.1 or more")
     if each is None:
         return min(HOURS_EACH, hours)
     if each > hours:
@@ -115,11 +122,24 @@ def _numbers(only: str | None) -> tuple[int, ...] | None:
         raise typer.BadParameter(f"--only {only}: numbers with commas between them, or none") from None
 
 
+def _end_with_parent() -> None:
+    """In a worker: end at once when the campaign is gone, also when it was killed and could say nothing."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()  # sleeps in the kernel until the pipe from the parent is closed
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 @contextlib.contextmanager
 def _executor(workers: int, dask: str | None) -> Iterator[Executor]:
     if dask is None:
         # Started anew, so that a worker has nothing of this process but what it is handed.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent) as pool:
             try:
                 yield pool
             except BaseException:
@@ -171,6 +191,8 @@ def _say(lives: list[Life], core: str, shrink: bool, one: bool, only: tuple[int,
     gaps = sometimes.missing(farm.totals(lives), hours, core)
     for name in gaps:
         typer.echo(f"never seen: {name}")
+    if hours < sometimes.FROM_HOURS:
+        typer.echo(f"never seen: {sometimes.said({}, hours, core)}")
     if one and lives:
         typer.echo(
             f"seed {lives[0].seed}: digest {lives[0].digest}, {lives[0].commands} commands, {lives[0].faults} faults"
