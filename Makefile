@@ -50,7 +50,7 @@ coverage: $(DEV_STAMP) ## line and branch coverage of core, proto and store, whi
 equivalence: $(DEV_STAMP) ## direct and chip compared edge by edge in more than 50 runs, 5 minutes on two cores
 	$(PYTEST_RUN) tests/equivalence --equivalence all --require-image $(ARGS)
 
-LONG := app/test_port_failures app/test_power_cuts app/test_cut_paths exact/test_wraps store/test_years
+LONG := app/test_occlusion app/test_port_failures app/test_power_cuts app/test_cut_paths exact/test_wraps store/test_years
 proof: $(DEV_STAMP) ## every trial of what `make test` samples: step timing, stops, hangs, power cuts, memory, years
 	$(PYTEST_RUN) tests/chip $(LONG:%=tests/firmware/%.py) --thorough --require-image --timeout 3600 $(ARGS)
 

@@ -3,8 +3,8 @@
 Owns: the rig (plant, detector, steps and readings as the pump makes them, without the firmware around), what happens on
 an ordinary day, the table of docs/occlusion.md. Must not: judge; `tests/tools/test_measure_occlusion.py` does.
 
-`python -m tools.measure_occlusion` measures the table and writes it; `--days N` counts alarms in N ordinary days, with
-and without the pulse of an artery.
+`python -m tools.measure_occlusion` measures the table and writes it, `--moments N` with so many moments of closing in
+each cell; `--days N` counts alarms in N ordinary days, with and without the pulse of an artery.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from haipump_emulator.plant import Plant, PlantParams, for_syringe
-from haipump_emulator.plant.params import SYRINGE_BORES_MM
+from haipump_emulator.plant.params import SYRINGE_BORES_MM, LineParams
 from haipump_fw.core import options
 from haipump_fw.core.occlusion import Occlusion
 
@@ -254,14 +254,21 @@ def false_alarms(count: int, pulse_pa: float, workers: int = 2) -> list[str]:
 RATES_NL_PER_DAY = (500_000, 1_300_000, 5_000_000, 24_000_000, 240_000_000)
 # (size in mL, compliances in uL/kPa); the first of each row is about what a stiff line adds to the syringe
 CELLS = ((1, (0.1, 0.3)), (3, (0.3, 1.0)), (10, (1.5, 5.0)), (20, (3.3, 8.0)), (30, (5.0, 10.0)), (60, (11.0, 15.0)))
-SEEDS = 5
+SHIPPED_ML = (10, 30)  # also with the line that the emulator has as shipped
+MOMENTS = 40  # of closing, in each cell: five passed over the latest tenth
 
 
-def _cell(task: tuple[int, float, int]) -> str:
-    size_ml, total, rate = task
+def shipped_nl_per_pa(size_ml: int) -> float:
+    """Compliance of this syringe and the emulator's line together, as shipped."""
+    return LineParams().compliance_nl_per_pa + spring_nl_per_pa(size_ml)
+
+
+def cell(task: tuple[int, float, int, int]) -> str:
+    """Of (size in mL, uL/kPa, nL/day, number of moments): the latest alarm, and the most that was pushed by one."""
+    size_ml, total, rate, moments = task
     if rate > 40_000_000 * size_ml:
         return "-"  # such a syringe is empty within the hour
-    found = [occlude(size_ml, total, rate, seed) for seed in range(SEEDS)]
+    found = [occlude(size_ml, total, rate, seed) for seed in range(moments)]
     wrong = [text for text in found if isinstance(text, str)]
     if wrong:
         return wrong[0]
@@ -273,25 +280,31 @@ def _cell(task: tuple[int, float, int]) -> str:
     return f"{when}, {pushed:.0f} uL" if pushed >= 10 else f"{when}, {pushed:.1f} uL"
 
 
-def table(workers: int = 2) -> list[str]:
-    """The lines of the table: the latest alarm of SEEDS moments, and what had been pushed by then."""
+def table(moments: int = MOMENTS, workers: int = 2) -> list[str]:
+    """The lines of the table: the latest alarm of so many moments, and the most that had been pushed by one."""
     heads = [f"{rate / 1e6:g} mL/day" if rate < 24_000_000 else f"{rate / 24e6:g} mL/h" for rate in RATES_NL_PER_DAY]
-    rows = [(size, total) for size, totals in CELLS for total in totals]
-    tasks = [(size, total, rate) for size, total in rows for rate in RATES_NL_PER_DAY]
+    rows = [(size, total, f"{size} mL, {total:g} uL/kPa") for size, totals in CELLS for total in totals]
+    for size in SHIPPED_ML:
+        total = shipped_nl_per_pa(size)
+        rows.append((size, total, f"{size} mL, {total:.1f} uL/kPa: `haipump-emu run --syringe {size}mL`"))
+    tasks = [(size, total, rate, moments) for size, total, _ in rows for rate in RATES_NL_PER_DAY]
     lines = [f"| syringe, compliance | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
     with ProcessPoolExecutor(workers) as pool:
-        cells = list(pool.map(_cell, tasks))
-    for i, (size, total) in enumerate(rows):
+        cells = list(pool.map(cell, tasks))
+    for i, (_, _, name) in enumerate(rows):
         row = cells[i * len(heads) : (i + 1) * len(heads)]
-        lines.append(f"| {size} mL, {total:g} uL/kPa | {' | '.join(row)} |")
+        lines.append(f"| {name} | {' | '.join(row)} |")
     return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--days", type=int, default=0, help="count false alarms in so many days instead")
+    parser.add_argument("--moments", type=int, default=MOMENTS, help="moments of closing in each cell, 1 or more")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
+    if given.moments < 1:
+        parser.error(f"--moments {given.moments}: a cell needs 1 moment or more")
     if given.days:
         for pulse_pa in (2_700.0, 0.0):
             alarms = false_alarms(given.days, pulse_pa, given.workers)
@@ -302,7 +315,7 @@ def main() -> None:
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    lines = "\n".join(table(given.workers))
+    lines = "\n".join(table(given.moments, given.workers))
     PAGE.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
     print(lines)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tools.measure_occlusion import Seen, day, occlude
+from haipump_emulator.plant.params import for_syringe
+from tools.measure_occlusion import MOMENTS, PAGE, SHIPPED_ML, Seen, cell, day, occlude, rig, shipped_nl_per_pa
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,21 @@ def test_a_closed_line_is_seen_by_slope_within(size_ml, compliance, rate, minute
         seen = occlude(size_ml, compliance, rate, seed, pulse_pa=pulse_pa)
         assert isinstance(seen, Seen) and seen.by == "slope", seen
         assert seen.minutes < minutes
+
+
+@pytest.mark.parametrize(
+    ("name", "size_ml", "compliance"),
+    [("10 mL, 1.5 uL/kPa", 10, 1.5), ("`haipump-emu run --syringe 10mL`", 10, shipped_nl_per_pa(10))],
+)
+def test_the_page_says_what_its_moments_found(name, size_ml, compliance):
+    (row,) = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("|") and name in line]
+    assert row.split(" | ")[2] == cell((size_ml, compliance, 1_300_000, MOMENTS))
+    assert MOMENTS >= 40, "five do not show how late it may be"
+
+
+@pytest.mark.parametrize("size_ml", SHIPPED_ML)
+def test_the_rows_of_the_shipped_line_are_of_the_shipped_line(size_ml):
+    assert rig(size_ml, shipped_nl_per_pa(size_ml)) == for_syringe(size_ml)
 
 
 @pytest.mark.parametrize("pulse_pa", [0.0, 2_700.0])

@@ -83,6 +83,14 @@ def test_at_1300_ul_a_day_an_alarm_within_30_min_and_hardly_a_bolus(seed):
     assert abs(arrived - (of.ask("totals")["stepped_nl"] - told["stepped_nl"])) < 12_000
 
 
+@pytest.mark.requirement("GIP-1.10.5")
+def test_at_whatever_moment_the_line_closes_the_alarm_comes_within_30_min(part):
+    for moment in part(range(1, 241), 20):
+        of = basal(1 + moment % 9)
+        of.run(moment * 311 % 9_000)
+        assert close(of, within_s=3_600, slice_s=5) < 30 * MINUTE, moment
+
+
 def test_without_the_back_off_the_bolus_would_be_larger():
     """What the test before is worth: the same occlusion, and the plunger can't be drawn back."""
     of = basal()
