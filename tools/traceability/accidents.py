@@ -180,7 +180,7 @@ ROWS = (
     Row("R7", "Commanded, stepped and confirmed are told apart.", ("app.App.confirmed_nl", "app.App.confirmed_of")),
     Row("R8", "A host that does not read blocks nothing.", ("proto.output.Output.put",)),
     Row("R9", "Time does not wrap.", ("core.clock.Uptime.update", "core.clock.ticks_diff")),
-    Row("R10", "The watchdog is fed only when every task was seen alive.", ("recovery.power_on",)),
+    Row("R10", "The watchdog is fed only when every task was seen alive.", ("recovery.power_on", "app.App.step")),
     Row("R11", "After any reset: motor off, cause told, nothing resumes by itself.", ("recovery.restore",)),
     Row("R12", "The log is append-only, numbered, and each record chained to the one before.", ("store.records.seal",)),
 )

@@ -120,7 +120,8 @@ ROWS = (
     Row(
         "GIP-1.10.5",
         "From occlusion to alarm and stop passes no more than a stated time.",
-        ("core.supervision.Supervision.pressure",),
+        ("core.supervision.Supervision.pressure", "core.occlusion.Occlusion.feed"),
+        "30 min at 1.3 mL/day with 10 mL and 1.5 uL/kPa. Other syringes, lines and rates: occlusion.md.",
     ),
     Row("GIP-1.10.6", "The pressure that an occlusion stored is relieved.", ("relief.begin",)),
     Row("GIP-1.10.7", "What an occlusion releases is at most 0.5 mL.", ("relief.begin",), "Below 10 uL at 1.5 uL/kPa."),
@@ -215,8 +216,9 @@ ROWS = (
     Row(
         "GIP-6.1.6/7",
         "The library's version is shown; without a library nothing is claimed.",
-        ("doses.read_dose", "doses.drug_of"),
-        "The name of the drug that the limits are for, or none.",
+        ("enquiries.read_library", "doses.read_dose", "doses.drug_of", "haipump.therapy.sealing.number_of"),
+        "The pump tells 31 bits of the SHA-256 of the library that its limits are of, so which content and version, "
+        "and 0 without one; the version as a number is in the host's file. Besides, the name of the drug.",
         PARTLY,
     ),
     Row(

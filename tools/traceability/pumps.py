@@ -194,7 +194,8 @@ ROWS = (
     Row(
         "OP-R7.2(4)/(5)",
         "Limits of pressure upstream (1 psi) and downstream (10 psi).",
-        ("core.supervision.limit_raw",),
+        ("core.supervision.limit_raw", "core.occlusion.Occlusion.suction"),
+        "Upstream only while a syringe is withdrawn into: while it delivers there is no line before the syringe.",
     ),
     Row("OP-R7.2(6)", "An occlusion stops in mid-stroke.", ("delivery.Delivery.stop",)),
     Row(
@@ -205,8 +206,9 @@ ROWS = (
     Row(
         "OP-R8.1(4)",
         "A drug library is authenticated before it is accepted.",
-        ("proto.session.Session._blob",),
-        "What is uploaded counts only whole and with its hash; in locked mode every line of it is signed.",
+        ("library.prepare_library", "library.sealed", "library.sound", "app.App.library_sound"),
+        "The pump takes a seal of 32 bits, made with its key over the limits and the library's hash, and looks at it "
+        "again at each start. A pump without a key takes one of an empty key: it shows a change, not who made it.",
         PARTLY,
     ),
     Row(

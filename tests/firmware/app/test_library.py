@@ -47,6 +47,7 @@ def change_behind_its_back(of: Pump, **values: int) -> None:
     assert of.app.storage.save(values, of.app.window_us)
 
 
+@pytest.mark.requirement("GIP-6.1.6/7")
 def test_a_sealed_library_is_shown_and_doses_start():
     of = stocked()
     assert library_of(of) == seal_of(of)
@@ -58,6 +59,7 @@ def test_a_sealed_library_is_shown_and_doses_start():
     of.order(RATE)
 
 
+@pytest.mark.requirement("OP-R8.1(4)")
 @pytest.mark.parametrize("off", [1, 1 << 32, -1])
 def test_a_seal_of_other_limits_is_refused(off):
     of = stocked()
@@ -86,6 +88,7 @@ def test_sealed_limits_are_not_changed_by_themselves(text):
     assert library_of(of) == 0
 
 
+@pytest.mark.requirement("OP-R8.1(4)")
 @pytest.mark.parametrize("name", COVERED + tuple(row[options.NAME] for row in options.rows("dose")))
 def test_an_altered_library_stops_the_pump_at_the_start(name):
     of = stocked()
@@ -108,8 +111,10 @@ def test_an_altered_library_starts_nothing_in_the_first_second_either():
     assert of.no(RATE)["code"] in ("library", "alarm", "state")  # the test of the parts does not heal it
 
 
+@pytest.mark.requirement("GIP-6.1.6/7")
 def test_without_a_library_where_one_is_required():
     of = pump(seed=1)
+    assert library_of(of) == 0, "and nothing is claimed"
     of.order("prepare_settings library_required=1")
     for text in (RATE, "prepare_bolus volume_nl=10000", "prepare_kvo"):
         said = of.no(text)
@@ -118,6 +123,7 @@ def test_without_a_library_where_one_is_required():
     of.order(RATE)
 
 
+@pytest.mark.requirement("OP-R8.1(4)")
 def test_the_seal_of_a_pump_with_a_key_needs_the_key():
     of = pump(seed=1)
     values = of.app.values
@@ -128,6 +134,7 @@ def test_the_seal_of_a_pump_with_a_key_needs_the_key():
     of.order(f"prepare_library library={seal_of(of, KEY):x}")
 
 
+@pytest.mark.requirement("OP-R8.1(4)")
 def test_a_change_while_it_infuses_is_looked_at():
     of = stocked()
     of.order(RATE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 
 import pytest
@@ -272,15 +273,54 @@ def test_records_at_rest_do_not_wait():
     assert of.app.storage.journal.pending == 0
 
 
-@pytest.mark.requirement("A23")
-def test_the_log_is_what_is_on_the_flash():
+def flowing() -> Pump:
     of = pump()
-    of.order(RATE % 1_300_000)
-    of.act("stop")
+    of.order(RATE % 24_000_000)
+    of.order("prepare_bolus volume_nl=1000000 duration_s=3600 override=1")
+    of.run(700)
+    return of
+
+
+def alarming() -> Pump:
+    of = flowing()
+    of.core.plant.capture(of.now, False)
+    of.run_to_alarm("syringe_released", 5)
+    return of
+
+
+def faulty() -> Pump:
+    of = flowing()
+    of.app.fire("fail", "library")
+    of.run(1)
+    return of
+
+
+def whole_log(of: Pump) -> bytes:
+    """All records as the pump tells them from the first to the last one, page by page."""
+    data, seq, last = b"", 0, 0
+    while not seq or seq <= last:
+        page = dict(word.split("=", 1) for word in of.answer(b"log seq=%d count=2\n" % seq).split() if "=" in word)
+        assert int(page["seq"]) == seq or not seq
+        data += base64.b64decode(page["data"])
+        seq, last = int(page["seq"]) + int(page["count"]), int(page["last"])
+    return data
+
+
+@pytest.mark.requirement("A23")
+@pytest.mark.parametrize(
+    ("made", "state"), [(pump, "stopped"), (flowing, "bolus"), (alarming, "alarm"), (faulty, "fault")]
+)
+def test_the_log_is_what_is_on_the_flash(made, state):
+    of = made()
+    assert of.state() == state
     of.flush()
-    answer = of.answer(b"log seq=0 count=2\n")
-    first = of.app.storage.journal.first_seq
-    assert f"seq={first} count=2 first={first} last={of.app.storage.journal.last_seq} data=" in answer
+    data = whole_log(of)
+    journal = of.app.storage.journal
+    on_flash = bytes(of.core.flash_port.data)
+    places = [data[at : at + records.SIZE] for at in range(0, len(data), records.SIZE)]
+    assert [records.seq_of(record) for record in places] == list(range(journal.first_seq, journal.last_seq + 1))
+    assert all(record in on_flash for record in places) and len(set(places)) == len(places) > 2
+    assert of.state() == state and of.enabled == (state == "bolus"), "to be asked changes nothing"
 
 
 @pytest.mark.parametrize("breakage", ["program_error", "program_silent", "program_wrong"])

@@ -366,7 +366,7 @@ def upload(talk: Talk, blob: bytes, size: int = PART_BYTES_MAX) -> str:
     return digest
 
 
-@pytest.mark.requirement("OP-R8.1(4)", "A12")
+@pytest.mark.requirement("A12")
 @pytest.mark.parametrize("length", [1, PART_BYTES_MAX, PART_BYTES_MAX + 1, PROGRAMME_BYTES_MAX])
 def test_a_blob_in_parts(length: int):
     talk = Talk()
@@ -402,7 +402,7 @@ def test_a_part_again_with_its_id_and_with_another():
     assert talk.app.blobs == [b"abcdef"]
 
 
-@pytest.mark.requirement("OP-R8.1(4)", "A12")
+@pytest.mark.requirement("A12")
 def test_parts_that_do_not_fit_together():
     talk = Talk()
     right, other = hashlib.sha256(b"abc").hexdigest(), hashlib.sha256(b"abd").hexdigest()

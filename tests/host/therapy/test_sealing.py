@@ -32,6 +32,7 @@ def limits(library):
     return dose.limits_of(dose.prepare(course(), library, first.phase, days=first.days))
 
 
+@pytest.mark.requirement("GIP-6.1.6/7")
 def test_the_planned_rate_runs_and_what_passes_the_library_does_not(pump, library, limits) -> None:
     sealed = sealing.load(pump, library, limits)
     assert pump.library().library == sealed == sealing.expected(pump, library)
@@ -64,6 +65,7 @@ def test_loading_another_drug_takes_the_place_of_the_first(pump, library, limits
     assert pump.dose().drug == "heparin-saline"
 
 
+@pytest.mark.requirement("GIP-6.1.6/7")
 def test_another_library_with_the_same_limits_has_another_seal(pump, library, limits) -> None:
     sealing.load(pump, library, limits)
     values = {"drug": "none", **dict.fromkeys(sealing._LIMITS + sealing._DOSES, 0)}
