@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import haipump
+from haipump import quantities
 from haipump.cli import app, frame, main, views, watch
 from haipump.errors import (
     FieldError,
@@ -25,6 +26,7 @@ from haipump.protocol import help as texts
 from haipump.protocol.codec import with_crc
 from haipump.protocol.schema import MESSAGES
 from haipump.transport import emulator_folder
+from haipump_fw.core import ledger
 from haipump_fw.core.states import REFUSED
 from tests.host.device import Line
 
@@ -286,8 +288,35 @@ def test_a_dose_limit_says_when_it_passes(client, pump) -> None:
     fields[1] = ("value", 1_200_000)
     error = refusal(client, pump, "prepare_rate", "override", [("what", "reason"), *fields])
     assert "soft limit" in error.what and "--reason" in error.next_step
+    assert ": reason," not in error.what and error.what.endswith("; that needs an override and its reason")
     error = refusal(client, pump, "prepare_rate", "syringe", [("what", "other_drug"), ("drug", "floxuridine")])
     assert "floxuridine" in error.what and "--drug" in error.next_step
+
+
+def test_an_empty_syringe_is_acknowledged_before_it_is_refilled(client, pump) -> None:
+    """A refill is refused while the pump is stopped by the alarm, so that no advice may put it before `ack`."""
+    for alarm in ("reservoir_empty", "end_of_travel"):
+        assert texts.ALARMS[alarm][1] == "`haipump ack`, then refill with `haipump refill`"
+        error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", alarm)])
+        assert error.next_step == texts.ALARMS[alarm][1]
+    for what in ("stop_first", "stop_resume_or_acknowledge_first"):
+        advice = texts.next_step("state", {"what": what, "state": "alarm"})
+        assert "then `haipump ack`" in advice and "remove" not in advice
+
+
+def test_totals_say_why_their_lower_end_may_go_down(command, pump) -> None:
+    words = "Each power loss takes its lower end back"
+    assert words not in command("totals")[1]
+    read = pump.app.read_totals
+    pump.app.read_totals = lambda fields: read(fields) | {"stepped_min_nl": 16_000, "stepped_max_nl": 516_000}
+    assert words in command("totals")[1]
+    said = texts.RANGE_AFTER_A_POWER_LOSS
+    assert quantities.format_volume(ledger.COMMIT_NL) == "0.1 mL" and said.count("0.1 mL") == 2
+    assert 540 < ledger.COMMIT_EARLY_S <= 600 and "10 min of flow" in said
+
+
+def test_a_power_cycle_is_no_way_out_of_an_alarm_loop() -> None:
+    assert "A power cycle does not help" in texts.ALARMS["alarm_loop"][1]
 
 
 def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch) -> None:
@@ -299,6 +328,10 @@ def test_an_alarm_that_forbids_it_is_told_by_its_phase(client, pump, monkeypatch
     monkeypatch.setattr(pump.app, "read_alarms", lambda fields: real(fields) | phase)
     error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")])
     assert "the cause of the alarm occlusion still stands" in error.what and "ack" not in error.next_step
+    pump.alarms = ["reservoir_empty"]
+    error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", "reservoir_empty")])
+    assert error.next_step == "refill with `haipump refill`", "the acknowledgement is behind us"
+    pump.alarms = ["occlusion"]
     phase["phase"] = "latched"
     assert "its cause is gone" in refusal(client, pump, "prepare_rate", "alarm", [("alarm", "occlusion")]).next_step
 

@@ -320,7 +320,9 @@ HAZARDS = (
         DISCOMFORT,
         (
             ("every order, alarm and reset is recorded and can be had", ("GIP-4.1.1-4", "A23", "OP-R6.6(1)-(8)")),
-            ("chained, so that a change is seen", ("REQ-X-07", "R12")),
+            ("chained, so that damage and a change of single records are seen", ("REQ-X-07", "R12")),
         ),
+        "The chain has no key: a log that somebody made anew from some record on, or whose end was cut off, verifies. "
+        "Only the end of the chain as `haipump log --verify` printed it before, or a run file kept, shows that.",
     ),
 )

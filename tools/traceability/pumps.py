@@ -118,7 +118,13 @@ ROWS = (
         ("core.limits.Proof.within", "core.window.Window.steps", "doses.check_order"),
         "In any window of a length that is set.",
     ),
-    Row("REQ-X-07", "A change of the log is found out.", ("store.records.link", "haipump.journal.verify")),
+    Row(
+        "REQ-X-07",
+        "A change of the log is found out.",
+        ("store.records.link", "haipump.journal.verify"),
+        "The chain has no key: a log made anew, or cut at its end, is found out by an end of the chain noted before.",
+        PARTLY,
+    ),
     Row("REQ-X-08", "The watchdog ends the flow and is told.", ("recovery.power_on", "recovery.restore")),
     Row(
         "REQ-X-10",

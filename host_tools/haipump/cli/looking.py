@@ -190,6 +190,8 @@ def totals(cli: Cli) -> None:
             if low != high:
                 values["range"] = f"{format_volume(low)} to {format_volume(high)}, after a power loss or an occlusion"
             cli.say(views.facts_view(title, values, words | {"range": "Stepped, as far as is known"}))
+        if since.stepped_min_nl != since.stepped_max_nl:
+            cli.say(texts.RANGE_AFTER_A_POWER_LOSS)
 
 
 def alarms(cli: Cli) -> None:

@@ -314,7 +314,7 @@ _STARTS = ("stop_resume_or_acknowledge_first", "a_bolus_needs_a_pump_that_is_sto
 _MOTIONS = ("nothing_is_paused", "stop_first", "not_while_it_moves_freely_tests_or_waits_for_you")
 _START_ADVICE: Mapping[str, str] = {
     "paused": "`haipump resume` goes on with what is paused, `haipump stop` ends it",
-    "alarm": "look at `haipump alarms`, remove the cause, then `haipump ack`",
+    "alarm": "look at `haipump alarms`, then `haipump ack`; to start, its cause has to be gone as well",
     "fault": "look at `haipump alarms`; switch the pump off and on, or try `haipump selftest`",
     "refill": "end the refill with `haipump refill --end`",
     "self_test": "wait a few seconds and try again",
@@ -355,8 +355,8 @@ PARTS: Mapping[str, str] = {
 ALARMS: Mapping[str, tuple[str, str]] = {
     "self_test": ("the self test failed", "look at `haipump selftest`: it says which part, and what to do"),
     "occlusion": ("the pressure in the line is too high", "find the kink or closed clamp; mind the bolus on release"),
-    "reservoir_empty": ("the syringe is empty", "refill with `haipump refill`"),
-    "end_of_travel": ("the plunger is at the end of its way", "refill with `haipump refill`"),
+    "reservoir_empty": ("the syringe is empty", "`haipump ack`, then refill with `haipump refill`"),
+    "end_of_travel": ("the plunger is at the end of its way", "`haipump ack`, then refill with `haipump refill`"),
     "reservoir_low": ("the syringe is nearly empty", "plan the refill; boluses are refused until then"),
     "infusion_complete": ("the volume or the programme is delivered", "decide what comes next; `haipump ack`"),
     "paused_too_long": ("the pump has been paused for long", "resume or stop"),
@@ -393,7 +393,8 @@ ALARMS: Mapping[str, tuple[str, str]] = {
     "input_pending": ("an order waits for its confirmation", "confirm it, or let it expire"),
     "alarm_loop": (
         "the same alarm stopped the pump three times within ten minutes",
-        "find its cause; ten minutes after the first of them, or after a power cycle, the pump can be started again",
+        "find its cause; ten minutes after the first of them the pump can be started again. A power cycle does not "
+        "help: the alarm stands after it, and its ten minutes begin anew",
     ),
 }
 
@@ -488,6 +489,14 @@ RESULTS: Mapping[str, str] = {
 }
 
 
+# Why the lower end of the total goes down while fluid flows; 0.1 mL and 10 min are `core.ledger`'s COMMIT_NL and
+# COMMIT_EARLY_S with its margin.
+RANGE_AFTER_A_POWER_LOSS = (
+    "The truth lies in this range. Each power loss takes its lower end back to what the flash had last, which may be "
+    "0.1 mL or 10 min of flow before, and adds 0.1 mL to its upper end: so after several of them the lower end may be "
+    "less than was shown before, though fluid has flowed."
+)
+
 # What made the pump change its state, as its journal has it.
 WHYS: Mapping[str, str] = {
     "host": "by a command",
@@ -546,7 +555,8 @@ def refusal_sentence(code: str, fields: Mapping[str, int | str], verb: str = "")
         reason += ", " + (_LIMITS.get(limit) or human(limit))
     elif "field" in fields:
         facts.append(human(str(fields["field"])))
-    if isinstance(fields.get("what"), str):
+    # That it needs a reason ends the sentence already.
+    if isinstance(fields.get("what"), str) and not (code == "override" and limit):
         facts.append(_WITH_COMMAS.get(str(fields["what"]), str(fields["what"]).replace("_", " ")))
     waits = limit == "lockout_s" and "free_in_s" in fields
     if waits:  # its value is the lockout itself: nobody asked for a time
@@ -586,7 +596,7 @@ def alarm_refusal(alarm: str, phase: str) -> tuple[str, str]:
     """Why the alarm forbids it, by its phase, and what to do."""
     advice = ALARMS.get(alarm, ("", "look at `haipump alarms`"))[1]
     if phase == "acknowledged":
-        return f"the cause of the alarm {alarm} still stands", advice
+        return f"the cause of the alarm {alarm} still stands", advice.removeprefix("`haipump ack`, then ")
     if phase == "latched":
         return f"the alarm {alarm} has to be acknowledged first", "its cause is gone: `haipump ack`"
     return f"the alarm {alarm} has to be acknowledged first", _then_ack(advice)

@@ -64,7 +64,11 @@ def log(
     file: Annotated[Path | None, typer.Option("--from", help="Look into this run file; needs no pump.")] = None,
     check: Annotated[
         bool,
-        typer.Option("--verify", help="Check number, checksum and chain of every record; exit code 1 if one is bad."),
+        typer.Option(
+            "--verify",
+            help="Check number, checksum and chain of every record; exit code 1 if one is bad. The chain has no key: "
+            "compare its end, which is printed, with one that was noted before.",
+        ),
     ] = False,
 ) -> None:
     """Shows the pump's journal, or downloads it and records telemetry into a run file for `report`."""

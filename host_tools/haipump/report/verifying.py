@@ -3,8 +3,9 @@
 Owns: the verdict in words and as JSON. Must not: read a pump or a file (its callers do), or repair anything.
 
 What the chain can prove: between the first and the last record none was changed, left out or put in, unless all that
-follow were made anew. To exclude that too, note the end of the chain or keep a run file: the next download of the same
-pump has to go on from there, and `log --to` refuses it otherwise.
+follow were made anew. It is plain SHA-256 without a key: who can write the flash or the file can do that, or leave out
+the end, and every link fits. To exclude that too, note the end of the chain or keep a run file: the next download of
+the same pump has to go on from there, and `log --to` refuses it otherwise.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from haipump.errors import BrokenJournal
 from haipump.journal import ChainVerdict, Record, verify
 
 LISTED = 5  # places named of each kind
+NO_KEY = (
+    "The chain has no key: records that somebody made anew fit as well, and so do those before an end that was cut "
+    "off. Compare this end with one that was noted before, by hand or in a run file."
+)
 
 
 def tell(cli: Cli, records: Sequence[Record], name: str, failing: bool = False) -> None:
@@ -39,6 +44,7 @@ def tell(cli: Cli, records: Sequence[Record], name: str, failing: bool = False) 
         raise BrokenJournal(f"the journal of {name} is not whole: {reason(verdict)}", facts)
     cli.result(facts)
     cli.say(f"[green]Every number, checksum and link fits.[/] Record {verdict.last} ends the chain: {facts['chain']}")
+    cli.say(NO_KEY)
 
 
 def as_json(verdict: ChainVerdict) -> dict[str, Any]:

@@ -68,6 +68,19 @@ def test_the_end_of_the_chain_is_what_the_documents_say(used) -> None:
     assert json.loads(run("log", "--verify", "--json"))["chain"] == chain.hex()
 
 
+def test_what_the_chain_cannot_show_is_said_and_its_end_shows_it(used) -> None:
+    before = json.loads(run("log", "--verify", "--json"))
+
+    def cut(data: bytearray) -> None:
+        at = place(data, before["last"])
+        data[at : at + SIZE] = b"\xff" * SIZE
+
+    restart_with(used, cut)
+    said = json.loads(run("log", "--verify", "--json"))
+    assert said["intact"] and said["chain"] != before["chain"]
+    assert "The chain has no key" in run("log", "--verify")
+
+
 @pytest.mark.requirement("REQ-X-07")
 def test_a_forged_record_is_named(used) -> None:
     restart_with(used, lambda data: forge(data, 7))
