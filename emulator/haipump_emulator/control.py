@@ -224,7 +224,7 @@ class Controls:
         if end:
             what = self._begun(what, fault) if what.lasts else what
             self._end(what, rig)
-            return {"fault": what.text}
+            return {"fault": what.text if what.lasts else fault}  # of one that is not kept: as it was named
         what.apply(rig, core.now_us)
         if what.lasts:
             self._faults[what.place] = what

@@ -145,6 +145,9 @@ def test_an_acknowledged_alarm_whose_cause_goes_on_says_so(command, pump) -> Non
 def test_a_silence_without_an_alarm_is_not_asked_for(command, pump) -> None:
     assert "No alarm stands: there is nothing to silence" in command("silence")[1]
     assert not pump.executed
+    for time in ("0s", "3min"):
+        code, text = command(f"silence {time}")
+        assert code == 2 and "time of silence must be from 10 s to 2 min" in text
     pump.alarms = ["occlusion"]
     assert "silent for 2 min" in command("silence")[1]
 

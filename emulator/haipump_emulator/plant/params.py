@@ -145,6 +145,14 @@ class EnvironmentParams:
     supply_mv: int = _row(5_000, 0, 30_000, "rig", "supply at the start")
 
 
+def check_temperature(to_c: float) -> None:
+    """Raise ValueError when the surroundings can't become so warm: the range is that of `temperature_c`."""
+    (item,) = [field for field in dataclasses.fields(EnvironmentParams) if field.name == "temperature_c"]
+    text = _out_of_range(to_c, item)
+    if text:
+        raise ValueError(f"temperature in C: {text}")
+
+
 @dataclass(frozen=True, slots=True)
 class PlantParams:
     """All of the plant's parameters."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from haipump_emulator.plant.fluid import NEVER_US, REGIMES, Fluid
 from haipump_emulator.plant.motor import Motor
-from haipump_emulator.plant.params import MECHANICS, PlantParams, SensorFault
+from haipump_emulator.plant.params import MECHANICS, PlantParams, SensorFault, check_temperature
 from haipump_emulator.plant.screw import Screw
 from haipump_emulator.plant.sensors import US_PER_H, Sensors
 from haipump_emulator.plant.truth import Truth
@@ -164,7 +164,8 @@ class Plant:
         self._tune_pulse()
 
     def warm(self, t_us: int, to_c: float, over_s: float) -> None:
-        """Change the temperature evenly over `over_s` (1 s at least); ends any drift."""
+        """Change the temperature evenly over `over_s` (1 s at least); ends any drift. ValueError where it can't be."""
+        check_temperature(to_c)
         self._advance(t_us)
         over_us = max(1, round(max(over_s, RAMP_MIN_S) * 1e6))
         now = self._temperature_c(t_us)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from haipump_emulator.faults.catalogue import parse as parse_fault
+from haipump_emulator.plant.params import check_temperature
 from haipump_emulator.scenario import rig
 from haipump_emulator.scenario.host import parse_command
 from haipump_emulator.scenario.model import (
@@ -260,7 +261,10 @@ def _slow(name: str, key: str) -> Any:
             if "to" not in value or set(value) - {"to", "over"}:
                 raise ValueError(f'is a quantity, or {{ to = ..., over = "1h" }}, not {value!r}')
             target, over_s = value["to"], time_us(value.get("over", "0s")) / 1_000_000
-        return PlantAction(name, {key: quantity("_" + key.rpartition("_")[2], target), "over_s": over_s})
+        amount = quantity("_" + key.rpartition("_")[2], target)
+        if name == "warm":
+            check_temperature(amount)
+        return PlantAction(name, {key: amount, "over_s": over_s})
 
     return build
 

@@ -27,6 +27,7 @@ from haipump.client import SETTING_NAMES, Pump
 from haipump.errors import HaipumpError, NotExecuted, Refused, UsageError, WrongKey
 from haipump.protocol import help as texts
 from haipump.protocol.codec import operator_key
+from haipump.protocol.schema import MESSAGES
 
 # What a limit of 0 means, and the labels where those of the reference explain that.
 LIMIT_OFF: Mapping[str, str] = {
@@ -73,6 +74,7 @@ def silence(
 ) -> None:
     """Quiets the alarms for a while; a new alarm breaks through."""
     wanted_s = None if time is None else q.duration_s(time)
+    MESSAGES["silence"].check({"seconds": wanted_s})  # also when no alarm stands, and nothing is sent
     with cli.pump() as pump:
         if not pump.alarms():
             cli.result({"seconds": 0, "earlier": False})

@@ -205,6 +205,13 @@ def test_power():
     assert emulator.core.power_calls == [(0, False), (0, True), (0, False), (30_000, True)]
 
 
+def test_the_end_of_a_fault_that_is_over_at_once_names_what_was_asked():
+    emulator = Emulator()
+    assert emulator.do("fault", fault="hang task=inputs")["fault"] == "hang task=inputs"
+    assert emulator.do("fault", fault="hang task=inputs", end=True)["fault"] == "hang task=inputs"
+    assert emulator.do("fault", fault="hang", end=True)["fault"] == "hang", "no task that nobody named"
+
+
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
@@ -215,6 +222,7 @@ def test_power():
         ({"command": "leak", "resistance_pa_s_per_nl": -1}, "above 0"),
         ({"command": "leak", "resistance_pa_s_per_nl": "5"}, "can't be the resistance"),
         ({"command": "warm", "to_c": float("nan"), "over_s": 1}, "finite"),
+        ({"command": "warm", "to_c": 9999, "over_s": 1}, "60"),
         ({"command": "height", "cm": True, "over_s": 1}, "can't be the cm"),
         ({"command": "refill", "volume_nl": 10**12}, "can't hold"),
         ({"command": "pause", "now": 1}, "no argument 'now'"),

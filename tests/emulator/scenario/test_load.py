@@ -178,6 +178,7 @@ MISTAKES = [
     (TIMELINE + "release = false", 6, "timeline[1].release", "release = true"),
     (TIMELINE + 'leak = "1mL"', 6, "timeline[1].leak", "resistance"),
     (TIMELINE + 'warm = { over = "1h" }', 6, "timeline[1].warm", "to = "),
+    (TIMELINE + 'warm = "9999C"', 6, "timeline[1].warm", "outside -20.0 to 60.0"),
     (TIMELINE + 'press = "stp"', 6, "timeline[1].press", "did you mean 'stop'"),
     (TIMELINE + 'power = "maybe"', 6, "timeline[1].power", "power action"),
     (TIMELINE + "flood = 3", 6, "timeline[1].flood", "bytes = 10000"),
