@@ -296,7 +296,7 @@ def test_a_dose_limit_says_when_it_passes(client, pump) -> None:
 def test_an_empty_syringe_is_acknowledged_before_it_is_refilled(client, pump) -> None:
     """A refill is refused while the pump is stopped by the alarm, so that no advice may put it before `ack`."""
     for alarm in ("reservoir_empty", "end_of_travel"):
-        assert texts.ALARMS[alarm][1] == "`haipump ack`, then refill with `haipump refill`"
+        assert texts.ALARMS[alarm][1] == "first `haipump ack`, then refill with `haipump refill`"
         error = refusal(client, pump, "prepare_rate", "alarm", [("alarm", alarm)])
         assert error.next_step == texts.ALARMS[alarm][1]
     for what in ("stop_first", "stop_resume_or_acknowledge_first"):

@@ -355,8 +355,8 @@ PARTS: Mapping[str, str] = {
 ALARMS: Mapping[str, tuple[str, str]] = {
     "self_test": ("the self test failed", "look at `haipump selftest`: it says which part, and what to do"),
     "occlusion": ("the pressure in the line is too high", "find the kink or closed clamp; mind the bolus on release"),
-    "reservoir_empty": ("the syringe is empty", "`haipump ack`, then refill with `haipump refill`"),
-    "end_of_travel": ("the plunger is at the end of its way", "`haipump ack`, then refill with `haipump refill`"),
+    "reservoir_empty": ("the syringe is empty", "first `haipump ack`, then refill with `haipump refill`"),
+    "end_of_travel": ("the plunger is at the end of its way", "first `haipump ack`, then refill with `haipump refill`"),
     "reservoir_low": ("the syringe is nearly empty", "plan the refill; boluses are refused until then"),
     "infusion_complete": ("the volume or the programme is delivered", "decide what comes next; `haipump ack`"),
     "paused_too_long": ("the pump has been paused for long", "resume or stop"),
@@ -596,7 +596,7 @@ def alarm_refusal(alarm: str, phase: str) -> tuple[str, str]:
     """Why the alarm forbids it, by its phase, and what to do."""
     advice = ALARMS.get(alarm, ("", "look at `haipump alarms`"))[1]
     if phase == "acknowledged":
-        return f"the cause of the alarm {alarm} still stands", advice.removeprefix("`haipump ack`, then ")
+        return f"the cause of the alarm {alarm} still stands", advice.removeprefix("first `haipump ack`, then ")
     if phase == "latched":
         return f"the alarm {alarm} has to be acknowledged first", "its cause is gone: `haipump ack`"
     return f"the alarm {alarm} has to be acknowledged first", _then_ack(advice)
