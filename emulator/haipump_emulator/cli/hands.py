@@ -83,8 +83,8 @@ def traced(catheter: Catheter) -> str:
 
 
 class Nurse:
-    """Whoever stands at the bench. `slip`: a file for what was in before the needle went in, told when it has come out; a
-    host that ends in between takes the nurse with it, and not the slip."""
+    """Whoever stands at the bench. `slip`: a file for what was in before the needle went in, which is told when it has
+    come out; a host that ends in between takes the nurse with it, and not the slip."""
 
     def __init__(self, emulator: control.Record, error_nl: int, rng: random.Random, slip: Path) -> None:
         self._emulator, self._error_nl, self._rng = emulator, error_nl, rng
