@@ -36,7 +36,7 @@ from tests.host.direct_line import DirectLine
 from tools.demo import start_emulator
 
 KILLS = 50
-ALIVE_S = (0.3, 6.0)  # how long a host lives that is killed
+ALIVE_S = (0.3, 3.0)  # how long a host lives that is killed
 PATIENCE_S = 3_600
 DAY_S = 86_400
 FL_PER_NL = 1_000_000
@@ -220,7 +220,9 @@ def main(
             f" {len(one.fills)} of {one.planned} fills in {one.days:.1f} days"
         )
         fine &= whole and worst <= DOSE_BAR_PERCENT and not twice
-    fine &= ratio >= SPEED_BAR and quiet.wall_s <= 60 * MINUTES_BAR
+    if killed.killed < kills:
+        console.print(f"the course was over after {killed.killed} of {kills} kills: too few")
+    fine &= killed.killed >= kills and ratio >= SPEED_BAR and quiet.wall_s <= 60 * MINUTES_BAR
     raise typer.Exit(0 if fine else 1)
 
 
