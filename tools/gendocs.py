@@ -590,9 +590,9 @@ def complications_page() -> str:
         "**Teaching and bench material, not for clinical use.** What goes wrong with catheter and implanted pump, by "
         "which sign it is told, and who sees it when. The conditions are those of [the models](therapy-models.md), "
         "chosen and not measured; the findings and what to do about them are those of [the refill](refill.md).",
-        "Programmable pump: 1.3 mL/day from a 10 mL syringe. A larger one takes longer ([occlusion](occlusion.md)): of "
-        "30 mL, measured, 80 min when blocked and 6.8 h when kinked. Its own refills have the same flush and the same "
-        f"tracer. Refill: at an implanted pump of constant flow, visits every {complications.VISIT_DAYS} days, flush "
+        "Programmable pump: 1.3 mL/day from a 10 mL syringe. A larger one takes longer ([occlusion](occlusion.md)), "
+        "and a kink longer than a closed line. Its own refills have the same flush and the same tracer. Refill: at an "
+        f"implanted pump of constant flow, visits every {complications.VISIT_DAYS} days, flush "
         f"every {complications.FLUSH_DAYS}, perfusion check every {complications.CHECK_DAYS} (`--perfusion-every`).",
         table(
             ("what", "programmable pump", "the refill finds", "at the latest at the", "why not earlier"),
@@ -607,8 +607,8 @@ def complications_page() -> str:
         "Each row begins two days after a visit with a flush, which is the longest wait. Procedure and record of "
         "`haipump therapy refill` run at the emulated implant; the answers are what its physics gives, read with the "
         "errors of people. In the tests every row is found by its sign at the stated visit with 8 seeds, and nothing "
-        "else is told before; 50 pumps with 20 refills each after the first find nothing. Once, outside of the tests, "
-        "60 seeds each and 8,400 uneventful visits came to the same.",
+        "else is told before; 50 pumps with 20 refills each after the first find nothing "
+        "(`tests/host/therapy/test_complications.py`).",
         "On the programmable pump the shipped scenarios `catheter_closed`, `catheter_partly_blocked` and "
         "`catheter_elsewhere` expect the second column; by hand: `haipump-emu ctl fault catheter condition=kinked`. "
         "`haipump-emu ctl truth` shows what leaked and what went through a tip out of place.",

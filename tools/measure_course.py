@@ -28,18 +28,18 @@ import typer
 from rich.console import Console
 
 import haipump
+from haipump.quantities import SECONDS_PER_DAY
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump_emulator import control
 from haipump_emulator.cli.hands import Nurse
+from haipump_fw.core.units import FL_PER_NL
 from tests.host.direct_line import DirectLine
 from tools.demo import start_emulator
 
 KILLS = 50
 ALIVE_S = (0.3, 3.0)  # how long a host lives that is killed
 PATIENCE_S = 3_600
-DAY_S = 86_400
-FL_PER_NL = 1_000_000
 SPEED_BAR, MINUTES_BAR, DOSE_BAR_PERCENT = 0.8, 12, 0.1
 HAIPUMP = (sys.executable, "-c", "from haipump.cli import main; main()")
 
@@ -93,7 +93,9 @@ def carried_out(cycles: int, kills: int, seed: int) -> Course:
         loaded = courses.load(file)
         seen = [json.loads(line) for line in (folder / "seen").read_text(encoding="utf-8").splitlines()]
         fills = _fills(loaded, [*seen, {"state": "identify", **end}])
-        return Course(fills, len(cal.fills(loaded)), (end["sim_us"] - seen[0]["sim_us"]) / 1e6 / DAY_S, wall_s, killed)
+        return Course(
+            fills, len(cal.fills(loaded)), (end["sim_us"] - seen[0]["sim_us"]) / 1e6 / SECONDS_PER_DAY, wall_s, killed
+        )
 
 
 def _course_file(folder: Path, cycles: int) -> Path:
@@ -170,10 +172,10 @@ def alone(cycles: int, moves: bool) -> tuple[float, float]:
                 pump.prime("0.5 mL", disconnected=True)
                 line.core.run_until(line.core.now_us + 2 * 60_000_000)
             pump.rate("1.3 mL/day", vtbi="18.2 mL")
-            line.core.run_until(line.core.now_us + 14 * DAY_S * 1_000_000 + 60_000_000)
+            line.core.run_until(line.core.now_us + 14 * SECONDS_PER_DAY * 1_000_000 + 60_000_000)
             assert pump.status().state == "stopped"
             pump.ack()
-        return (line.core.now_us - begun_us) / 1e6 / DAY_S, time.monotonic() - began
+        return (line.core.now_us - begun_us) / 1e6 / SECONDS_PER_DAY, time.monotonic() - began
 
 
 def hands(name: str, seen: Path) -> None:
@@ -201,7 +203,7 @@ def main(
         alone_per_s = days / wall_s
         what = "with the visits' moves" if moves else "the infusions only"
         console.print(
-            f"direct alone, {what}: {days:.1f} days in {wall_s:.1f} s, {alone_per_s * DAY_S:,.0f} x real time"
+            f"direct alone, {what}: {days:.1f} days in {wall_s:.1f} s, {alone_per_s * SECONDS_PER_DAY:,.0f} x real time"
         )
     quiet = carried_out(cycles, 0, seed)
     ratio = quiet.days / quiet.wall_s / alone_per_s

@@ -140,7 +140,7 @@ def check_order(commands, fields, rate, volume_nl, tried):
 def _first_s(pulses, elapsed_us):
     """How many whole seconds after `elapsed_us` of a programme its next bolus begins; -1: none comes."""
     stop_us = elapsed_us
-    while stop_us < pulses.total_us:
+    while pulses.total_q and stop_us < pulses.total_us:  # a programme without any may have a million periods
         _, num, _, run_us, until_us = pulses.at(stop_us)
         if num and not run_us:
             return (stop_us - elapsed_us) // US_PER_S

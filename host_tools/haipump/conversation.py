@@ -291,11 +291,19 @@ class Conversation:
     def listen(self, timeout_s: float) -> bool:
         """Take in what comes for at most so long, until at least one event is there. True when there is one."""
         with self._talking():
-            return self._listen(timeout_s)
+            self._hear(timeout_s, lambda: bool(self.events))
+        return bool(self.events)
 
-    def _listen(self, timeout_s: float) -> bool:
+    def rest(self, timeout_s: float) -> None:
+        """Let at most so much time pass: less when an event comes, or a stop from another terminal."""
+        before = self.stopped_outside, self.events_taken
+        with self._talking():
+            self._hear(timeout_s, lambda: (self.stopped_outside, self.events_taken) != before)
+
+    def _hear(self, timeout_s: float, enough: Callable[[], bool]) -> None:
+        """Take in what comes, for at most so long."""
         deadline = self.transport.now() + timeout_s
-        while not self.events:
+        while not enough():
             left = deadline - self.transport.now()
             try:
                 for line in self._receive(max(0.0, min(left, READ_STEP_S))):
@@ -304,21 +312,6 @@ class Conversation:
                 self._reconnect(failure)
             if left <= 0:
                 break
-        return bool(self.events)
-
-    def rest(self, timeout_s: float) -> None:
-        """Let at most so much time pass: less when an event comes, or a stop from another terminal."""
-        told, taken = self.stopped_outside, self.events_taken
-        with self._talking():
-            deadline = self.transport.now() + timeout_s
-            while (left := deadline - self.transport.now()) > 0:
-                if (self.stopped_outside, self.events_taken) != (told, taken):
-                    return
-                try:
-                    for line in self._receive(min(left, READ_STEP_S)):
-                        self._take_event(line)
-                except Disconnected as failure:
-                    self._reconnect(failure)
 
     # --- what may be repeated freely
 

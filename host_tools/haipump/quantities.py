@@ -20,6 +20,7 @@ from haipump.errors import InexactQuantity, QuantityError
 _T = TypeVar("_T")
 
 SECONDS_PER_DAY = 86_400
+FL_PER_NL = 1_000_000
 PER_DAY_OF_ML_PER_H = 24_000_000
 DIGITS_BESIDE_MAX = 7  # of a rate in its second unit
 DIGITS_MAX = 18  # of a typed number; more is a paste accident

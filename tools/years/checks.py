@@ -13,10 +13,10 @@ from haipump.journal import decode, verify
 from haipump.therapy.record import Record
 from haipump_emulator.campaign.books import RELIEF_STEPS
 from haipump_fw.core.ledger import COMMIT_NL
+from haipump_fw.core.units import FL_PER_NL
 from tools.years import rates
 from tools.years.state import Row, State
 
-FL_PER_NL = 1_000_000
 NL_PER_UL = 1_000
 BATCH = 10_000
 DOSE_PERCENT = 0.1  # of a fill in which nothing was cut and no alarm was; as for a course

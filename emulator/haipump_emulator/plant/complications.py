@@ -88,18 +88,18 @@ COMPLICATIONS = (
     Complication(
         "kinked", "a third of the flow is left", Look.VISIT, ("slow", "blocked"),
         "a high residual, and the flush is blocked", "a pump of constant flow has no alarm",
-        catheter="kinked", may=_SLOW, alarm_min=50,
+        catheter="kinked", may=_SLOW, alarm_min=60,
     ),
     Complication(
         "blocked", "nothing passes", Look.VISIT, ("slow", "blocked"),
         "hardly anything has gone, and the flush is blocked", "a pump of constant flow has no alarm",
-        catheter="blocked", may=_SLOW, alarm_min=50,
+        catheter="blocked", may=_SLOW, alarm_min=60,
     ),
     Complication(
         "clotted", "the pump ran dry; two days later a clot", Look.VISIT, ("blocked",),
         "nothing comes back (`dry`, unless a reading errs by 1 mL), and the flush is blocked",
         "a pump of constant flow has no alarm; a programmable one tells the empty reservoir, and the clot at its next "
-        "start", dry_until_day=58, may=("dry",), alarm_min=50,
+        "start", dry_until_day=58, may=("dry",), alarm_min=60,
     ),
     Complication(
         "leaking", "cracked at the connector, half goes into the pocket", Look.CHECK, ("leak",),

@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from haipump.quantities import SECONDS_PER_DAY
+from haipump.quantities import FL_PER_NL, SECONDS_PER_DAY
 from haipump.report.axis import Axis
 from haipump.report.source import DOSE, RESULTS, SOURCES, Source, word
 
 EARLY_S, SETTLE_S = 1.0, 2.0
-FL_PER_NL = 1_000_000
 RAMP_PIECES = 24
 KNOTS_MAX = 20_000
 

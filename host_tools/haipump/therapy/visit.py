@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from haipump import syringes
 from haipump.client import STANDING, Pump
 from haipump.errors import OrderInterrupted, UsageError
-from haipump.quantities import format_volume
+from haipump.quantities import FL_PER_NL, format_volume
 from haipump.therapy import findings, library
 from haipump.therapy.findings import Interval
 from haipump.therapy.record import Record, fraction_text, moment, utc_text
@@ -33,7 +33,6 @@ PROCEDURE = "refill"
 JOURNAL_BATCH = 1_024  # records in one transaction
 MOVE_REST_NL = 10_000  # of a move that was broken off, less than this is left as it is
 OFF_THE_END_STEPS = 640  # microsteps: 0.4 mm, more than an end switch needs to open
-FL_PER_NL = 1_000_000
 MOVING = ("priming", "withdrawing")
 END = "end_of_travel"  # the alarm; while the drive goes back it is the rear end's
 _NOT_KEPT = ("before", "history")  # of a plan: the record has them anyway

@@ -10,6 +10,7 @@ import random
 
 import pytest
 
+from haipump_fw.core.courses import Pulses
 from haipump_fw.core.limits import Proof
 from haipump_fw.core.options import DOSE_LIMITS
 from tests.firmware.app.bench import SECOND, STEP_FL, Pump, Refused, pump
@@ -542,3 +543,15 @@ def test_after_a_restart_a_programme_counts_as_having_given_its_bolus_last():
     cycle(of)
     of.act("ack")
     assert of.no("prepare_bolus volume_nl=1000")["free_in_s"] == pytest.approx(600, abs=5)
+
+
+@pytest.mark.parametrize(("period_s", "items"), [(100, "0 rate 1000000\n"), (700, "50 bolus 1000 10\n")])
+def test_a_programme_of_very_many_periods_is_looked_through_at_once(period_s, items, monkeypatch):
+    of = limited("lockout_s=600")
+    of.order(f"prepare_programme sha256={send_programme(of, PULSES % (period_s, 400_000, items))}")
+    of.run(100)
+    looks: list[int] = []
+    real = Pulses.at
+    monkeypatch.setattr(Pulses, "at", lambda self, t_us: looks.append(t_us) or real(self, t_us))
+    of.ask("dose")
+    assert len(looks) < 600, "a stop waits meanwhile, and so does the watchdog"
