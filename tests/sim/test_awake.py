@@ -85,6 +85,13 @@ def forgets_the_bolus(original: Any) -> Callable[..., Any]:
     return begin
 
 
+def sees_no_programme(original: Any) -> Callable[..., Any]:
+    def note(self: Any) -> Any:
+        return None
+
+    return note
+
+
 def believes(original: Any) -> Callable[..., Any]:
     def check(self: Any, request: Any) -> Any:
         return None
@@ -117,6 +124,7 @@ def cries(original: Any) -> Callable[..., Any]:
         (App, "_tell_alarms", raises, "exception", 1),
         (limits.Proof, "within", takes_all, "dose_limit", 8),
         (DoseWatch, "begin", forgets_the_bolus, "lockout", 15),
+        (DoseWatch, "_note_bolus", sees_no_programme, "lockout", 5),
         (Supervision, "shaft", sees_no_shaft, "undetected", 230),
         (Supervision, "configure", cries, "false_alarm", 12),
         (session.Session, "_check_mac", believes, "forgery", 1),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, Books, Flow, stairs, steady
+from haipump_emulator.campaign.books import BASAL, BOLUS, DAY_US, Books, Flow, Pulse, pulsed, stairs, steady
 from haipump_emulator.campaign.violation import Violation
 
 SECOND = 1_000_000
@@ -129,3 +129,10 @@ def test_volumes_over_time():
     assert steady(86_400.0, 10.0, 43_200.0)(12e6) == pytest.approx(11.0)
     assert stairs([(10e6, 86_400.0), (10e6, 0.0)], 86_400.0)(25e6) == pytest.approx(15.0)
     assert steady(86_400.0)(DAY_US) == pytest.approx(86_400.0)
+
+
+def test_the_boluses_of_a_programme_come_on_top():
+    total = pulsed(steady(RATE), [Pulse(10e6, 4e6, 1_000.0), Pulse(20e6, 1e6, 500.0)])
+    assert [total(each * 1e6) for each in (0, 10, 12, 14, 20, 21, 30)] == pytest.approx(
+        [0, 1_000, 1_700, 2_400, 3_000, 3_600, 4_500]
+    )

@@ -121,6 +121,60 @@ def test_boluses_keep_their_distance():
     assert of.boluses == 3
 
 
+def programmed(*at_s: int) -> Books:
+    """A programme with boluses at these seconds runs, under a lockout of a minute; its motor is told nothing."""
+    of = Books(STEP_NL)
+    of.window = window(most_nl=0, lockout_s=60)
+    flow = Flow(1, BASAL, steady(0.0), pulses_us=[float(each * SECOND) for each in at_s])
+    of.sent(0, flow)
+    of.motor(0, True)
+    of.begun(0, 1)
+    return of
+
+
+def test_the_boluses_of_a_programme_keep_their_distance_too():
+    of = programmed(10, 75)
+    of.check(100 * SECOND)
+    assert of.window.pulses == 2
+    of.window.bolus(140 * SECOND, 141 * SECOND)
+    of = programmed(10, 60)
+    with pytest.raises(Violation, match=r"lockout.* 50\.\d s apart, not 60 s"):
+        of.check(100 * SECOND)
+
+
+def test_a_bolus_right_behind_one_of_a_programme_is_found():
+    of = programmed(10)
+    of.check(20 * SECOND)
+    with pytest.raises(Violation, match="lockout"):
+        of.window.bolus(60 * SECOND, 61 * SECOND)
+
+
+def test_a_programmes_bolus_right_behind_another_is_found():
+    of = programmed(50)
+    of.window.bolus(1 * SECOND, 2 * SECOND)
+    with pytest.raises(Violation, match="lockout"):
+        of.check(60 * SECOND)
+
+
+@pytest.mark.parametrize("event", ["pause", "fault", "stop"])
+def test_a_programmes_bolus_that_may_not_have_come_counts_for_nothing(event):
+    of = programmed(50)
+    {"pause": of.holding, "fault": of.forget_low, "stop": of.close}[event](10 * SECOND)
+    of.check(100 * SECOND)
+    of.window.bolus(100 * SECOND, 101 * SECOND)
+    assert not of.window.pulses
+
+
+def test_the_lockout_of_two_boluses_is_the_one_of_the_later_order():
+    of = programmed(10, 75)
+    of.window.offered(0, HOUR_S, 3_600)
+    of.window.settled(20 * SECOND, [(0, HOUR_S, 3_600)])
+    of.window.edge(21 * SECOND)
+    of.check(100 * SECOND)  # the longer one does not hold for what was ordered before
+    with pytest.raises(Violation, match="not 3600 s"):
+        of.window.bolus(1_000 * SECOND, 1_001 * SECOND)
+
+
 def delivering() -> Books:
     of = Books(STEP_NL)
     of.sent(0, Flow(1, BASAL, steady(8_640_000.0)))

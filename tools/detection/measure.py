@@ -25,6 +25,8 @@ from tools.detection import table
 from tools.detection.table import Cell, Fault
 
 SLICES = 400  # of the stated time, between two looks at the motor
+PHASES = 4  # a fault begins at so many places between two full steps, into which the rotor falls without current
+PHASE_STEPS = 4.25
 NEW_SYRINGE_US = 500_000
 
 
@@ -85,10 +87,12 @@ class Found:
 
 
 class Watch:
-    """Follows the shaft at every pulse, for the worst excess."""
+    """Follows the shaft at every pulse, for the worst excess until the pump switches the motor off."""
 
     def __init__(self, of: Pump, cell: Cell) -> None:
+        self._core = of.core
         self._plant = of.core.plant
+        self._boots = of.core.boots
         self._step_nl = table.step_nl(cell.size_ml)
         self._from_us = of.now
         self._from_steps = self._plant.truth(of.now).motor_steps
@@ -96,28 +100,35 @@ class Watch:
         self.worst_nl = 0.0
 
     def on_step(self, t_us: int, _direction: int) -> None:
+        self.look(t_us)
+
+    def look(self, t_us: int) -> None:
+        app = self._core.app
+        if app is None or not app.ports.motor.enabled() or self._core.boots > self._boots:
+            return
         moved = (self._plant.truth(t_us).motor_steps - self._from_steps) * self._step_nl
         self.worst_nl = max(self.worst_nl, moved - (t_us - self._from_us) * self._nl_per_us)
 
 
-def running(cell: Cell, seed: int) -> Pump:
-    """A pump that infuses from this syringe at this rate, for as long as it takes to be at its speed."""
+def running(cell: Cell, phase: int) -> Pump:
+    """A pump that infuses from this syringe at this rate, for as long as it takes to be at its speed, and a little more
+    with each `phase`."""
     capacity = cell.size_ml * 1_000_000
     params = for_syringe(cell.size_ml)
     params = dataclasses.replace(params, syringe=dataclasses.replace(params.syringe, initial_nl=capacity))
-    of = Pump(params=params, seed=seed)
+    of = Pump(params=params, seed=1)
     of.run(0.1)
     bore_um = round(params.syringe.bore_mm * 1_000)
     of.load(capacity, round(table.step_nl(cell.size_ml) * 1_000_000), capacity, bore_um)
     of.order("prepare_limits reservoir_low_nl=1000 reservoir_empty_nl=0")
     of.order(f"prepare_rate rate_nl_per_day={table.RATES[cell.rate]}")
-    of.run(max(1.0, min(600.0, 4 * cell.step_s)))
+    of.run(max(1.0, min(600.0, 4 * cell.step_s)) + phase * PHASE_STEPS * cell.step_s)
     assert of.state() == "infusing"
     return of
 
 
-def measure(fault: Fault, cell: Cell, seed: int = 1) -> Found:
-    of = running(cell, seed)
+def measure(fault: Fault, cell: Cell, phase: int = 0) -> Found:
+    of = running(cell, phase)
     refill = cell.size_ml * 1e6 / table.RATES[cell.rate] * 86_400 / 4  # seconds: its switch must not come first
     time_s, _ = table.stated(fault, cell)
     assert time_s < 4 * refill
@@ -132,6 +143,7 @@ def measure(fault: Fault, cell: Cell, seed: int = 1) -> Found:
             alarm = "reset" if of.app.reset_cause == RESET_WATCHDOG else "power"
         raised = [f["alarm"] for _, name, f in of.said[said:] if name == "alarm" and f["phase"] == "active"]
         alarm = alarm or next(iter(raised), "")
+        watch.look(of.now)
     return Found(alarm, (of.now - began) / SECOND, watch.worst_nl)
 
 
@@ -162,9 +174,10 @@ def main() -> int:
     bad: list[str] = []
     chosen = [(fault, cell) for fault, cell in pairs() if not sys.argv[1:] or fault.name in sys.argv[1:]]
     for fault, cell in track(chosen, "faults"):
-        result = measure(fault, cell)
-        bad += misses(fault, cell, result)
-        found[table.key(fault, cell)] = [round(result.seconds, 3), round(result.excess_nl, 1)]
+        results = [measure(fault, cell, phase) for phase in range(PHASES)]
+        bad += [text for result in results for text in misses(fault, cell, result)]
+        worst = max(result.seconds for result in results), max(result.excess_nl for result in results)
+        found[table.key(fault, cell)] = [round(worst[0], 3), round(worst[1], 1)]
     text = json.dumps(table.measured() | found, indent=0, sort_keys=True)
     table.MEASURED.write_text(text + "\n", encoding="utf-8")
     print("\n".join(bad) or f"all {len(found)} as stated")

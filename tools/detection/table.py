@@ -26,6 +26,7 @@ SIZES = tuple(SYRINGE_BORES_MM)
 TURN = 3_200
 NEAR = supervision.NEAR_400THS * TURN // 400
 STALL = supervision.STALL_FULL_STEPS * TURN // supervision.FULL_STEPS_PER_TURN
+HALF = TURN // supervision.FULL_STEPS_PER_TURN // 2  # a full step: so far the rotor falls without current
 QUANTUM = 1  # steps: the encoder has 1.28 counts to one
 PASS_S = 0.1  # what a look, its repetitions and the way to the pin take, and what begins 40 ms after its order
 FEEDS_S = 0.02  # faster than that a pass of the loop may last longer than a step
@@ -99,6 +100,10 @@ def _none(cell: Cell) -> float:
     return 3.0  # the schedule rounds to half a step, and the fault begins anywhere between two
 
 
+def _fall(cell: Cell) -> float:
+    return HALF + 1.0  # the rotor without current falls into the next full step
+
+
 def _flow_s(cell: Cell) -> float:
     """Until the window of `flow` is full of the fault; an anchor a minute, of so many steps at least."""
     anchor_s = 60 * math.ceil(supervision.ANCHOR_STEPS * cell.step_s / 60 + 1e-9)
@@ -152,9 +157,10 @@ FAULTS = (
     Fault(
         "en_off",
         "the driver is not enabled",
-        ("motor_stall", "reverse_delivery"),  # the rotor falls back into a full step, by more than half of one
-        _after(STALL + QUANTUM),
-        lambda cell: 9.0,  # the rotor falls into the next full step
+        # The rotor falls back into a full step, by more than half of one, or forward, and is so much longer ahead.
+        ("motor_stall", "reverse_delivery", "under_infusion"),
+        _after(STALL + QUANTUM + HALF),
+        _fall,
         "the shaft is four full steps behind",
     ),
     Fault(
@@ -182,11 +188,11 @@ FAULTS = (
         "the watchdog; the motion ends with the words that are queued",
     ),
     Fault("capture", "the plunger is let go", ("syringe_released",), _fixed(PASS_S), _none, "the capture switch"),
-    Fault("driver_error", "the driver switches off", ("driver_error",), _fixed(PASS_S), _none, "its error line"),
+    Fault("driver_error", "the driver switches off", ("driver_error",), _fixed(PASS_S), _fall, "its error line"),
     Fault(
         "encoder_stuck",
         "the encoder's reading stands still",
-        ("motor_stall", "reverse_delivery"),
+        ("motor_stall", "reverse_delivery", "under_infusion"),
         _after(STALL + QUANTUM),
         _none,
         "the shaft seems not to move",

@@ -93,6 +93,7 @@ class Promise:
 
 # As docs/detection.md states it; a test holds both against each other.
 STALL = 64  # steps: four full ones
+FALL = 8  # ... and so many may the rotor be ahead of them at first, when it loses its current
 NEAR = 8  # half a full one
 LOOK = 65  # a look at the sensors comes once in 64 steps at least
 DEAD, FROZEN = 2, 17  # looks at a pressure sensor that is off, or stuck
@@ -115,7 +116,7 @@ PROMISES = (
     Promise("step_wire", _BEHIND, after(NEAR + 3), which=_is("what", "double")),
     Promise("step_wire", _BEHIND, after(4 * STALL + 16), which=_is("what", "short")),
     Promise("dir_wire", _BEHIND, after(NEAR + 2), which=_is("what", "flipped", "backward")),
-    Promise("en_wire", _BEHIND, after(STALL + 1), which=_is("what", "off")),
+    Promise("en_wire", _BEHIND, after(STALL + FALL + 1), which=_is("what", "off")),
     Promise("step_loss", _BEHIND, after(4 * STALL + 16), which=lambda fault: getattr(fault, "per_mille", 0) >= 250),
     Promise("sensor_off", _BEHIND, after(STALL + 1), which=_is("sensor", "encoder")),
     Promise("sensor_stuck", _BEHIND, after(STALL + 1), which=_is("sensor", "encoder")),

@@ -10,11 +10,11 @@ then is never owed, so it can't hide what comes too much later.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from haipump_emulator.campaign.violation import LATE_US, Violation
-from haipump_emulator.campaign.window import DoseWindow
+from haipump_emulator.campaign.window import DoseWindow, Start
 
 DAY_US = 86_400_000_000
 SLACK_STEPS = 2.0  # half a step of the schedule, and the fraction that is carried over orders
@@ -36,6 +36,27 @@ def steady(nl_per_day: float, volume_nl: float = 0.0, after_nl_per_day: float = 
     return lambda us: rate * us if us < end_us else volume_nl + after * (us - end_us)
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """A bolus of a programme: when it begins, by the programme's time, how long it takes, how much it is."""
+
+    at_us: float
+    length_us: float
+    volume_nl: float
+
+
+def pulsed(planned: Planned, pulses: Sequence[Pulse]) -> Planned:
+    """With the boluses of a programme."""
+
+    def total(us: float) -> float:
+        parts = (
+            min(1.0, (us - pulse.at_us) / pulse.length_us) * pulse.volume_nl for pulse in pulses if us > pulse.at_us
+        )
+        return planned(us) + sum(parts)
+
+    return total
+
+
 def stairs(rates: list[tuple[float, float]], after_nl_per_day: float = 0.0) -> Planned:
     """Rates (us, nL/day) one after the other, then another for ever."""
 
@@ -53,7 +74,9 @@ def stairs(rates: list[tuple[float, float]], after_nl_per_day: float = 0.0) -> P
 
 @dataclass
 class Flow:
-    """One order. `ends_us`: how long it takes, 0 for ever. `high` and `low` say whether it counts in that bound now."""
+    """One order. `ends_us`: how long it takes, 0 for ever. `high` and `low` say whether it counts in that bound now.
+
+    `pulses_us`: when its boluses begin, by its own time; `firsts_us`: since when they may have, by the pump's clock."""
 
     identity: int
     kind: str  # BASAL or BOLUS, of which there is one, or EXTENDED, which waits for a bolus
@@ -64,6 +87,11 @@ class Flow:
     sure: bool = False  # the pump said yes
     high_us: float = 0.0
     low_us: float = 0.0
+    pulses_us: Sequence[float] = ()
+    firsts_us: list[float] = field(default_factory=list)
+    began: int = 0  # pulses that surely have
+    ordered_us: int = 0
+    lockout_s: int = 0
 
     @property
     def over(self) -> bool:
@@ -193,6 +221,7 @@ class Books:
             return
         flow.sure = flow.low = True
         flow.low_us = -float(LATE_US)
+        flow.ordered_us, flow.lockout_s = t_us, self.window.lockout_s()
         for other in list(self.flows.values()):
             if other is not flow and other.kind == flow.kind == BASAL:
                 self._end(other)
@@ -285,3 +314,19 @@ class Books:
                 flow.high_us += passed * self.pace
             if flow.low and not (waits and flow.kind == EXTENDED):
                 flow.low_us += passed * (2 - self.pace)
+            if flow.pulses_us:
+                self._pulses(flow, passed)
+
+    def _pulses(self, flow: Flow, passed: int) -> None:
+        """Which boluses of a programme may have begun in the time that has passed, and which surely did."""
+        while (may := len(flow.firsts_us)) < len(flow.pulses_us) and flow.high_us >= flow.pulses_us[may]:
+            ago_us = min(float(passed), (flow.high_us - flow.pulses_us[may]) / self.pace)
+            flow.firsts_us.append(self.window.clock(self._t_us - ago_us))
+        while self.trusted and flow.low and flow.began < len(flow.firsts_us):
+            ago_us = (flow.low_us - flow.pulses_us[flow.began]) / (2 - self.pace)
+            if ago_us < 0:
+                break
+            last_us = self.window.clock(self._t_us - min(float(passed), ago_us))
+            start = Start(flow.firsts_us[flow.began], last_us, flow.ordered_us, flow.lockout_s)
+            flow.began += 1
+            self.window.pulse(start, self._t_us)

@@ -156,6 +156,7 @@ def _play(plan: Plan, world: World, life: Life) -> None:
             operator.turn()
         _recover(plan, world, operator, books)
     finally:
+        operator.count("programme's bolus under a lockout", books.window.pulses)
         life.commands, life.edges, life.excess_nl = operator.commands, abs(books.edges), round(books.most_nl, 1)
         life.faults = sum(count for name, count in operator.seen.items() if name.startswith("fault "))
         life.judged, life.fullest = _judged(operator), round(books.window.fullest, 4)

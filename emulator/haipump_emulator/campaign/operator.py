@@ -6,7 +6,7 @@ its serial line and buttons, or at the plan of the faults.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,8 @@ from haipump_emulator.campaign.books import (
     Books,
     Flow,
     Planned,
+    Pulse,
+    pulsed,
     stairs,
     steady,
 )
@@ -70,12 +72,14 @@ class Operator:
     def __post_init__(self) -> None:
         self._draw = stream(self.plan.seed, "workload")
         self._timing = stream(self.plan.seed, "timing")
+        self._pulses = stream(self.plan.seed, "boluses of programmes")
         self.client.on_event = self._hear
         self.alarms.low = self._low
         self.limits = {name: {value} for name, value in LIMITS.items()}
 
-    def count(self, what: str) -> None:
-        self.seen[what] = self.seen.get(what, 0) + 1
+    def count(self, what: str, times: int = 1) -> None:
+        if times:
+            self.seen[what] = self.seen.get(what, 0) + times
 
     def come_us(self) -> int:
         """An alarm calls: somebody comes within minutes, and now and then nobody does."""
@@ -173,8 +177,15 @@ class Operator:
             self.world.run_until(self.world.now_us + wait_us)
         return reply
 
-    def order(self, body: str, kind: str, planned: Callable[[Reply], tuple[Planned, float]]) -> bool:
-        """Prepare and commit something that flows. `planned(prepared)`: volume over time, and how long it takes."""
+    def order(
+        self,
+        body: str,
+        kind: str,
+        planned: Callable[[Reply], tuple[Planned, float]],
+        pulses_us: Sequence[float] = (),
+    ) -> bool:
+        """Prepare and commit something that flows. `planned(prepared)`: volume over time, and how long it takes;
+        `pulses_us`: when its own boluses begin."""
         prepared = self.prepare(body)
         if prepared is None:
             return False
@@ -182,7 +193,7 @@ class Operator:
             self.count("soft limit passed")
         volume, ends_us = planned(prepared)
         place = -1 - self.commands  # until the id is known: it is given when the line goes out
-        flow = Flow(place, kind, volume, ends_us)
+        flow = Flow(place, kind, volume, ends_us, pulses_us=pulses_us)
         self.books.sent(self.world.now_us, flow)
         for strike in self.ambushes:
             self.world.at(self.world.now_us + self._timing.randrange(AMBUSH_US), strike)
@@ -257,19 +268,43 @@ class Operator:
         rates = [(self._draw.randrange(300, 3_000), self._draw.randrange(200_000, 4_000_000)) for _ in range(3)]
         kvo = self._draw.random() < 0.5
         period_s, at_s = sum(span for span, _ in rates), 0
-        lines = ["haipump-programme 1", f"period_s {period_s}", "repeats 1", f"at_end {'kvo' if kvo else 'stop'}"]
+        repeats, boluses = self._boluses(period_s)
+        lines = ["haipump-programme 1", f"period_s {period_s}", f"repeats {repeats}"]
+        lines.append(f"at_end {'kvo' if kvo else 'stop'}")
+        items: list[tuple[int, str]] = []
         for span_s, rate in rates:
-            lines.append(f"{at_s} rate {rate}")
+            items.append((at_s, f"{at_s} rate {rate}"))
             at_s += span_s
+        items += [(each[0], "{} bolus {} {}".format(*each)) for each in boluses]
+        lines += [text for _, text in sorted(items, key=lambda item: item[0])]
         payload = "".join(line + "\n" for line in lines).encode()
         digest = digest_of(payload)
         self.commands += 1
         self._did("finite")
         if self.client.upload(payload, digest).ok:
             after = min(KVO_NL_PER_DAY, rates[-1][1]) if kvo else 0.0  # to keep open is never faster than to deliver
-            planned = stairs([(span * 1e6, rate) for span, rate in rates], after)
+            pulses = [
+                Pulse((turn * period_s + start_s) * 1e6, length_s * 1e6, volume_nl)
+                for turn in range(repeats)
+                for start_s, volume_nl, length_s in boluses
+            ]
+            planned = pulsed(stairs([(span * 1e6, rate) for span, rate in rates] * repeats, after), pulses)
             body = f"prepare_programme sha256={digest}{self._override()}"
-            self.order(body, BASAL, lambda prepared: (planned, 0.0))
+            begun = self.order(body, BASAL, lambda prepared: (planned, 0.0), [pulse.at_us for pulse in pulses])
+            if begun and pulses:
+                self.count("programme with boluses")
+
+    def _boluses(self, period_s: int) -> tuple[int, list[tuple[int, int, int]]]:
+        """How often the programme repeats, and its boluses (at s, nL, s), of which there may be none."""
+        draw = self._pulses
+        if draw.random() < 0.3:
+            return 1, []
+        gap_s = period_s // 3
+        starts = [turn * gap_s + draw.randrange(gap_s // 8) for turn in range(draw.randrange(1, 4))]
+        return draw.randrange(1, 4), [
+            (at_s, volume_nl, max(5, volume_nl // 2_000 + 1))
+            for at_s, volume_nl in ((at_s, draw.randrange(1_000, 60_000)) for at_s in starts)
+        ]
 
     def _override(self) -> str:
         """Mostly people pass a soft limit with a reason."""

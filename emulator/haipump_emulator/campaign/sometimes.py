@@ -25,6 +25,8 @@ _ALWAYS = (
     "refused limit max_dose_nl",
     "refused limit lockout_s",
     "dose limits set",
+    "programme with boluses",
+    "programme's bolus under a lockout",
     "soft limit passed",
     "used dose judged",
     "forged locked",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ from haipump_emulator.campaign.violation import LATE_US, Violation
 
 FOREVER_US = 1 << 62
 EXTRA_STEPS = 1  # a step may come so much earlier than planned that a window holds one more
+EARLY_US = 1_000_000.0  # a lockout is told in whole seconds
+PAIRED = 12  # boluses that a new one is compared with
 
 
 @dataclass
@@ -31,29 +34,43 @@ class Limit:
     begin: int = 0  # the first step in the window that ends now
 
 
+@dataclass(frozen=True)
+class Start:
+    """A bolus surely began between these, by the pump's clock; when it was ordered, by the plant's, and the lockout of
+    then."""
+
+    first_us: float
+    last_us: float
+    ordered_us: int
+    lockout_s: int
+
+
 @dataclass
 class DoseWindow:
-    """`edge` for every step of dose. `judged` counts steps under a limit, `boluses` those under a lockout."""
+    """`edge` for every step of dose. `judged` counts steps under a limit, `boluses` those under a lockout, `pulses` the
+    ones among them that belong to a programme."""
 
     step_nl: float
     limits: list[Limit] = field(default_factory=lambda: [Limit()])
     skip: int = 0  # steps to come that only take up play
     judged: int = 0
     boluses: int = 0
+    pulses: int = 0
     fullest: float = 0.0  # the fullest window, as a part of its limit
     _times: array[int] = field(default_factory=lambda: array("q"))
     _ppm: int = 0
     _from_us: int = 0
     _pump_us: float = 0.0
-    _bolus_us: float = -1e18
+    _starts: deque[Start] = field(default_factory=lambda: deque(maxlen=PAIRED))
 
     # --- the pump's clock
 
     def drift(self, t_us: int, ppm: int) -> None:
         """The pump's clock is so much too fast from now on."""
-        self._pump_us, self._from_us, self._ppm = self._clock(t_us), t_us, ppm
+        self._pump_us, self._from_us, self._ppm = self.clock(t_us), t_us, ppm
 
-    def _clock(self, t_us: int) -> float:
+    def clock(self, t_us: float) -> float:
+        """The pump's clock at this time since the last change of its drift, or a little before."""
         return self._pump_us + (t_us - self._from_us) * (1 + self._ppm / 1e6)
 
     # --- what is in force
@@ -92,7 +109,7 @@ class DoseWindow:
         if self.skip:
             self.skip -= 1
             return
-        times, now = self._times, round(self._clock(t_us))
+        times, now = self._times, round(self.clock(t_us))
         times.append(now)
         if self.limits[0].until_us < t_us:
             self.limits = [limit for limit in self.limits if limit.until_us >= t_us]
@@ -117,15 +134,30 @@ class DoseWindow:
 
     def used_nl(self, t_us: int) -> float:
         """What the window that ends now holds, by the shortest window that may be in force."""
-        first_us = self._clock(t_us) - min(limit.window_s for limit in self.limits) * 1_000_000
+        first_us = self.clock(t_us) - min(limit.window_s for limit in self.limits) * 1_000_000
         return (len(self._times) - bisect_right(self._times, int(first_us))) * self.step_nl
+
+    def lockout_s(self) -> int:
+        """The shortest that may be in force."""
+        return min(limit.lockout_s for limit in self.limits)
 
     def bolus(self, sent_us: int, heard_us: int) -> None:
         """The pump has said yes to a bolus at some time between. Raises Violation when that was too soon."""
-        lockout_s = min(limit.lockout_s for limit in self.limits)
-        passed_s = (self._clock(heard_us) - self._bolus_us) / 1e6
-        self._bolus_us = self._clock(sent_us)
-        if lockout_s:
-            self.boluses += 1
-            if passed_s < lockout_s - 1:
-                raise Violation("lockout", heard_us, f"a bolus {passed_s:.1f} s after another one, not {lockout_s} s")
+        self.boluses += bool(self.lockout_s())
+        self._begin(Start(self.clock(sent_us), self.clock(heard_us), heard_us, self.lockout_s()), heard_us)
+
+    def pulse(self, start: Start, t_us: int) -> None:
+        """A bolus of a programme has begun by now. Raises Violation when it is too near to another one."""
+        self.boluses += bool(start.lockout_s)
+        self.pulses += bool(start.lockout_s)
+        self._begin(start, t_us)
+
+    def _begin(self, start: Start, t_us: int) -> None:
+        """What was ordered later of two was checked against the other, with the lockout of then."""
+        for other in self._starts:
+            lockout_s = max(start, other, key=lambda each: each.ordered_us).lockout_s
+            apart_us = max(start.last_us - other.first_us, other.last_us - start.first_us)
+            if apart_us < lockout_s * 1_000_000 - EARLY_US:
+                text = f"two boluses begin {apart_us / 1e6:.1f} s apart, not {lockout_s} s"
+                raise Violation("lockout", t_us, text)
+        self._starts.append(start)
