@@ -28,6 +28,7 @@ from haipump.therapy import course as courses
 from haipump.therapy import reading as r
 
 if TYPE_CHECKING:
+    from haipump.client import Pump
     from haipump.therapy.record import Record
 
 PANEL = "Therapy"
@@ -47,6 +48,10 @@ LibraryOption = Annotated[
 LibraryKeyOption = Annotated[
     Path | None,
     typer.Option("--library-key", envvar="HAIPUMP_LIBRARY_KEY", help="The key that it was signed with."),
+]
+InsteadOption = Annotated[
+    str | None,
+    typer.Option("--instead", help="While the drug is on hold: what keeps the catheter open, e.g. heparin-saline."),
 ]
 FillOption = Annotated[int, typer.Option("--fill", min=1, help="Number of the fill in the calendar.")]
 ValueHelp = "as 35U/L; twice: at emptying, and at the planned dose"
@@ -160,8 +165,9 @@ def dose_command(
     acknowledge_flow: Annotated[
         str | None, typer.Option(help='Take a flow that is over 15 % off: "name: reason", noted on the sheet.')
     ] = None,
-    instead: Annotated[
-        str | None, typer.Option(help="While the drug is on hold: what keeps the catheter open, e.g. heparin-saline.")
+    instead: InsteadOption = None,
+    record: Annotated[
+        Path | None, typer.Option(help="A record of visits, instead of --flow: what the last one says of the flow.")
     ] = None,
     page: Annotated[
         Path | None, typer.Option("--sheet", help="Write the preparation sheet, one page to print.")
@@ -176,6 +182,11 @@ def dose_command(
     """
     taken = taken_library(library, library_key)
     loaded = _with_flow(courses.load(course), flow, acknowledge_flow)
+    if record is not None:
+        if flow is not None:
+            raise UsageError("--flow and --record both tell the flow", next_step="give one of them")
+        with _kept(record) as kept:
+            loaded = with_flow_of(loaded, kept)
     made, fills = prepared(loaded, taken, fill, course, instead)
     if page is not None:
         _write(page, sheet.compose(made, fill, fills), course)
@@ -218,6 +229,26 @@ def _with_flow(loaded: courses.Course, flow: str | None, acknowledge: str | None
             example = 'for example --acknowledge-flow "A. Person: weighed twice"'
             raise UsageError(str(wrong), next_step=example) from wrong
     return replace(loaded, pump=pump)
+
+
+def secure(
+    cli: Cli, pump: Pump, loaded: courses.Course, taken: library.Library, course: Path, fill: cal.Fill, drug: str
+) -> None:
+    """Loads and seals the limits of what a fill gives: its drug, or another one in its place."""
+    instead = None if drug == fill.drug else drug
+    limits = dose.limits_of(prepared(loaded, taken, fill.number, course, instead)[0])
+    sealed = sealing.load(pump, taken, limits)
+    cli.say(f"Limits for {drug} are sealed to {taken.name}: the pump keeps {sealed}.")
+
+
+def with_flow_of(loaded: courses.Course, kept: Record) -> courses.Course:
+    """The course with the flow that the last visit found; as it is before the first."""
+    last = kept.last("plans")
+    if last is None:
+        return loaded
+    flow_nl = round(Fraction(last["reference_nl_per_day"]))
+    on = date.fromisoformat(last["from_utc"][:10])
+    return replace(loaded, pump=replace(loaded.pump, measured_flow_nl_per_day=flow_nl, measured_on=on))
 
 
 def _instead(loaded: courses.Course, taken: library.Library, word: str) -> courses.Phase:

@@ -25,7 +25,7 @@ from haipump.cli.frame import Cli, command
 from haipump.cli.therapy_visit import RecordArgument, Terminal, begun_record
 from haipump.errors import DoseRefused, Refused, UsageError
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL, dose, history, sealing
+from haipump.therapy import NOT_CLINICAL, dose, history
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
@@ -118,10 +118,7 @@ def _course(
         return therapy.prepared(loaded, taken, fill.number, file)[0]
 
     def secured(pump: Pump, fill: cal.Fill, drug: str) -> None:
-        instead = None if drug == fill.drug else drug
-        limits = dose.limits_of(therapy.prepared(loaded, taken, fill.number, file, instead)[0])
-        sealed = sealing.load(pump, taken, limits)
-        cli.say(f"Limits for {drug} are sealed to {taken.name}: the pump keeps {sealed}.")
+        therapy.secure(cli, pump, loaded, taken, file, fill, drug)
 
     def waits(refused: Refused) -> None:
         cli.say(f"[yellow]Waits:[/] {escape(refused.what)}.")

@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,11 +30,14 @@ from haipump.client import Pump
 from haipump.errors import EXIT_INTERRUPTED, Declined, HaipumpError, Interrupted, QuantityError, UsageError
 from haipump.protocol import help as texts
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL
+from haipump.therapy import NOT_CLINICAL, history
+from haipump.therapy import calendar as cal
+from haipump.therapy import course as courses
 from haipump.therapy.findings import KINDS, LEVELS, percent, tenths
 from haipump.therapy.record import Record, utc_text
 
 if TYPE_CHECKING:
+    from haipump.therapy.library import Library
     from haipump.therapy.refill import Procedure
     from haipump.therapy.steps import Question
     from haipump.therapy.visit import Visit, Wanted
@@ -40,6 +45,15 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime.datetime]
 NG_PER_MG = 1_000_000
 COLORS: Mapping[str, str] = dict(zip(LEVELS, ("green", "yellow", "yellow", "bold red", "bold red"), strict=True))
+_OF_THE_COURSE: Mapping[str, str] = {
+    "drug": "--drug",
+    "concentration_ng_per_ml": "--concentration",
+    "fill_nl": "--volume",
+    "label_nl_per_day": "--flow",
+    "rate_nl_per_day": "--rate",
+    "unusable_nl": "--unusable",
+    "syringe_nl": "--syringe",
+}
 RecordArgument = Annotated[
     Path, typer.Argument(metavar="RECORD", help="The record of the course, for example a.course.")
 ]
@@ -81,10 +95,17 @@ def refill(
     device: Annotated[str, typer.Option(help="With --no-pump: what is written on the pump.")] = "",
     new_pump: Annotated[bool, typer.Option("--new-pump", help="It is another pump than last time.")] = False,
     leave: Annotated[str | None, typer.Option(help="End the open visit where it stands, for this reason.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A course file: drug, strength, volume, flow and days of its next fill.")
+    ] = None,
+    instead: therapy.InsteadOption = None,
+    library: therapy.LibraryOption = None,
+    library_key: therapy.LibraryKeyOption = None,
 ) -> None:
     """Guides through a refill, step by step; each is kept in the record when it is confirmed.
 
-    What is not given is as at the last visit. Broken off, by Ctrl-C or a crash, it goes on with the same command.
+    What is not given is as the course file says (--plan), or as at the last visit. Broken off, by Ctrl-C or a crash, it
+    goes on with the same command.
     """
     from haipump.therapy.visit import Wanted
 
@@ -96,11 +117,84 @@ def refill(
         syringe_nl=_read(syringe, q.volume_nl), prime_nl=_read(prime, _volume_or_0), by=by,
     )  # fmt: skip
     clock = _clock(at)
+    if plan is not None:
+        loaded = courses.load(plan)
+        taken = therapy.taken_library(library, library_key)
+        no_pump = _without_line(loaded, no_pump)
+        course = course if file.exists() else course or loaded.name
     with nullcontext(None) if no_pump else cli.pump() as pump, begun_record(file, course, clock) as kept:
         if leave is not None:
             _leave(cli, kept, pump, clock, by, leave)
         else:
-            _visit(cli, kept, wanted, pump, clock, device, new_pump)
+            secured = _no_limits
+            if plan is not None:
+                fill = _next_fill(loaded, kept)
+                secured = partial(_secured, cli, loaded, taken, plan, fill)
+                if kept.open_visit() is None:  # an open one goes on as it began
+                    wanted = _planned(cli, plan, loaded, taken, kept, fill, wanted, instead, new_pump)
+            _visit(cli, kept, wanted, pump, clock, device, new_pump, secured)
+
+
+def _without_line(loaded: courses.Course, no_pump: bool) -> bool:
+    """Whether the pump of a course is one without a line. Raises UsageError when --no-pump says otherwise."""
+    line = loaded.pump.kind == courses.PROGRAMMABLE
+    if line and no_pump:
+        raise UsageError(
+            f"{loaded.path} is for a pump on a line", "Nothing was recorded", "leave --no-pump out, or change its kind"
+        )
+    return not line
+
+
+def _next_fill(loaded: courses.Course, kept: Record) -> cal.Fill:
+    """The fill of the open visit, or the one that comes next. Raises UsageError when all are done."""
+    from haipump.therapy.run import fills_done
+
+    done, fills = fills_done(kept), cal.fills(loaded)
+    if done == len(fills):
+        raise UsageError(
+            f"all {done} fills of {loaded.path} are done", "Nothing was recorded", "leave --plan out for one more"
+        )
+    return fills[done]
+
+
+def _no_limits(pump: Pump, drug: str) -> None:
+    """Those that are in the pump stay."""
+
+
+def _secured(
+    cli: Cli, loaded: courses.Course, taken: Library, plan: Path, fill: cal.Fill, pump: Pump, drug: str
+) -> None:
+    therapy.secure(cli, pump, loaded, taken, plan, fill, drug)
+
+
+def _planned(
+    cli: Cli,
+    plan: Path,
+    loaded: courses.Course,
+    taken: Library,
+    kept: Record,
+    fill: cal.Fill,
+    wanted: Wanted,
+    instead: str | None,
+    new_pump: bool,
+) -> Wanted:
+    """The visit of a fill, with what the options say besides. Raises UsageError when they say what the course says, and
+    DoseRefused."""
+    from haipump.therapy.run import wanted_for
+
+    if not new_pump:  # what the last one did says nothing of another
+        loaded = therapy.with_flow_of(loaded, kept)
+    history.keep(kept, history.read(plan))
+    made, count = therapy.prepared(loaded, taken, fill.number, plan, instead)
+    said = wanted_for(loaded, fill, made)
+    given = {name: value for name, value in asdict(wanted).items() if value is not None}
+    twice = [option for name, option in _OF_THE_COURSE.items() if name in given and getattr(said, name) is not None]
+    if twice:
+        raise UsageError(
+            f"{twice[0]} is what the course says", "Nothing was recorded", "leave the option out, or change the course"
+        )
+    cli.say(f"Fill {fill.number} of {count} of {loaded.path}, as `haipump therapy dose` works it out.")
+    return replace(said, **given)
 
 
 def _leave(cli: Cli, kept: Record, pump: Pump | None, clock: Clock, by: str, reason: str) -> None:
@@ -131,7 +225,14 @@ def begun_record(file: Path, course: str | None, clock: Clock) -> Iterator[Recor
 
 
 def _visit(
-    cli: Cli, kept: Record, wanted: Wanted, pump: Pump | None, clock: Clock, device: str, new_pump: bool
+    cli: Cli,
+    kept: Record,
+    wanted: Wanted,
+    pump: Pump | None,
+    clock: Clock,
+    device: str,
+    new_pump: bool,
+    secured: Callable[[Pump, str], None],
 ) -> None:
     from haipump.therapy.visit import begin, take_up
 
@@ -139,6 +240,7 @@ def _visit(
     again = visit is not None
     if visit is None:
         visit = begin(kept, wanted, pump, clock, device, new_pump)
+    visit.before_run = secured
     cli.say(f"[bold]Refill[/] · {kept.name} · visit {visit.number}")
     cli.say(f"[bold yellow]{NOT_CLINICAL}[/]")
     if again:

@@ -76,6 +76,35 @@ class PumpClock:
         return moment(anchor["at_utc"]) + datetime.timedelta(seconds=max(0, since_s))
 
 
+def fills_done(record: Record) -> int:
+    """How many fills of the calendar have been begun: visits that ended as `done`."""
+    return len(record.rows("ended", "how = 'done'"))
+
+
+def volume_nl(course: Course, fill: cal.Fill) -> int:
+    """What a fill is to deliver: the rate for its days."""
+    return course.pump.labelled_flow_nl_per_day * fill.days
+
+
+def wanted_for(course: Course, fill: cal.Fill, made: dose.Preparation, by: str = "") -> Wanted:
+    """The visit of a fill that is made up so. A pump of constant flow runs by itself: no rate, no volume to stop at."""
+    in_mg = made.concentration is not None and made.concentration[1] == "mg/mL"
+    flow_nl = course.pump.labelled_flow_nl_per_day
+    line = course.pump.kind == PROGRAMMABLE
+    return Wanted(
+        drug=made.phase.drug,
+        concentration_ng_per_ml=made.concentration[0] * NG_PER_MG if made.concentration and in_mg else Fraction(0),
+        fill_nl=course.pump.fill_nl,
+        label_nl_per_day=flow_nl,
+        rate_nl_per_day=flow_nl if line else None,
+        interval_days=fill.days,
+        unusable_nl=course.pump.unusable_nl,
+        syringe_nl=course.pump.reservoir_nl if line else None,
+        vtbi_nl=volume_nl(course, fill) if line else None,
+        by=by,
+    )
+
+
 class CourseRun:
     """`prepared` works a fill out with the adjustments that are recorded, and raises DoseRefused in a hold: then no
     visit is begun. `asker_for` makes who answers in a visit; `told` is called with the pump's status while a fill is
@@ -138,46 +167,28 @@ class CourseRun:
 
     def standing(self) -> Standing:
         """Asked of the record and the pump; changes nothing."""
-        ended = len(self.record.rows("ended", "how = 'done'"))
+        ended = fills_done(self.record)
         visit = self.record.open_visit()
         step = ""
         if visit is not None:
             step = Visit(self.record, visit["id"], self.pump, self.clock).procedure.state
         fill = self.fills[ended - 1] if 0 < ended <= len(self.fills) else None
-        volume_nl = 0 if fill is None else self.volume_nl(fill)
+        to_give_nl = 0 if fill is None else volume_nl(self.course, fill)
         other = fill is None or visit is not None or self._loaded_since()
-        rest_nl = 0 if other else left_nl(self.pump, volume_nl)
+        rest_nl = 0 if other else left_nl(self.pump, to_give_nl)
         running = visit is None and fill is not None and self.pump.status().state in WAITING
         following = self.fills[ended] if ended < len(self.fills) else None
         over = visit is None and not rest_nl and not running
-        return Standing(len(self.fills), ended, fill, following, step, volume_nl, rest_nl, over)
+        return Standing(len(self.fills), ended, fill, following, step, to_give_nl, rest_nl, over)
 
     def _loaded_since(self) -> bool:
         """A visit was broken off after the pump had been loaded: what it counts is no longer the fill that was done."""
         done = self.record.last("ended", "how = 'done'")
         return bool(self.record.rows("confirmations", "step = 'load' and visit > ?", done["visit"] if done else 0))
 
-    def volume_nl(self, fill: cal.Fill) -> int:
-        """What a fill is to deliver: the rate for its days."""
-        return self.course.pump.labelled_flow_nl_per_day * fill.days
-
     def wanted(self, fill: cal.Fill) -> Wanted:
         """The visit of a fill. Raises DoseRefused."""
-        strength = self.prepared(fill).concentration
-        in_mg = strength is not None and strength[1] == "mg/mL"
-        rate_nl = self.course.pump.labelled_flow_nl_per_day
-        return Wanted(
-            drug=fill.drug,
-            concentration_ng_per_ml=strength[0] * NG_PER_MG if strength is not None and in_mg else Fraction(0),
-            fill_nl=self.course.pump.fill_nl,
-            label_nl_per_day=rate_nl,
-            rate_nl_per_day=rate_nl,
-            interval_days=fill.days,
-            unusable_nl=self.course.pump.unusable_nl,
-            syringe_nl=self.course.pump.reservoir_nl,
-            vtbi_nl=self.volume_nl(fill),
-            by=self.by,
-        )
+        return wanted_for(self.course, fill, self.prepared(fill), self.by)
 
     def _wait(self, standing: Standing) -> None:
         """Until the pump says that something has changed, or a while. Raises UsageError when it stands still before the

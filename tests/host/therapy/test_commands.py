@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from fractions import Fraction
 
 import pytest
 from typer.testing import CliRunner
@@ -118,3 +119,86 @@ def test_at_a_pump_on_its_line(run, monkeypatch) -> None:
         assert pump.status().basal_nl_per_day == 1_300_000
     code, text = run("therapy refill a.course --no-pump", FIRST)
     assert code == 2 and "The last visit was that of pump" in text
+
+
+@pytest.fixture
+def plan(run, tmp_path):
+    """The example course, of an implanted pump."""
+    run("therapy new course.toml")
+    file = tmp_path / "course.toml"
+    text = file.read_text(encoding="utf-8").replace('"programmable"  ', '"constant-flow" ')
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def settings(tmp_path) -> list[dict]:
+    with sqlite3.connect(tmp_path / "a.course") as db:
+        return [json.loads(row[0]) for row in db.execute("select settings from visits order by id")]
+
+
+def test_a_refill_takes_what_goes_in_from_the_course(run, plan, tmp_path) -> None:
+    code, text = run("therapy refill a.course --plan course.toml --at 2027-01-11T09:00 --reading-error 0.1mL", FIRST)
+    assert code == 0 and "Fill 1 of 12" in text and "next visit on 2027-01-25" in text
+    first = settings(tmp_path)[0]
+    # 0.12 mg/kg/day x 70 kg at 1.3 mL/day: 6.46 mg/mL, as the preparation rounds what is drawn up
+    made = json.loads(run("--json therapy dose course.toml --fill 1")[1])
+    assert (first["drug"], first["fill_nl"], first["unusable_nl"]) == ("floxuridine", 30_000_000, 2_000_000)
+    assert float(Fraction(first["concentration_ng_per_ml"])) == pytest.approx(6.4615e6, rel=0.01)
+    assert first["reading_nl"] == 100_000 and first["interval_days"] == 14 and made["fill"] == 1
+    code, text = run(
+        "therapy refill a.course --plan course.toml --at 2027-01-25T09:00", "Eva\nL2\nyes\n12mL\n5mL\n" + "yes\n" * 4
+    )
+    assert code == 0 and "Fill 2 of 12" in text
+    assert settings(tmp_path)[1]["drug"] == "heparin-saline"
+    code, text = run("therapy record a.course")
+    assert "Practice course" in text
+
+
+def test_the_dose_follows_the_flow_that_the_record_has(run, plan) -> None:
+    run("therapy refill a.course --plan course.toml --reading-error 0.1mL --at 2027-01-11T09:00", FIRST)
+    code, text = run(
+        "therapy refill a.course --plan course.toml --at 2027-01-25T09:00", "Eva\nL2\nyes\n14.5mL\n5mL\n" + "yes\n" * 4
+    )
+    assert code == 0
+    shown = json.loads(run("--json therapy dose course.toml --fill 3 --record a.course")[1])
+    assert shown["flow_nl_per_day"] < 1_290_000
+    typed = json.loads(run(f"--json therapy dose course.toml --fill 3 --flow {shown['flow_nl_per_day']}nL/day")[1])
+    assert {**typed, "sheet": None} == shown
+    code, text = run("therapy dose course.toml --fill 3 --record a.course --flow 1.3mL/day")
+    assert code == 2 and "--flow and --record" in text
+
+
+def test_a_course_and_options_do_not_say_the_same_thing(run, plan, tmp_path) -> None:
+    code, text = run("therapy refill a.course --plan course.toml --volume 20mL --at 2027-01-11T09:00", FIRST)
+    assert code == 2 and "--volume is what the course says" in text
+    assert not (tmp_path / "a.course").exists()
+
+
+def test_a_pump_on_a_line_is_none_without(run, plan) -> None:
+    plan.write_text(plan.read_text(encoding="utf-8").replace('"constant-flow"', '"programmable"'), encoding="utf-8")
+    code, text = run("therapy refill a.course --plan course.toml --no-pump --at 2027-01-11T09:00", FIRST)
+    assert code == 2 and "is for a pump on a line" in text
+
+
+def test_in_a_hold_the_catheter_is_kept_open(run, plan, tmp_path) -> None:
+    values = "--ast 200U/L --alp 150U/L --bilirubin 0.8mg/dL --day 2027-01-10 --record --by A"
+    run(f"--yes therapy adjust course.toml {values}")
+    code, text = run("therapy refill a.course --plan course.toml --at 2027-01-11T09:00", FIRST)
+    assert code != 0 and "on hold" in text and not (tmp_path / "a.course").exists()
+    code, text = run(
+        "therapy refill a.course --plan course.toml --instead heparin-saline --at 2027-01-11T09:00",
+        "Eva\nL2\nyes\n0\n5mL\nyes\nyes\nyes\nfree\nyes\n",
+    )
+    assert code == 0 and settings(tmp_path)[0]["drug"] == "heparin-saline"
+
+
+def test_at_a_pump_on_its_line_the_courses_limits_are_sealed(run, plan, monkeypatch) -> None:
+    plan.write_text(plan.read_text(encoding="utf-8").replace('"constant-flow"', '"programmable"'), encoding="utf-8")
+    line = DirectLine()
+    monkeypatch.setattr(frame, "connect", lambda port, key, **more: haipump.connect(line, key, **more))
+    monkeypatch.setattr(frame, "find_ports", lambda: [])
+    code, text = run("therapy refill a.course --plan course.toml", "Eva\nL1\nyes\n0\nliver\n5mL\nyes\nyes\nyes\nyes\n")
+    assert code == 0 and "Limits for floxuridine are sealed" in text and "The pump is infusing" in text
+    with haipump.connect(line) as pump:
+        assert pump.dose().drug == "floxuridine" and pump.library().library != "none"
+        assert pump.status().basal_nl_per_day == 1_300_000
