@@ -523,15 +523,15 @@ def refill_page() -> str:
         "step by step, `haipump therapy record RECORD` shows and checks what is kept of it, and `haipump therapy "
         "report RECORD` makes a page of it. With a pump on its line the command stops it, reads its ledger, draws its "
         "drive back, tells it what is in it and starts it; `--no-pump` is for an implanted pump of constant flow. With "
-        "`--plan course.toml` drug, strength, volume, flow and days are those of the course's next fill, adjusted, by the "
-        "flow that the last visit found, and the pump is the course's; without, what options or the last visit say.",
+        "`--plan course.toml` drug, strength, volume, flow and days are those of the course's next fill, adjusted, by "
+        "the flow that the last visit found, and the pump is the course's; without, what options or the last visit say.",
         "## Steps",
         "An uneventful visit takes ten prompts at most; what is found adds some. Every answer is written before the "
         "next question comes. After Ctrl-C, a crash or a power cut the same command goes on behind the last answer: "
         "what a visit has come to is nothing but its answers, taken again. At the pump a step looks first and does "
         "only what is missing, so a kill between an action and its record repeats nothing. `leave` ends a visit at any "
-        "prompt, and `--leave REASON` one that a step of the pump holds. With `--plan` the limits of the fill's drug are "
-        "loaded into a pump on its line and sealed before its start; without, where limits are sealed in it, "
+        "prompt, and `--leave REASON` one that a step of the pump holds. With `--plan` the limits of the fill's drug "
+        "are loaded into a pump on its line and sealed before its start; without, where limits are sealed in it, "
         "`haipump therapy load` does that.",
         refill_diagram(),
         "Not drawn: `leave`, which leads from every prompt to `ended`. Of several arrows with one name the first whose "

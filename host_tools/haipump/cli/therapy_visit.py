@@ -13,9 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,18 +24,16 @@ from rich.text import Text
 from haipump import quantities as q
 from haipump.cli import therapy, views
 from haipump.cli.frame import Cli, Told, command, say_interrupted
+from haipump.cli.therapy_planned import PlannedVisit, PlanOption
 from haipump.client import Pump
 from haipump.errors import EXIT_INTERRUPTED, Declined, HaipumpError, Interrupted, QuantityError, UsageError
 from haipump.protocol import help as texts
 from haipump.quantities import format_volume
-from haipump.therapy import NOT_CLINICAL, history
-from haipump.therapy import calendar as cal
-from haipump.therapy import course as courses
+from haipump.therapy import NOT_CLINICAL
 from haipump.therapy.findings import KINDS, LEVELS, percent, tenths
 from haipump.therapy.record import Record, utc_text
 
 if TYPE_CHECKING:
-    from haipump.therapy.library import Library
     from haipump.therapy.refill import Procedure
     from haipump.therapy.steps import Question
     from haipump.therapy.visit import Visit, Wanted
@@ -45,15 +41,7 @@ if TYPE_CHECKING:
 Clock = Callable[[], datetime.datetime]
 NG_PER_MG = 1_000_000
 COLORS: Mapping[str, str] = dict(zip(LEVELS, ("green", "yellow", "yellow", "bold red", "bold red"), strict=True))
-_OF_THE_COURSE: Mapping[str, str] = {
-    "drug": "--drug",
-    "concentration_ng_per_ml": "--concentration",
-    "fill_nl": "--volume",
-    "label_nl_per_day": "--flow",
-    "rate_nl_per_day": "--rate",
-    "unusable_nl": "--unusable",
-    "syringe_nl": "--syringe",
-}
+PERFUSION_HELP = "Perfusion check is due so often, too: 84d. Before the first drug and after a sign it is."
 RecordArgument = Annotated[
     Path, typer.Argument(metavar="RECORD", help="The record of the course, for example a.course.")
 ]
@@ -72,32 +60,21 @@ def refill(
     concentration: Annotated[str | None, typer.Option(help="Of the drug: 6.46mg/mL; 0: it has none.")] = None,
     volume: Annotated[str | None, typer.Option(help="What goes in: 30mL.")] = None,
     flow: Annotated[str | None, typer.Option(help="Flow on the pump's label: 1.3mL/day.")] = None,
-    rate: Annotated[
-        str | None, typer.Option(help="Rate to be started, at a pump on a line; without: the flow.")
-    ] = None,
+    rate: Annotated[str | None, typer.Option(help="Rate to be started, at a pump on a line; else the flow.")] = None,
     interval: Annotated[str | None, typer.Option(help="To the next visit: 14d.")] = None,
     flush_every: Annotated[str | None, typer.Option(help="Flush and patency test are due so often: 28d.")] = None,
-    perfusion_every: Annotated[
-        str | None,
-        typer.Option(help="Perfusion check is due so often, too: 84d. Before the first drug and after a sign it is."),
-    ] = None,
+    perfusion_every: Annotated[str | None, typer.Option(help=PERFUSION_HELP)] = None,
     unusable: Annotated[str | None, typer.Option(help="What can't leave the reservoir: 0.5mL.")] = None,
-    reading_error: Annotated[
-        str | None, typer.Option(help="Standard uncertainty of a volume: 0.5mL read, 0.1mL weighed.")
-    ] = None,
+    reading_error: Annotated[str | None, typer.Option(help="Standard uncertainty: 0.5mL read, 0.1mL weighed.")] = None,
     syringe: Annotated[str | None, typer.Option(help="Size of the syringe, at a pump on a line: 30mL.")] = None,
     prime: Annotated[str | None, typer.Option(help="Pushed to take up play and air, at a pump on a line.")] = None,
     at: Annotated[str | None, typer.Option(help="Time of the visit, when it is not now: 2026-11-16T09:30.")] = None,
     by: Annotated[str, typer.Option(help="Who does it; asked for anyway.")] = "",
-    no_pump: Annotated[
-        bool, typer.Option("--no-pump", help="A pump of constant flow: there is no line to it.")
-    ] = False,
+    no_pump: Annotated[bool, typer.Option("--no-pump", help="A pump of constant flow, without a line to it.")] = False,
     device: Annotated[str, typer.Option(help="With --no-pump: what is written on the pump.")] = "",
     new_pump: Annotated[bool, typer.Option("--new-pump", help="It is another pump than last time.")] = False,
     leave: Annotated[str | None, typer.Option(help="End the open visit where it stands, for this reason.")] = None,
-    plan: Annotated[
-        Path | None, typer.Option(help="A course file: drug, strength, volume, flow and days of its next fill.")
-    ] = None,
+    plan: PlanOption = None,
     instead: therapy.InsteadOption = None,
     library: therapy.LibraryOption = None,
     library_key: therapy.LibraryKeyOption = None,
@@ -117,84 +94,21 @@ def refill(
         syringe_nl=_read(syringe, q.volume_nl), prime_nl=_read(prime, _volume_or_0), by=by,
     )  # fmt: skip
     clock = _clock(at)
-    if plan is not None:
-        loaded = courses.load(plan)
-        taken = therapy.taken_library(library, library_key)
-        no_pump = _without_line(loaded, no_pump)
-        course = course if file.exists() else course or loaded.name
+    planned = None if plan is None else PlannedVisit.read(cli, plan, library, library_key, instead)
+    if planned is not None:
+        no_pump = planned.without_line(no_pump)
+        course = course if file.exists() else course or planned.loaded.name
     with nullcontext(None) if no_pump else cli.pump() as pump, begun_record(file, course, clock) as kept:
         if leave is not None:
             _leave(cli, kept, pump, clock, by, leave)
-        else:
-            secured = _no_limits
-            if plan is not None:
-                fill = _next_fill(loaded, kept)
-                secured = partial(_secured, cli, loaded, taken, plan, fill)
-                if kept.open_visit() is None:  # an open one goes on as it began
-                    wanted = _planned(cli, plan, loaded, taken, kept, fill, wanted, instead, new_pump)
-            _visit(cli, kept, wanted, pump, clock, device, new_pump, secured)
-
-
-def _without_line(loaded: courses.Course, no_pump: bool) -> bool:
-    """Whether the pump of a course is one without a line. Raises UsageError when --no-pump says otherwise."""
-    line = loaded.pump.kind == courses.PROGRAMMABLE
-    if line and no_pump:
-        raise UsageError(
-            f"{loaded.path} is for a pump on a line", "Nothing was recorded", "leave --no-pump out, or change its kind"
-        )
-    return not line
-
-
-def _next_fill(loaded: courses.Course, kept: Record) -> cal.Fill:
-    """The fill of the open visit, or the one that comes next. Raises UsageError when all are done."""
-    from haipump.therapy.run import fills_done
-
-    done, fills = fills_done(kept), cal.fills(loaded)
-    if done == len(fills):
-        raise UsageError(
-            f"all {done} fills of {loaded.path} are done", "Nothing was recorded", "leave --plan out for one more"
-        )
-    return fills[done]
+            return
+        if planned is not None:
+            wanted = planned.wanted(kept, wanted, new_pump)
+        _visit(cli, kept, wanted, pump, clock, device, new_pump, planned.secured if planned else _no_limits)
 
 
 def _no_limits(pump: Pump, drug: str) -> None:
     """Those that are in the pump stay."""
-
-
-def _secured(
-    cli: Cli, loaded: courses.Course, taken: Library, plan: Path, fill: cal.Fill, pump: Pump, drug: str
-) -> None:
-    therapy.secure(cli, pump, loaded, taken, plan, fill, drug)
-
-
-def _planned(
-    cli: Cli,
-    plan: Path,
-    loaded: courses.Course,
-    taken: Library,
-    kept: Record,
-    fill: cal.Fill,
-    wanted: Wanted,
-    instead: str | None,
-    new_pump: bool,
-) -> Wanted:
-    """The visit of a fill, with what the options say besides. Raises UsageError when they say what the course says, and
-    DoseRefused."""
-    from haipump.therapy.run import wanted_for
-
-    if not new_pump:  # what the last one did says nothing of another
-        loaded = therapy.with_flow_of(loaded, kept)
-    history.keep(kept, history.read(plan))
-    made, count = therapy.prepared(loaded, taken, fill.number, plan, instead)
-    said = wanted_for(loaded, fill, made)
-    given = {name: value for name, value in asdict(wanted).items() if value is not None}
-    twice = [option for name, option in _OF_THE_COURSE.items() if name in given and getattr(said, name) is not None]
-    if twice:
-        raise UsageError(
-            f"{twice[0]} is what the course says", "Nothing was recorded", "leave the option out, or change the course"
-        )
-    cli.say(f"Fill {fill.number} of {count} of {loaded.path}, as `haipump therapy dose` works it out.")
-    return replace(said, **given)
 
 
 def _leave(cli: Cli, kept: Record, pump: Pump | None, clock: Clock, by: str, reason: str) -> None:
