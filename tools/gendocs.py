@@ -524,7 +524,7 @@ def refill_page() -> str:
         "report RECORD` makes a page of it. With a pump on its line the command stops it, reads its ledger, draws its "
         "drive back, tells it what is in it and starts it; `--no-pump` is for an implanted pump of constant flow. With "
         "`--plan course.toml` drug, strength, volume, flow and days are those of the course's next fill, adjusted, by "
-        "the flow that the last visit found, and the pump is the course's; without, what options or the last visit say.",
+        "the flow that the last visit found, and the pump is the course's; without, options or the last visit say it.",
         "## Steps",
         "An uneventful visit takes ten prompts at most; what is found adds some. Every answer is written before the "
         "next question comes. After Ctrl-C, a crash or a power cut the same command goes on behind the last answer: "
