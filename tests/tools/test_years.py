@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -194,6 +196,16 @@ def worn(fill: fortnight.Fortnight) -> None:
     fill.line.at(6 * HOUR_US, lambda: fill.core.flash_port.erases.__setitem__(7, 5_000))
 
 
+def bad_sectors(fill: fortnight.Fortnight) -> None:
+    """Every second one takes nothing more."""
+
+    def fail() -> None:
+        for sector in range(0, len(fill.core.flash_port.erases), 2):
+            fill.core.flash_port.break_sector(sector, "program_error")
+
+    fill.line.at(6 * HOUR_US, fail)
+
+
 @pytest.mark.parametrize(
     ("spoil", "told"),
     [
@@ -201,6 +213,7 @@ def worn(fill: fortnight.Fortnight) -> None:
         (wrong_quartz, {"clock"}),
         (hung, {"starts of the pump"}),
         (worn, {"erases of a sector"}),
+        (bad_sectors, {"flash errors"}),
     ],
 )
 def test_what_is_broken_is_told(library, tmp_path, spoil, told) -> None:
@@ -213,6 +226,15 @@ def test_a_journal_with_a_gap_is_told(library, tmp_path, monkeypatch) -> None:
         records.Record, "add_journal", lambda kept, device, row: row.seq != 50 and add(kept, device, row)
     )
     assert one_fill(library, tmp_path / "years", lambda fill: None) == {"journal of the pump"}
+
+
+def test_a_record_that_was_changed_is_told(library, tmp_path) -> None:
+    folder = Folder(tmp_path / "years")
+    state = go_on(world(library), folder, 1)
+    with closing(sqlite3.connect(folder.record(1))) as db, db:
+        db.execute("drop trigger no_update_fills")
+        db.execute("update fills set volume_nl = volume_nl + 1")
+    assert failing(state, folder) == {"record of the course"}
 
 
 # --- how often
