@@ -70,8 +70,9 @@ class PlannedVisit:
     def wanted(self, kept: Record, options: Wanted, new_pump: bool) -> Wanted:
         """The visit of the next fill, with what the options say besides; an open one goes on as it began. Raises
         UsageError when all fills are done, or the options say what the course says, and DoseRefused."""
-        from haipump.therapy.run import fills_done, wanted_for
+        from haipump.therapy.run import check_same_course, fills_done, wanted_for
 
+        check_same_course(kept, self.loaded)
         done, fills = fills_done(kept), cal.fills(self.loaded)
         if done == len(fills):
             raise UsageError(

@@ -21,9 +21,11 @@ from rich.text import Text
 
 from haipump import answers
 from haipump.cli import therapy
+from haipump.cli.delivery import one_word
 from haipump.cli.frame import Cli, command
 from haipump.cli.therapy_visit import RecordArgument, Terminal, begun_record
-from haipump.errors import DoseRefused, Refused, UsageError
+from haipump.errors import Declined, DoseRefused, Refused, UsageError
+from haipump.protocol import help as texts
 from haipump.quantities import format_volume
 from haipump.therapy import NOT_CLINICAL, dose, history
 from haipump.therapy import calendar as cal
@@ -39,6 +41,12 @@ if TYPE_CHECKING:
 HANDS_S = 10  # for a program to end once nothing is asked any more
 PumpClockOption = Annotated[
     bool, typer.Option("--pump-clock", help="The course's time is the pump's, as with an emulated pump that runs fast.")
+]
+
+
+InsteadOption = Annotated[
+    str | None,
+    typer.Option("--instead", help="What is filled in its place while a drug is on hold, e.g. heparin-saline."),
 ]
 
 
@@ -58,14 +66,27 @@ def run(
     ] = None,
     pump_clock: PumpClockOption = False,
     by: Annotated[str, typer.Option(help="Who does it; asked for anyway.")] = "",
+    instead: InsteadOption = None,
+    override: Annotated[
+        str | None, typer.Option(help="Why a soft limit may be passed; noted in the pump's journal.")
+    ] = None,
+    used_pump: Annotated[
+        bool,
+        typer.Option("--used-pump", help="Begin, though the pump has delivered what no visit of the record tells."),
+    ] = False,
 ) -> None:
     """Carries a course out on a pump: each fill with its visit, until the last is delivered.
 
     May be ended and given again at any time: the record and the pump's own ledger know what has been done, and nothing
     is done twice. After an alarm or a restart of the pump a person acknowledges it first.
     """
-    with _course(cli, course, file, library, library_key, hands, pump_clock, by) as made:
-        standing = made.run()
+    with _course(cli, course, file, library, library_key, hands, pump_clock, by, instead) as made:
+        made.override, made.used_pump = one_word(override) or "", used_pump
+        try:
+            standing = made.run()
+        except (EOFError, typer.Abort) as left:
+            state = texts.state_sentence(made.pump.status().state)
+            raise Declined("nobody answered", f"The visit stays open. {state}", "run the course again") from left
     cli.result(_json(standing))
     cli.say(f"[green]The course is over[/]: {standing.done} of {standing.planned} fills are delivered.")
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
@@ -82,10 +103,13 @@ def status(
     """Says where a course stands and what comes next; changes nothing."""
     if not file.exists():
         raise UsageError(f"there is no record {file}", "Nothing was begun", "begin with `haipump therapy run`")
-    with _course(cli, course, file, library, library_key, None, pump_clock, "") as made:
+    with _course(cli, course, file, library, library_key, None, pump_clock, "", None) as made:
         standing = made.standing()
-    cli.result(_json(standing))
+        refused = _refusal(made, standing)
+    cli.result(_json(standing) | {"refused": refused})
     cli.say(standing_text(standing))
+    if refused is not None:
+        cli.say(f"[yellow]It can't be filled as it stands:[/] {escape(refused)}.")
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
@@ -99,6 +123,7 @@ def _course(
     hands: str | None,
     pump_clock: bool,
     by: str,
+    instead: str | None,
 ) -> Iterator[CourseRun]:
     """Raises DoseRefused for a course with errors."""
     from haipump.therapy.run import CourseRun, PumpClock
@@ -114,8 +139,10 @@ def _course(
         return datetime.datetime.now(datetime.UTC)
 
     def prepared(fill: cal.Fill) -> dose.Preparation:
-        history.keep(kept, history.read(file))
-        return therapy.prepared(loaded, taken, fill.number, file)[0]
+        entries = history.read(file)
+        history.keep(kept, entries)
+        held = bool(entries) and not entries[-1].percent and fill.phase is not None and fill.phase.dose_mg_per_kg_day
+        return therapy.prepared(loaded, taken, fill.number, file, instead if held else None)[0]
 
     def secured(pump: Pump, fill: cal.Fill, drug: str) -> None:
         therapy.secure(cli, pump, loaded, taken, file, fill, drug)
@@ -124,10 +151,22 @@ def _course(
         cli.say(f"[yellow]Waits:[/] {escape(refused.what)}.")
 
     with cli.pump() as pump, begun_record(record, loaded.name, now) as kept, _asker(cli, hands) as asker_for:
+        kept.demand_intact()
         begins = datetime.datetime.combine(loaded.start, datetime.time(9), datetime.UTC)
         clock = PumpClock(kept, pump, begins) if pump_clock else now
         told = _Progress(cli)
         yield CourseRun(loaded, prepared, kept, pump, clock, asker_for, told, by, secured, waits)
+
+
+def _refusal(made: CourseRun, standing: Standing) -> str | None:
+    """Why the next fill would not be begun; None when nothing is known that speaks against it."""
+    if standing.open_step or standing.following is None:
+        return None
+    try:
+        made.wanted(standing.following)
+    except DoseRefused as refused:
+        return f"{refused.what}; {refused.next_step}"
+    return None
 
 
 class _Progress:
@@ -140,9 +179,7 @@ class _Progress:
         if standing.done != self._fill and standing.fill is not None:
             self._fill = standing.done
             volume, days = format_volume(standing.volume_nl), standing.fill.days
-            self._cli.say(
-                f"fill {standing.done} of {standing.planned}: {volume} of {standing.fill.drug} in {days} days"
-            )
+            self._cli.say(f"fill {standing.done} of {standing.planned}: {volume} of {standing.drug} in {days} days")
 
 
 @contextmanager
@@ -204,7 +241,7 @@ def _json(standing: Standing) -> dict[str, Any]:
     return {
         "fills": standing.planned,
         "done": standing.done,
-        "drug": standing.fill.drug if standing.fill else None,
+        "drug": standing.drug or None,
         "volume_nl": standing.volume_nl,
         "left_nl": standing.left_nl,
         "visit_open_at": standing.open_step or None,
@@ -217,10 +254,11 @@ def standing_text(standing: Standing) -> Text:
     """Where it stands, in words."""
     if standing.open_step:
         return Text(f"A visit stands open at the step {standing.open_step}; `haipump therapy run` goes on with it.")
-    if standing.fill is None:
+    if not standing.drug:
         return Text("Nothing has been filled yet; `haipump therapy run` begins.")
     given = format_volume(standing.volume_nl - standing.left_nl)
-    text = f"Fill {standing.done} of {standing.planned}, {standing.fill.drug}: {given} of"
+    which = f"Fill {standing.done} of {standing.planned}" if standing.fill else "A fill that the course does not have"
+    text = f"{which}, {standing.drug}: {given} of"
     text += f" {format_volume(standing.volume_nl)} delivered"
     following = standing.following
     text += f"; next {following.drug}, planned for {following.date}." if following else "; it is the last."

@@ -636,7 +636,7 @@ def _field_words(code: str, fields: Mapping[str, int | str]) -> tuple[str, str] 
 
 _LIBRARY_ADVICE: Mapping[str, str] = {
     "loaded": "load another drug's limits with `haipump therapy load`, or take the library away with"
-    " `haipump therapy load --none`",
+    " `haipump therapy unload`",
     "none": "load one with `haipump therapy load`",
     "altered": "do not use what the pump's limits say; load the library anew with `haipump therapy load`",
     "other_limits": "the limits or the pump's key are others than the library was sealed with: load it anew",

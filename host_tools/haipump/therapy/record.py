@@ -40,7 +40,7 @@ from typing import Any
 
 from haipump import records
 from haipump.answers import RawRecord
-from haipump.errors import UsageError
+from haipump.errors import HaipumpError, UsageError
 
 APPLICATION_ID = 0x48414943  # "HAIC"
 SCHEMA = 1
@@ -104,6 +104,9 @@ def schema() -> dict[str, str]:
     for name, select in VIEWS.items():
         found[name] = f"CREATE VIEW {name} as {select}"
     return found
+
+
+FAULTS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -322,6 +325,17 @@ class Record:
         return self.last("visits", "id not in (select visit from ended)")
 
     # --- checking
+
+    def demand_intact(self) -> int:
+        """How many rows there are. Raises HaipumpError when one was changed, lost or added."""
+        verdict = self.check()
+        if verdict.intact:
+            return verdict.rows
+        raise HaipumpError(
+            f"{self.path} is not as it was written: {'; '.join(verdict.faults[:FAULTS_SHOWN])}",
+            "Nothing was changed in the file",
+            "take the last copy of it; then find out who or what has changed this one",
+        )
 
     def check(self) -> Verdict:
         """The whole file: pages, references, tables and triggers, the chain, and that no row is missing or loose."""

@@ -57,7 +57,10 @@ class Asker(Protocol):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a new visit is to be; None: as at the last one. Units as in `VisitPlan`."""
+    """What a new visit is to be; None: as at the last one. Units as in `VisitPlan`.
+
+    Of this visit alone: `course_fill`, its number in the calendar (None: it is none of the calendar's), and `override`,
+    why a soft limit may be passed. `course` and `patient`: name and label of the course file."""
 
     drug: str | None = None
     concentration_ng_per_ml: Fraction | None = None
@@ -72,6 +75,10 @@ class Wanted:
     syringe_nl: int | None = None
     prime_nl: int | None = None
     vtbi_nl: int | None = None
+    course_fill: int | None = None
+    course: str | None = None
+    patient: str | None = None
+    override: str | None = None
     by: str = ""
 
 
@@ -102,6 +109,7 @@ def plan_for(
     for name, value in asdict(wanted).items():
         if value is not None:
             known[name] = fraction_text(value) if isinstance(value, Fraction) else value
+    known.update(course_fill=wanted.course_fill, override=wanted.override)
     known["has_pump"] = pump is not None
     if pump is not None and "rate_nl_per_day" not in known and "label_nl_per_day" in known:
         known["rate_nl_per_day"] = known["label_nl_per_day"]
@@ -203,7 +211,8 @@ class Visit:
         self.record, self.number, self.pump, self.clock = record, number, pump, clock
         row = record.rows("visits", "id = ?", number)[0]
         self.device: str = row["device"]
-        self.procedure = Procedure(_plan(record, json.loads(row["settings"]), self.device, number))
+        self.settings: Mapping[str, Any] = json.loads(row["settings"])
+        self.procedure = Procedure(_plan(record, self.settings, self.device, number))
         self._check_pump()
         self.before_run: Callable[[Pump, str], None] = lambda pump, drug: None  # at the pump, which stands
         self.prompts = 0  # confirmed by people in this visit
@@ -415,7 +424,7 @@ class Visit:
         """Start the rate, unless it runs."""
         if pump.status().state in STANDING:
             self.before_run(pump, self.procedure.drug)
-        deliver(pump, self.procedure.plan.rate_nl_per_day, self.procedure.plan.vtbi_nl)
+        deliver(pump, self.procedure.plan.rate_nl_per_day, self.procedure.plan.vtbi_nl, self.settings.get("override"))
         status = pump.status()
         clock = pump.clock()
         download(self.record, pump)
@@ -434,15 +443,17 @@ def left_nl(pump: Pump, volume_nl: int) -> int:
     return rest_nl if rest_nl * FL_PER_NL >= pump.calibration().step_fl else 0
 
 
-def deliver(pump: Pump, rate_nl_per_day: int, volume_nl: int) -> None:
+def deliver(pump: Pump, rate_nl_per_day: int, volume_nl: int, override: str | None = None) -> None:
     """Have the pump run at this rate, unless it does: without end when `volume_nl` is 0, else until so much was
-    delivered since the syringe was loaded. So it may be called again at any time, whatever became of the first call."""
+    delivered since the syringe was loaded. So it may be called again at any time, whatever became of the first call.
+    `override`: the word for why a soft limit may be passed."""
     status = pump.status()
     if (status.state, status.basal_nl_per_day) == ("infusing", rate_nl_per_day):
         return
     rest_nl = left_nl(pump, volume_nl) if volume_nl else 0
     if rest_nl or not volume_nl:
-        pump.rate(f"{rate_nl_per_day} nL/day", vtbi=f"{rest_nl} nL" if rest_nl else None)
+        vtbi = f"{rest_nl} nL" if rest_nl else None
+        pump.rate(f"{rate_nl_per_day} nL/day", vtbi=vtbi, override=bool(override), reason=override)
 
 
 def _at_rest(pump: Pump) -> None:

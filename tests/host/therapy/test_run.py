@@ -144,6 +144,8 @@ def test_a_course_from_the_first_fill_to_the_last(bench, line) -> None:
     with haipump.connect(line) as pump:
         assert pump.library().library == sealing.expected(pump, bench.library)
         assert pump.dose().drug == "heparin-saline"
+        newest = max(row.seq for row in pump.journal())
+        assert record.last_seq(pump.conversation.greeting.device) == newest, "the last fill too, which no visit follows"
 
 
 @pytest.mark.parametrize("seed", range(3))
