@@ -289,7 +289,7 @@ class CourseRun:
             raise UsageError(
                 f"{left} of {standing.drug} are to come, and the alarm {status.alarm} stands",
                 texts.state_sentence(status.state),
-                f"{texts.next_step('alarm', {'alarm': status.alarm})}; then `haipump ack`, and run the course again",
+                "see to what `haipump alarms` says of it, then `haipump ack`, and run the course again",
             )
         try:
             last = self._last()
