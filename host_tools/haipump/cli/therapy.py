@@ -242,9 +242,10 @@ def secure(
 
 
 def with_flow_of(loaded: courses.Course, kept: Record) -> courses.Course:
-    """The course with the flow that the last visit found; as it is before the first."""
+    """The course with the flow that the last visit found; as it is before the first, and for a pump on a line, which
+    gives what it is ordered."""
     last = kept.last("plans")
-    if last is None:
+    if last is None or loaded.pump.kind == courses.PROGRAMMABLE:
         return loaded
     flow_nl = round(Fraction(last["reference_nl_per_day"]))
     on = date.fromisoformat(last["from_utc"][:10])
