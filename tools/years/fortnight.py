@@ -135,7 +135,8 @@ class Fortnight:
         both = {test: [*self._emptying(test), values[test]] for test in values}
         decision = adjust.decide(
             rules.pick(self.world.course.rules), both, patient.reference, patient.upper_limit,
-            phase.dose_mg_per_kg_day, self.now().date(), history.before(history.read(self.file)),
+            phase.dose_mg_per_kg_day, self.now().date(),
+            history.before(history.read(self.file), lambda since: True),  # each decision has its fill
         )  # fmt: skip
         history.append(self.file, decision, DOCTOR)
         self.row.percent = decision.percent

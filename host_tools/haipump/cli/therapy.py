@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from haipump.therapy.record import Record
 
 PANEL = "Therapy"
+BESIDE = timedelta(weeks=12)  # a decision is no further from its course; more is a slip in the date
 
 app = typer.Typer(
     name="therapy",
@@ -186,6 +187,7 @@ def dose_command(
         if flow is not None:
             raise UsageError("--flow and --record both tell the flow", next_step="give one of them")
         with _kept(record) as kept:
+            history.lacking(kept, history.read(course))
             loaded = with_flow_of(loaded, kept)
     made, fills = prepared(loaded, taken, fill, course, instead)
     if page is not None:
@@ -272,7 +274,7 @@ def _adjusted(course: Path, phase: courses.Phase) -> tuple[Fraction, tuple[str, 
     last = entries[-1]
     if not last.percent:
         raise DoseRefused(
-            f"the drug is on hold since {cal.on(last.day)}, decided by {last.by}: {last.reasons[-1]}",
+            f"the drug is on hold since {cal.on(last.day)}, decided by {last.by}: {adjust.what_holds(last.reasons)}",
             "keep the catheter open: --instead heparin-saline; and adjust again with new laboratory values",
         )
     percent = Fraction(last.percent)
@@ -311,15 +313,17 @@ def adjust_command(
     values = {
         test: [q.measure(text, courses.TESTS[test][0])[0] for text in texts or ()] for test, texts in given.items()
     }
-    entries = history.read(course)
+    entries, on = history.read(course), _day(day, loaded)
+    before = history.before(entries, lambda since: cal.treated(loaded, since, on))
     decision = adjust.decide(
         rules.pick(loaded.rules), values, loaded.patient.reference, loaded.patient.upper_limit,
-        planned.dose_mg_per_kg_day, _day(day), history.before(entries),
+        planned.dose_mg_per_kg_day, on, before,
     )  # fmt: skip
     cli.say(therapy_views.decision_view(decision, taken, loaded.pump))
     if record:
         if not by.strip():
             raise UsageError("nobody is named", next_step='say who decides: --by "A. Person"')
+        history.refuse_out_of_order(entries, decision)
         cli.confirm("Record this?")
         with nullcontext() if into is None else _kept(into) as kept:  # first: a wrong one leaves nothing half done
             history.append(course, decision, by)
@@ -327,6 +331,8 @@ def adjust_command(
                 history.keep(kept, history.read(course))
     cli.result(history.as_json(decision) | {"recorded": record, "keep_open": checks.keepers(taken)})
     cli.say(f"Recorded in {history.path_for(course)}." if record else "[dim]Not recorded: --record --by NAME.[/]")
+    if record and entries and on < entries[-1].day:
+        cli.say(f"It is the newest decision and counts, though entry {len(entries)} is of {cal.on(entries[-1].day)}.")
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
@@ -336,11 +342,23 @@ def _kept(file: Path) -> Record:
     return Record(file)
 
 
-def _day(text: str | None) -> date:
+def _day(text: str | None, loaded: courses.Course) -> date:
+    """The day of a decision: today, or one that was typed. Raises UsageError for one that can't be of this course."""
+    if text is None:
+        return date.today()
     try:
-        return date.today() if text is None else r.day(date.fromisoformat(text))
+        day = r.day(date.fromisoformat(text))
     except ValueError:
         raise UsageError(f'"{text}" is no date of these days', next_step="write it as 2027-02-08") from None
+    last = cal.periods(loaded)[-1].last
+    if loaded.start - BESIDE <= day <= last + BESIDE:
+        return day
+    side = f"before the course begins, {loaded.start}" if day < loaded.start else f"after the course ends, {last}"
+    raise UsageError(
+        f"{day} is more than {BESIDE.days // 7} weeks {side}",
+        history.NOTHING_RECORDED,
+        "check the year; without --day it is today; a longer course needs more cycles in its file",
+    )
 
 
 def history_command(cli: Cli, course: CourseArgument) -> None:

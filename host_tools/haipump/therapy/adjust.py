@@ -19,16 +19,19 @@ from haipump.therapy.course import TESTS
 from haipump.therapy.rules import Row, RuleSet
 
 IMAGING = "imaging"  # beside the tests, what can hold a dose
+_HOLD = "hold"  # ends the sentence of a row that holds the drug, in lists that were recorded, too
 
 
 @dataclass(frozen=True)
 class Before:
     """What decisions before this one left. `last_dose_mg_per_kg_day` is that of the last fill with drug and
-    `last_values` were measured on its day; `held_by` are the tests of a hold that lasts, empty when there is none."""
+    `last_values` were measured on its day; `held_by` are the tests of a hold that lasts, empty when there is none.
+    `restart_percent` is that of a restart after which the drug has not been given yet."""
 
     last_dose_mg_per_kg_day: Fraction | None = None
     last_values: Mapping[str, Fraction] = field(default_factory=dict)
     held_by: tuple[str, ...] = ()
+    restart_percent: int | None = None
 
 
 NOTHING_BEFORE = Before()
@@ -50,7 +53,7 @@ class Finding:
     def text(self) -> str:
         """`AST 84 U/L is 3.00 x the reference of 28 U/L: 80 %`"""
         unit, test = TESTS[self.test]
-        result = f"{self.percent} %" if self.percent else "hold"
+        result = f"{self.percent} %" if self.percent else _HOLD
         return (
             f"{test} {rounded(self.value, 2)} {unit} is {self._ratio_text()} x the {self.name} of "
             f"{rounded(self.compared_with, 2)} {unit}: {result}"
@@ -66,7 +69,8 @@ class Finding:
 @dataclass(frozen=True)
 class Decision:
     """What the rules give. `percent` is of the planned or of the last dose (`percent_of`), 0 a hold; the dose that
-    results is `dose_mg_per_kg_day`. `values` are those that counted. `reasons` are whole sentences."""
+    results is `dose_mg_per_kg_day`. `values` are those that counted. `restart`: after a hold, and until the drug has
+    been given again. `reasons` are whole sentences: of each of TESTS in order, then what else counted."""
 
     rules: str
     rules_version: int
@@ -126,6 +130,8 @@ def decide(
     base = planned_mg_per_kg_day
     if rules.percent_of == "last" and before.last_dose_mg_per_kg_day is not None:
         base = min(base, before.last_dose_mg_per_kg_day)  # the plan may have been lowered since
+    if percent and not restart and before.restart_percent is not None:
+        percent, restart = _not_yet_given(rules, before, base, percent, reasons), True
     if 0 < percent < 100 and not restart:
         worst = next(one for one in findings if one.percent == percent)
         reasons.append(f"the worst row wins: {TESTS[worst.test][1]}")
@@ -217,6 +223,28 @@ def _restart(
         TESTS[test][1] if test in TESTS else "bilirubin over the bound for imaging" for test in held_by
     )
     return percent, (), [f"restart after a hold for {names}: {percent} %"]
+
+
+def _not_yet_given(rules: RuleSet, before: Before, base: Fraction, percent: int, reasons: list[str]) -> int:
+    """The share while the dose of a restart has not been given: what is good without the drug says nothing of how it is
+    taken again, so nothing rises above that restart. The rules' sources do not speak of it: project default."""
+    assert before.last_dose_mg_per_kg_day is not None and before.restart_percent is not None
+    most = max(1, int(100 * before.last_dose_mg_per_kg_day / base))
+    if rules.percent_of == "planned":
+        most = min(most, before.restart_percent)
+    if percent <= most:
+        return percent
+    reasons.append(
+        f"restart after a hold: it stays at {most} % until the drug has been given at that dose, a whole fill by the "
+        "calendar of the course"
+    )
+    return most
+
+
+def what_holds(reasons: Sequence[str]) -> str:
+    """Those reasons of a hold that decided: its rows, imaging, and what it goes on until."""
+    rows = [reason for reason in reasons[: len(TESTS)] if reason.endswith(f": {_HOLD}")]
+    return "; ".join([*rows, *reasons[len(TESTS) :]])
 
 
 def _waiting(test: str, findings: Sequence[Finding], rules: RuleSet) -> str:

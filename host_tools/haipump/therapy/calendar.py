@@ -71,6 +71,15 @@ def _sequence(course: Course) -> Iterator[tuple[int, Phase, bool]]:
                 yield cycle, phase, True
 
 
+def treated(course: Course, since: date, until: date) -> bool:
+    """Whether the drug was in for a whole fill's days from `since` up to, and without, `until`, by the calendar. Days
+    are counted, and not fills: a visit may be some days from its date."""
+    spans = [span for span in periods(course) if span.phase.dose_mg_per_kg_day is not None]
+    days = sum(max(0, (min(span.end, until) - max(span.start, since)).days) for span in spans)
+    fills = [min(span.phase.days, span.phase.refill_every_days or span.phase.days) for span in spans]
+    return bool(fills) and days >= min(fills)
+
+
 def on(day: date) -> str:
     """A date as people check it: with its day of the week."""
     return f"{day:%a} {day.isoformat()}"

@@ -159,6 +159,41 @@ def test_the_hold_says_what_it_waits_for() -> None:
     assert made.reasons[-1] == "the hold goes on until AST is below 120 U/L (4 x)"
 
 
+@pytest.mark.parametrize(
+    ("sets", "last", "restart", "values", "percent"),
+    [
+        (FLOYD, "0.06", 50, {}, 50),  # and not 100
+        (FLOYD, "0.06", 50, {"alp": F(150)}, 50),  # and not 80
+        (FLOYD, "0.06", 50, {"alp": F(200)}, 50),
+        (FLOYD, "0.09", 50, {}, 50),  # the plan was lowered since
+        (FLOYD, "0.03", 50, {}, 25),  # other rules since: never above what the restart gave
+        (MSKCC, "0.03", 25, {}, 100),  # of the last dose
+        (MSKCC, "0.03", 25, {"ast": F(95)}, 80),
+    ],
+)  # fmt: skip
+def test_nothing_rises_above_a_restart_that_was_not_given(sets, last: str, restart: int, values, percent: int) -> None:
+    made = decide(sets, adjust.Before(F(last), {}, (), restart), **values)
+    assert (made.percent, made.restart, made.held_by) == (percent, True, ())
+    assert made.dose_mg_per_kg_day <= F("0.06")
+    assert ("until the drug has been given" in made.reasons[-1]) == (
+        percent < 100 and sets is FLOYD and values != {"alp": F(200)}
+    )
+
+
+def test_a_hold_ends_a_restart_that_was_not_given() -> None:
+    made = decide(FLOYD, adjust.Before(F("0.06"), {}, (), 50), ast=F(100))
+    assert made.hold and not made.restart
+
+
+def test_the_reason_of_a_hold_is_the_row_that_decided() -> None:
+    held = decide(FLOYD, ast=F(107))
+    assert adjust.what_holds(held.reasons) == "AST 107 U/L is 3.57 x the reference of 30 U/L: hold"
+    both = adjust.what_holds(decide(FLOYD, ast=F(107), alp=F(240), bilirubin=F(3)).reasons)
+    assert both.startswith("AST 107") and "ALP 240" in both and both.endswith("until bilirubin is normal")
+    on = decide(MSKCC, adjust.Before(PLANNED, {}, ("ast",)), ast=F(130))
+    assert adjust.what_holds(on.reasons) == "the hold goes on until AST is below 120 U/L (4 x)"
+
+
 def test_the_smallest_restart_counts() -> None:
     assert decide(MSKCC, adjust.Before(PLANNED, {}, ("ast", "alp"))).percent == 25
     assert decide(MSKCC, adjust.Before(PLANNED, {}, ("ast",)), alp=F(119)).percent == 50

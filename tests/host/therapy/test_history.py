@@ -120,7 +120,80 @@ def test_no_name_and_no_way_back(course: Path) -> None:
     history.append(course, decision(), "A. Person")
     with pytest.raises(UsageError, match="only grows"):
         history.append(course, decision(DAY - timedelta(days=1)), "A. Person")
-    assert history.append(course, decision(), "A. Person").number == 2  # the same day is no step back
+    assert len(history.read(course)) == 1
+
+
+def test_of_the_same_day_only_what_lowers_is_taken(course: Path) -> None:
+    history.append(course, decision(ast="60"), "A. Person")  # 80 %
+    with pytest.raises(UsageError, match=r"entry 1 is of 2027-02-08, too.*Nothing was recorded.*later day"):
+        history.append(course, decision(ast="60"), "A. Person")
+    assert history.append(course, decision(ast="130"), "A. Person").percent == 50
+    assert history.append(course, decision(ast="160"), "A. Person").percent == 0
+    assert history.append(course, decision(ast="170"), "A. Person").percent == 0  # a hold always
+    with pytest.raises(UsageError, match="entry 4"):
+        history.append(course, decision(ast="60"), "A. Person")
+
+
+def test_a_slip_in_the_date_keeps_no_hold_out(course: Path) -> None:
+    history.append(course, decision(date(2035, 1, 1)), "A. Person")
+    with pytest.raises(UsageError, match=r"only grows.*or a hold"):
+        history.append(course, decision(), "A. Person")
+    assert history.append(course, decision(ast="130"), "A. Person").day == DAY
+    history.append(course, decision(date(2036, 1, 1)), "A. Person")
+    assert history.append(course, decision(ast="160"), "A. Person").percent == 0
+    assert history.before(history.read(course)).held_by == ("ast",)
+
+
+def test_a_restart_counts_once_the_drug_was_given(course: Path) -> None:
+    """Held on day 0, restarted on day 7, looked at again on days 8 and 9."""
+    asked: list[date] = []
+
+    def again(day: int, treated: bool) -> adjust.Before:
+        def since(start: date) -> bool:
+            asked.append(start)
+            return treated
+
+        return history.before(history.read(course), since)
+
+    history.append(course, decision(ast="160"), "A. Person")
+    for day in (7, 8, 9):
+        made = decision(DAY + timedelta(days=day), "60", again(day, False))
+        assert history.append(course, made, "A. Person").restart
+    assert history.before(history.read(course)).restart_percent is not None  # without a calendar: not given
+    assert again(28, False).restart_percent is not None and again(28, True).restart_percent is None
+    assert set(asked) == {DAY + timedelta(days=7)}  # the restart's day, and not the last entry's
+
+
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_an_emptied_list_is_refused(course: Path, text: str) -> None:
+    history.append(course, decision(ast="160"), "A. Person")
+    history.path_for(course).write_text(text)
+    for use in (lambda: history.read(course), lambda: history.append(course, decision(), "A. Person")):
+        with pytest.raises(BrokenHistory):
+            use()
+
+
+def test_a_list_that_lost_its_course_is_told(course: Path) -> None:
+    course.touch()
+    history.append(course, decision(ast="160"), "A. Person")
+    other = course.with_name("other.toml")
+    other.touch()
+    assert history.read(other) == []  # both are there: two courses
+    course.rename(course.with_name("renamed.toml"))
+    with pytest.raises(UsageError, match=r"plan\.history\.jsonl.*renamed.*rename plan\.history\.jsonl to renamed"):
+        history.read(course.with_name("renamed.toml"))
+
+
+def test_a_record_that_has_more_than_the_list_is_told(course: Path) -> None:
+    history.append(course, decision(), "A. Person")
+    history.append(course, decision(DAY + timedelta(days=28), "160"), "A. Person")
+    with make(course.with_name("a.course")) as record:
+        history.keep(record, history.read(course))
+        path = history.path_for(course)
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+        for use in (history.keep, history.lacking):
+            with pytest.raises(UsageError, match="other adjustments.*2 there, 1 here.*come back first"):
+                use(record, history.read(course))
 
 
 def test_the_record_of_a_course_gets_what_it_lacks(course: Path) -> None:

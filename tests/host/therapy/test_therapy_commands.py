@@ -195,6 +195,81 @@ def test_a_hold_keeps_the_catheter_open(plan: Path) -> None:
     assert "does not say how" in run("dose", plan, "--instead", "glycerin", code=2)
 
 
+RECORDED = ["--record", "--by", "A. Person", "--yes"]
+
+
+def test_the_reason_of_a_hold_is_that_of_the_test_that_held(plan: Path) -> None:
+    run("adjust", plan, *VALUES, "--ast", "100U/L", *RECORDED)
+    text = run("dose", plan, code=1)
+    assert "AST 100 U/L is 3.57 x the reference of 28 U/L: hold" in text and "bilirubin" not in text
+
+
+def test_a_restart_is_one_step_until_the_drug_was_given(plan: Path) -> None:
+    """The course has drug from 02-08, 03-08 and 04-05 on, 14 days each."""
+    run("adjust", plan, *VALUES, "--ast", "100U/L", "--day", "2027-03-01", *RECORDED)
+    assert run_json("adjust", plan, *VALUES, "--day", "2027-03-08", *RECORDED)["percent"] == 50
+    assert "ntry 2 is of 2027-03-08, too" in run("adjust", plan, *VALUES, "--day", "2027-03-08", *RECORDED, code=2)
+    assert "97 mg" in run("dose", plan, "--fill", "5")
+    for day, percent in (("2027-03-09", 50), ("2027-03-21", 50), ("2027-03-22", 100), ("2027-04-05", 100)):
+        assert run_json("adjust", plan, *VALUES, "--day", day)["percent"] == percent, day
+    assert "until the drug has been given at that dose" in run(
+        "adjust", plan, *VALUES, "--day", "2027-03-09", *RECORDED
+    )
+    assert run_json("adjust", plan, *VALUES, "--day", "2027-03-21")["percent"] == 50
+    assert run_json("adjust", plan, *VALUES, "--day", "2027-03-22", *RECORDED)["percent"] == 100
+    assert "194 mg" in run("dose", plan, "--fill", "7")
+
+
+@pytest.mark.parametrize(
+    ("day", "said"),
+    [
+        ("2035-01-01", "12 weeks after the course ends, 2027-06-27"),
+        ("2027-09-20", "after the course ends"),
+        ("2026-10-18", "12 weeks before the course begins, 2027-01-11"),
+        ("2017-02-08", "before the course begins"),
+    ],
+)
+def test_a_day_that_can_not_be_of_the_course_is_refused(plan: Path, day: str, said: str) -> None:
+    text = run("adjust", plan, *VALUES, "--day", day, *RECORDED, code=2)
+    assert said in text and "Nothing was recorded" in text and "check the year" in text.lower()
+    assert run_json("history", plan)["entries"] == []
+
+
+@pytest.mark.parametrize("day", ["2027-09-19", "2026-10-19", "2027-03-08"])
+def test_a_day_of_the_course_or_some_weeks_beside_it_is_taken(plan: Path, day: str) -> None:
+    assert run_json("adjust", plan, *VALUES, "--day", day)["day"] == day
+
+
+def test_without_a_day_it_is_today_whenever_the_course_is(plan: Path) -> None:
+    change(plan, ("start = 2027-01-11", "start = 2001-01-08"))
+    assert run_json("adjust", plan, *VALUES[:6])["percent"] == 100
+
+
+def test_a_hold_is_taken_though_a_later_day_is_recorded(plan: Path) -> None:
+    run("adjust", plan, *VALUES, "--day", "2027-09-01", *RECORDED)
+    assert "only grows" in run("adjust", plan, *VALUES, *RECORDED, code=2)
+    text = run("adjust", plan, *VALUES, "--ast", "100U/L", *RECORDED)
+    assert "the newest decision and counts, though entry 1 is of Wed 2027-09-01" in text
+    assert "on hold since Mon 2027-02-08" in run("dose", plan, code=1)
+
+
+def test_a_hold_does_not_vanish_with_its_list(plan: Path, tmp_path: Path) -> None:
+    run("adjust", plan, *VALUES, "--ast", "100U/L", *RECORDED)
+    with make(tmp_path / "a.course") as record:
+        history.keep(record, history.read(plan))
+    path = history.path_for(plan)
+    lines = path.read_text()
+    path.write_text("")
+    assert "is empty" in run("dose", plan, code=1)
+    path.unlink()
+    assert "1 there, 0 here" in run("dose", plan, "--record", "a.course", code=2)
+    path.write_text(lines)
+    plan.rename(tmp_path / "renamed.toml")
+    assert "was it renamed?" in run("dose", "renamed.toml", code=2)
+    path.rename(tmp_path / "renamed.history.jsonl")
+    assert "on hold since" in run("dose", "renamed.toml", code=1)
+
+
 def test_imaging_is_said(plan: Path) -> None:
     text = run("adjust", plan, *VALUES, "--bilirubin", "3mg/dL")
     assert (
@@ -217,8 +292,8 @@ def test_what_is_typed_wrong(plan: Path, words: list[str], said: str) -> None:
 
 
 def test_an_altered_history_is_refused(plan: Path) -> None:
-    for _ in range(2):
-        run("adjust", plan, *VALUES, "--record", "--by", "A. Person", "--yes")
+    for day in ("2027-02-08", "2027-03-08"):
+        run("adjust", plan, *VALUES, "--day", day, "--record", "--by", "A. Person", "--yes")
     path = plan.with_name("plan.history.jsonl")
     path.write_text(path.read_text().replace('"percent": 100', '"percent": 80', 1))
     for words in (["history", plan], ["dose", plan], ["adjust", plan, *VALUES]):
