@@ -182,13 +182,14 @@ def dose_command(
     errors, and when the flow is more than 15 % off and nobody acknowledges it.
     """
     taken = taken_library(library, library_key)
-    loaded = _with_flow(courses.load(course), flow, acknowledge_flow)
+    loaded = courses.load(course)
+    if flow is not None and record is not None:
+        raise UsageError("--flow and --record both tell the flow", next_step="give one of them")
     if record is not None:
-        if flow is not None:
-            raise UsageError("--flow and --record both tell the flow", next_step="give one of them")
         with _kept(record) as kept:
             history.lacking(kept, history.read(course))
             loaded = with_flow_of(loaded, kept)
+    loaded = _with_flow(loaded, flow, acknowledge_flow)
     made, fills = prepared(loaded, taken, fill, course, instead)
     if page is not None:
         _write(page, sheet.compose(made, fill, fills), course)
@@ -206,15 +207,24 @@ def prepared(
     if fill > len(planned):
         raise UsageError(f"the course has {len(planned)} fills", next_step="see `haipump therapy show`")
     chosen = planned[fill - 1]
-    wrong = [one for one in problems_of(loaded, taken) if one.level == r.ERROR]
-    errors = [one for one in wrong if one.where != "pump.measured_flow"]  # `prepare` says more about that one
-    if errors or chosen.phase is None:
-        first = f", line {errors[0].line}: {errors[0].what}" if errors else ""
+    errors = _errors(loaded, taken)
+    own = _errors(courses.parse(loaded.source.text, course), taken)  # the flow may be another one than in the file
+    if own or chosen.phase is None:
+        first = f", line {own[0].line}: {own[0].what}" if own else ""
         raise DoseRefused(f"the course has errors{first}", f"see `haipump therapy check {course}`")
+    if errors:
+        rate = q.format_rate(loaded.pump.flow_nl_per_day)
+        raise DoseRefused(f"with a flow of {rate}: {errors[0].what}", f"check the flow; or: {errors[0].next_step}")
     phase = chosen.phase if instead is None else _instead(loaded, taken, instead)
     percent, said = _adjusted(course, phase)
     made = dose.prepare(loaded, taken, phase, days=chosen.days, percent=percent, on=chosen.date, said=said)
     return made, len(planned)
+
+
+def _errors(loaded: courses.Course, taken: library.Library) -> list[r.Problem]:
+    """Without that of the flow itself, of which `dose.prepare` says more."""
+    found = [one for one in problems_of(loaded, taken) if one.level == r.ERROR]
+    return [one for one in found if one.where != "pump.measured_flow"]
 
 
 def _with_flow(loaded: courses.Course, flow: str | None, acknowledge: str | None) -> courses.Course:
@@ -226,10 +236,11 @@ def _with_flow(loaded: courses.Course, flow: str | None, acknowledge: str | None
             raise UsageError("a flow of 0 is no flow", next_step="a pump that stands still needs another look first")
     if acknowledge is not None:
         try:
-            pump = replace(pump, flow_acknowledged=courses.acknowledgement(acknowledge))
+            who = courses.acknowledgement(acknowledge)
         except ValueError as wrong:
             example = 'for example --acknowledge-flow "A. Person: weighed twice"'
             raise UsageError(str(wrong), next_step=example) from wrong
+        pump = replace(pump, flow_acknowledged=who, acknowledged_nl_per_day=pump.flow_nl_per_day)
     return replace(loaded, pump=pump)
 
 
@@ -244,12 +255,15 @@ def secure(
 
 
 def with_flow_of(loaded: courses.Course, kept: Record) -> courses.Course:
-    """The course with the flow that the last visit found; as it is before the first, and for a pump on a line, which
-    gives what it is ordered."""
+    """The course with the flow that the last visit found, or its label's where no visit measured any; as it is before
+    the first, and for a pump on a line, which gives what it is ordered."""
     last = kept.last("plans")
     if last is None or loaded.pump.kind == courses.PROGRAMMABLE:
         return loaded
     flow_nl = round(Fraction(last["reference_nl_per_day"]))
+    same = "visit in (select id from visits where device = (select device from visits where id = ?))"
+    if flow_nl == loaded.pump.labelled_flow_nl_per_day and kept.last("readings", same, last["visit"]) is None:
+        return replace(loaded, pump=replace(loaded.pump, measured_flow_nl_per_day=None, measured_on=None))
     on = date.fromisoformat(last["from_utc"][:10])
     return replace(loaded, pump=replace(loaded.pump, measured_flow_nl_per_day=flow_nl, measured_on=on))
 

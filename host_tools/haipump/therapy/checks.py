@@ -89,18 +89,24 @@ def _pump(plan: Plan) -> Found:
 def _flow(plan: Plan) -> Found:
     pump = plan.course.pump
     found = flow.check(pump.labelled_flow_nl_per_day, pump.measured_flow_nl_per_day)
-    off = rounded(abs(found.error_percent), 1)
-    where = ("pump", "measured_flow")
-    if found.verdict == "out of bounds" and pump.flow_acknowledged:
-        words = f"the flow is {off} % off, acknowledged by {pump.flow_acknowledged}"
-        yield r.WARNING, ("pump", "flow_acknowledged"), words, "the dose is worked out from what was measured"
+    where, by_whom = ("pump", "measured_flow"), ("pump", "flow_acknowledged")
+    refused = dose.flow_refused(found, pump, pump.acknowledged)
+    if refused is not None:
+        yield r.ERROR, where, *refused
     elif found.verdict == "out of bounds":
-        next_step = 'find the cause; when it is meant: flow_acknowledged = "name: reason"'
-        yield r.ERROR, where, f"the flow is {off} % off: {found.text}", next_step
+        words = f"the flow is {found.off} % off, acknowledged by {pump.acknowledged}"
+        yield r.WARNING, by_whom, words, "the dose is worked out from what was measured"
     elif found.verdict == "flagged":
-        yield r.WARNING, where, f"the flow is {off} % off: {found.text}", "watch its trend"
+        yield r.WARNING, where, f"the flow is {found.off} % off: {found.text}", "watch its trend"
+    if pump.flow_acknowledged and pump.acknowledged_nl_per_day is None:
+        next_step = f'write for example flow_acknowledged_for = "{format_rate(pump.flow_nl_per_day)}"'
+        yield r.ERROR, by_whom, "it does not say which flow was acknowledged", next_step
     if pump.measured_flow_nl_per_day is not None and pump.measured_on is None:
         yield r.WARNING, where, "it does not say when", "add measured_on = a date"
+    last = cal.periods(plan.course)[-1].last
+    if pump.measured_on is not None and pump.measured_on > last:
+        words = f"{cal.on(pump.measured_on)} is after the end of the course, {cal.on(last)}"
+        yield r.WARNING, ("pump", "measured_on"), words, "check the date"
 
 
 def _phases(plan: Plan) -> Found:

@@ -53,11 +53,17 @@ class PumpPlan:
     measured_flow_nl_per_day: int | None = None
     measured_on: date | None = None
     flow_acknowledged: str | None = None
+    acknowledged_nl_per_day: int | None = None
 
     @property
     def flow_nl_per_day(self) -> int:
         """The actual flow: what was measured last, else what the label says."""
         return self.measured_flow_nl_per_day or self.labelled_flow_nl_per_day
+
+    @property
+    def acknowledged(self) -> str | None:
+        """Who stands for the actual flow; None also when it was another flow that they stood for."""
+        return self.flow_acknowledged if self.acknowledged_nl_per_day == self.flow_nl_per_day else None
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,7 @@ def _pump(table: r.Table) -> PumpPlan:
         measured_flow_nl_per_day=table.take("measured_flow", r.positive(q.rate_nl_per_day), None),
         measured_on=table.take("measured_on", r.day, None),
         flow_acknowledged=table.take("flow_acknowledged", acknowledgement, None),
+        acknowledged_nl_per_day=table.take("flow_acknowledged_for", r.positive(q.rate_nl_per_day), None),
     )
     table.end()
     return made

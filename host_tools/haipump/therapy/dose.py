@@ -243,9 +243,9 @@ def prepare(
     if drug is None or drug.kind == "additive":
         known = r.close_to(phase.drug, library.reservoir_drugs())
         raise DoseRefused(f'"{phase.drug}" is no drug for the reservoir; {known}', "see `haipump therapy library show`")
-    acknowledged = acknowledged or course.pump.flow_acknowledged
+    acknowledged = acknowledged or course.pump.acknowledged
     checked = flows.check(course.pump.labelled_flow_nl_per_day, course.pump.measured_flow_nl_per_day)
-    warnings = [*said, *_flow_warnings(checked, acknowledged), *_thick_warnings(course, phase, drug)]
+    warnings = [*said, *_flow_warnings(checked, course.pump, acknowledged, on), *_thick_warnings(course, phase, drug)]
     for level, _, reason in judged(course, phase, drug, percent):
         if level == r.ERROR:
             raise DoseRefused(reason, "change the course, or the library with its reasons")
@@ -280,23 +280,43 @@ def _thick_warnings(course: Course, phase: Phase, drug: Drug) -> list[str]:
     ]
 
 
-def _flow_warnings(checked: flows.FlowCheck, acknowledged: str | None) -> list[str]:
-    """What is to be said about the flow. Raises DoseRefused when it is out of bounds and nobody stands for it."""
-    if checked.verdict == "out of bounds" and not acknowledged:
-        raise DoseRefused(
-            f"the flow is {rounded(abs(checked.error_percent), 1)} % off: {checked.text}. Above "
-            f"{flows.REFUSE_PERCENT} % somebody has to look first: heat, altitude, restrictor when fast; clot, kink, a "
-            "turned pump when slow",
-            'find the cause; when the flow is meant: --acknowledge-flow "name: reason"',
+def flow_refused(checked: flows.FlowCheck, pump: PumpPlan, acknowledged: str | None) -> tuple[str, str] | None:
+    """(why no dose is worked out by this flow, what to do); None when it may be. `acknowledged`: who stands for it."""
+    if checked.verdict == "no flow":
+        return (
+            f"the flow is {checked.off} % off: {checked.text}. Above {flows.OBSTACLE_PERCENT} % it is no flow to dose "
+            "by, whoever stands for it",
+            "look for a slip in the number, then for what is wrong with pump and catheter",
         )
+    if checked.verdict != "out of bounds" or acknowledged:
+        return None
+    other = pump.acknowledged_nl_per_day if pump.flow_acknowledged else None
+    rate = format_rate(checked.actual_nl_per_day)
+    return (
+        f"the flow is {checked.off} % off: {checked.text}. Above {flows.REFUSE_PERCENT} % somebody has to look first: "
+        "heat, altitude, restrictor when fast; clot, kink, a turned pump when slow"
+        + (f". {pump.flow_acknowledged} stood for {format_rate(other)}" if other else ""),
+        'find the cause; when the flow is meant: --acknowledge-flow "name: reason", or in the course '
+        f'flow_acknowledged = "name: reason" and flow_acknowledged_for = "{rate}"',
+    )
+
+
+def _flow_warnings(checked: flows.FlowCheck, pump: PumpPlan, acknowledged: str | None, on: date | None) -> list[str]:
+    """What is to be said about the flow of a fill on this day. Raises DoseRefused when there is no dose by it."""
+    refused = flow_refused(checked, pump, acknowledged)
+    if refused is not None:
+        raise DoseRefused(*refused)
+    found = []
     if checked.verdict == "out of bounds":
-        off = rounded(abs(checked.error_percent), 1)
-        return [f"the flow is {off} % off, above the bound of {flows.REFUSE_PERCENT} %; acknowledged by {acknowledged}"]
-    if checked.verdict == "flagged":
-        return [f"the flow is {rounded(abs(checked.error_percent), 1)} % off: watch its trend"]
-    if checked.verdict == "not measured":
-        return [f"the flow was never measured: {format_rate(checked.actual_nl_per_day)} is what the label says"]
-    return []
+        bound = flows.REFUSE_PERCENT
+        found = [f"the flow is {checked.off} % off, above the bound of {bound} %; acknowledged by {acknowledged}"]
+    elif checked.verdict == "flagged":
+        found = [f"the flow is {checked.off} % off: watch its trend"]
+    elif checked.verdict == "not measured":
+        found = [f"the flow was never measured: {format_rate(checked.actual_nl_per_day)} is what the label says"]
+    if on is not None and pump.measured_on is not None and pump.measured_on > on:
+        found.append(f"the flow was measured on {pump.measured_on}, and that is after this fill")
+    return found
 
 
 def components(course: Course, library: Library, phase: Phase, drug: Drug, percent: Fraction) -> Iterator[Component]:

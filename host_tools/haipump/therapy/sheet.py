@@ -132,7 +132,7 @@ def formulas(made: Preparation) -> Iterator[tuple[str, ...]]:
         yield "flow off", "(F − F_ref) / F_ref", f"({actual} − {label}) / {label}", error
     yield (
         "actual flow F",
-        "measured at the last refill" if flow.measured else "by the label",
+        _flow_from(made),
         "",
         format_rate(flow.actual_nl_per_day),
     )
@@ -147,6 +147,12 @@ def formulas(made: Preparation) -> Iterator[tuple[str, ...]]:
     yield "days of supply", f"(V − V_unusable) / {name}", f"({fill} − {unusable}) / {actual}", f"{supply} days"
     left = f"{ml(made.residual_nl)} mL"
     yield "expected at the next refill", f"V − {name} t", f"{fill} − {actual} × {made.days}", left
+
+
+def _flow_from(made: Preparation) -> str:
+    if not made.flow.measured:
+        return "by the label"
+    return f"as found on {made.pump.measured_on}" if made.pump.measured_on else "as measured"
 
 
 def _drug_formulas(made: Preparation, main: Component, fill: str, actual: str) -> Iterator[tuple[str, ...]]:

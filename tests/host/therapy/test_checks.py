@@ -101,13 +101,49 @@ def test_stability_at_its_bound(library, days: int, told: bool) -> None:
     assert all(one.level == "error" and one.where == "phase[1].days" for one in those)
 
 
+ACKNOWLEDGED = (
+    ('# flow_acknowledged = "name: reason"', 'flow_acknowledged = "A. Person: weighed"'),
+    ('# flow_acknowledged_for = "1.27', 'flow_acknowledged_for = "1.5'),
+)
+
+
 def test_a_flow_that_is_acknowledged_is_a_warning(library) -> None:
     plan = course(
         ('# measured_flow = "1.27', 'measured_flow = "1.5'),
-        ('# flow_acknowledged = "name: reason"', 'flow_acknowledged = "A. Person: weighed"'),
+        *ACKNOWLEDGED,
     )
     levels = {one.where: one.level for one in found(library, plan)}
     assert levels["pump.flow_acknowledged"] == "warning" and "error" not in levels.values()
+
+
+@pytest.mark.parametrize(
+    ("flow", "said"),
+    [
+        ("1.51", "A. Person: weighed stood for 1.5 mL/day"),  # an acknowledgement is of one flow
+        ("1.499999", "stood for 1.5 mL/day"),
+        ("0.6", "53.8 % slow. Above 50 % it is no flow to dose by"),
+        ("1.951", "50.1 % fast"),
+    ],
+)
+def test_an_acknowledgement_covers_its_flow_and_no_other(library, flow: str, said: str) -> None:
+    plan = course(('# measured_flow = "1.27', f'measured_flow = "{flow}'), *ACKNOWLEDGED)
+    errors = [one for one in found(library, plan) if one.level == "error"]
+    assert [one.where for one in errors] == ["pump.measured_flow"] and said in errors[0].what
+
+
+def test_an_acknowledgement_says_which_flow(library) -> None:
+    plan = course(('# measured_flow = "1.27', 'measured_flow = "1.31'), ACKNOWLEDGED[0])
+    errors = [one for one in found(library, plan) if one.level == "error"]
+    assert [one.where for one in errors] == ["pump.flow_acknowledged"]
+    assert 'flow_acknowledged_for = "1.31 mL/day"' in errors[0].next_step
+
+
+@pytest.mark.parametrize(("day", "wrong"), [("2027-06-27", False), ("2027-06-28", True), ("2035-01-01", True)])
+def test_a_flow_of_after_the_course_is_told(library, day: str, wrong: bool) -> None:
+    plan = course(
+        ('# measured_flow = "1.27', 'measured_flow = "1.31'), ("# measured_on = 2027-02-08", f"measured_on = {day}")
+    )
+    assert [(one.level, one.where) for one in found(library, plan)] == [("warning", "pump.measured_on")] * wrong
 
 
 def test_a_pause_keeps_the_catheter_open(library) -> None:

@@ -156,6 +156,8 @@ def test_a_refill_takes_what_goes_in_from_the_course(run, plan, tmp_path) -> Non
 
 def test_the_dose_follows_the_flow_that_the_record_has(run, plan) -> None:
     run("therapy refill a.course --plan course.toml --reading-error 0.1mL --at 2027-01-11T09:00", FIRST)
+    text = run("therapy dose course.toml --record a.course")[1]  # nothing came back yet: nothing was measured
+    assert "by the label 1.3 mL/day" in text and "never measured" in text and "found" not in text
     code, text = run(
         "therapy refill a.course --plan course.toml --at 2027-01-25T09:00", "Eva\nL2\nyes\n14.5mL\n5mL\n" + "yes\n" * 4
     )
@@ -164,6 +166,7 @@ def test_the_dose_follows_the_flow_that_the_record_has(run, plan) -> None:
     assert shown["flow_nl_per_day"] < 1_290_000
     typed = json.loads(run(f"--json therapy dose course.toml --fill 3 --flow {shown['flow_nl_per_day']}nL/day")[1])
     assert {**typed, "sheet": None} == shown
+    assert "as found on 2027-01-25" in run("therapy dose course.toml --fill 3 --record a.course")[1]
     code, text = run("therapy dose course.toml --fill 3 --record a.course --flow 1.3mL/day")
     assert code == 2 and "--flow and --record" in text
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from fractions import Fraction
 
 import pytest
 
 from haipump.errors import DoseRefused
 from haipump.quantities import rounded
-from haipump.therapy import dose, flow, sheet
+from haipump.therapy import dose, findings, flow, sheet
 from tests.host.therapy.conftest import course
 
 ML = 1_000_000
@@ -68,7 +69,8 @@ def test_the_measured_flow_makes_the_dose_not_the_label(library) -> None:
     [
         (1_000_000, "accepted"), (1_100_000, "accepted"), (1_100_001, "flagged"), (1_150_000, "flagged"),
         (1_150_001, "out of bounds"), (900_000, "accepted"), (899_999, "flagged"), (850_000, "flagged"),
-        (849_999, "out of bounds"), (None, "not measured"),
+        (849_999, "out of bounds"), (500_000, "out of bounds"), (499_999, "no flow"), (1_500_000, "out of bounds"),
+        (1_500_001, "no flow"), (None, "not measured"),
     ],
 )  # fmt: skip
 def test_flow_at_its_bounds(measured_nl: int | None, verdict: str) -> None:
@@ -82,6 +84,32 @@ def test_a_flow_out_of_bounds_is_refused_until_somebody_stands_for_it(library) -
     made = dose.prepare(plan, library, plan.phases[0], days=14, acknowledged="A. Person: weighed twice")
     assert any("acknowledged by A. Person: weighed twice" in warning for warning in made.warnings)
     assert "A. Person: weighed twice" in sheet.compose(made, 1, 12)
+
+
+def test_half_the_flow_is_no_flow_whoever_stands_for_it(library) -> None:
+    plan = course(('# measured_flow = "1.27', 'measured_flow = "0.6'))
+    with pytest.raises(DoseRefused, match=r"53\.8 % off.*whoever stands for it"):
+        dose.prepare(plan, library, plan.phases[0], days=14, acknowledged="A. Person: weighed twice")
+    assert findings.BOUNDS["obstacle"][0] * 100 == flow.OBSTACLE_PERCENT
+
+
+@pytest.mark.parametrize(
+    ("measured_nl", "off"),
+    [(1_495_000, "15"), (1_495_100, "15.007692"), (1_495_001, "15.000077"), (1_430_013, "10.001"), (1_500_000, "15.4")],
+)
+def test_a_flow_beside_its_bound_is_not_shown_as_the_bound(measured_nl: int, off: str) -> None:
+    made = flow.check(1_300_000, measured_nl)
+    assert made.off == off and f" {off} % fast" in made.text
+
+
+def test_a_flow_that_was_measured_after_the_fill_is_told(library) -> None:
+    plan = course(
+        ('# measured_flow = "1.27', 'measured_flow = "1.27'), ("# measured_on = 2027-02-08", "measured_on = 2027-02-08")
+    )
+    for day, told in ((date(2027, 2, 8), False), (date(2027, 2, 7), True)):
+        made = dose.prepare(plan, library, plan.phases[0], days=14, on=day)
+        assert any("measured on 2027-02-08, and that is after this fill" in one for one in made.warnings) == told
+        assert "as found on 2027-02-08" in sheet.compose(made, 1, 12)
 
 
 # --- what a pharmacy can draw up

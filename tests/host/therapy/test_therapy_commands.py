@@ -137,6 +137,25 @@ def test_a_flow_out_of_bounds_needs_a_name_and_a_reason(plan: Path) -> None:
     assert "0 is no flow" in run("dose", plan, "--flow", "0mL/day", code=2)
 
 
+def test_an_acknowledgement_in_the_file_does_not_cover_another_flow(plan: Path) -> None:
+    change(
+        plan, ('# measured_flow = "1.27', 'measured_flow = "1.5'),
+        ('# flow_acknowledged = "name: reason"', 'flow_acknowledged = "Doe: weighed"'),
+        ('# flow_acknowledged_for = "1.27', 'flow_acknowledged_for = "1.5'),
+    )  # fmt: skip
+    assert "acknowledged by Doe: weighed" in run("dose", plan)
+    text = run("dose", plan, "--flow", "1.6mL/day", code=1)
+    assert "Doe: weighed stood for 1.5 mL/day" in text and 'flow_acknowledged_for = "1.6 mL/day"' in text
+    assert "by B: looked" in run("dose", plan, "--flow", "1.6mL/day", "--acknowledge-flow", "B: looked")
+    assert "whoever stands for it" in run("dose", plan, "--flow", "0.6mL/day", "--acknowledge-flow", "B: x", code=1)
+
+
+def test_what_a_typed_flow_makes_wrong_is_not_the_files(plan: Path) -> None:
+    change(plan, ("days = 14\ndose", "days = 20\ndose"))
+    text = run("dose", plan, "--flow", "1.45mL/day", code=1)
+    assert "ith a flow of 1.45 mL/day: a fill of floxuridine lasts" in text and "line" not in text
+
+
 def test_no_dose_for_a_course_with_errors(plan: Path) -> None:
     change(plan, ('amount = "25 mg"', 'amount = "51 mg"'))
     assert "the course has errors" in run("dose", plan, code=1).lower()
