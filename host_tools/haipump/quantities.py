@@ -56,9 +56,11 @@ _MASS_PER_ML = {"mg/ml": Fraction(1), "g/l": Fraction(1), "ug/ml": Fraction(1, 1
 _UNITS_PER_ML = {"units/ml": Fraction(1)}
 # 1 kat is 1 mol/s, 1 U is 1 umol/min: 1 ukat/L = 60 U/L
 _ENZYME_U_PER_L = {"u/l": Fraction(1), "iu/l": Fraction(1), "ukat/l": Fraction(60), "nkat/l": Fraction(60, 1_000)}
-# Molar mass of bilirubin, C33H36N4O6: 584.66 g/mol (sum of the standard atomic weights); 1 mg/dL is 17.1 umol/L.
-BILIRUBIN_G_PER_MOL = Fraction("584.66")
-_BILIRUBIN_MG_PER_DL = {"mg/dl": Fraction(1), "umol/l": BILIRUBIN_G_PER_MOL / 10_000}
+# Laboratories and rules convert bilirubin with 17.1, and so do we: a bound of 3 mg/dL is printed as 51.3 umol/L, and
+# must be one and the same bound. The molar mass (C33H36N4O6, 584.66 g/mol) gives 17.104, 0.02 % more, which would put
+# each printed bound just below itself.
+BILIRUBIN_UMOL_PER_L = Fraction("17.1")  # of 1 mg/dL
+_BILIRUBIN_MG_PER_DL = {"mg/dl": Fraction(1), "umol/l": 1 / BILIRUBIN_UMOL_PER_L}
 THERAPY_UNITS: Mapping[str, Mapping[str, Fraction]] = {
     "mg": _MASS_MG,
     "kg": _BODY_KG,

@@ -26,7 +26,10 @@ from haipump.errors import QuantityError
         ("35 U/L", "U/L", 35),
         ("2 ukat/L", "U/L", 120),
         ("0.7 mg/dL", "mg/dL", Fraction(7, 10)),
-        ("10 umol/L", "mg/dL", Fraction("0.58466")),
+        ("10 umol/L", "mg/dL", Fraction(100, 171)),
+        ("51.3 umol/L", "mg/dL", 3),  # as a bound in mg/dL is printed: the same bound
+        ("20.52 umol/L", "mg/dL", Fraction("1.2")),
+        ("34.2 umol/L", "mg/dL", 2),
     ],
 )
 def test_exact(text: str, unit: str, value) -> None:

@@ -22,7 +22,19 @@ from haipump.cli import therapy_library, therapy_views, views
 from haipump.cli.frame import Cli, command
 from haipump.cli.setup import LIMIT_WORDS, none_in_words
 from haipump.errors import CourseFileError, DoseRefused, PlanRefused, UsageError
-from haipump.therapy import NOT_CLINICAL, adjust, calendar_page, checks, dose, history, library, rules, sealing, sheet
+from haipump.therapy import (
+    NOT_CLINICAL,
+    adjust,
+    calendar_page,
+    checks,
+    dose,
+    history,
+    library,
+    plausible,
+    rules,
+    sealing,
+    sheet,
+)
 from haipump.therapy import calendar as cal
 from haipump.therapy import course as courses
 from haipump.therapy import reading as r
@@ -333,7 +345,8 @@ def adjust_command(
         rules.pick(loaded.rules), values, loaded.patient.reference, loaded.patient.upper_limit,
         planned.dose_mg_per_kg_day, on, before,
     )  # fmt: skip
-    cli.say(therapy_views.decision_view(decision, taken, loaded.pump))
+    doubts = plausible.refuse(loaded, values)
+    cli.say(therapy_views.decision_view(decision, taken, loaded.pump, doubts))
     if record:
         if not by.strip():
             raise UsageError("nobody is named", next_step='say who decides: --by "A. Person"')
@@ -343,7 +356,7 @@ def adjust_command(
             history.append(course, decision, by)
             if kept is not None:
                 history.keep(kept, history.read(course))
-    cli.result(history.as_json(decision) | {"recorded": record, "keep_open": checks.keepers(taken)})
+    cli.result(history.as_json(decision) | {"recorded": record, "keep_open": checks.keepers(taken), "warnings": doubts})
     cli.say(f"Recorded in {history.path_for(course)}." if record else "[dim]Not recorded: --record --by NAME.[/]")
     if record and entries and on < entries[-1].day:
         cli.say(f"It is the newest decision and counts, though entry {len(entries)} is of {cal.on(entries[-1].day)}.")

@@ -194,13 +194,14 @@ def dose_json(made: dose.Preparation, number: int) -> dict[str, Any]:
 # --- adjustment
 
 
-def decision_view(decision: Decision, library: Library, pump: PumpPlan) -> RenderableType:
-    """A decision with its reasons, and what keeps the catheter open when the drug is held."""
+def decision_view(decision: Decision, library: Library, pump: PumpPlan, doubts: Sequence[str]) -> RenderableType:
+    """A decision with its reasons, what keeps the catheter open when the drug is held, and doubts about the values."""
     style = "bold red" if decision.hold else "bold yellow" if decision.percent < 100 else "bold green"
     verdict = Text(decision.verdict.capitalize(), style)
     if not decision.hold:
         verdict.append(f": {rounded(decision.dose_mg_per_kg_day, 5)} mg/kg/day", style="bold")
     lines: list[RenderableType] = [verdict]
+    lines += [Padding(Text(f"{doubt[:1].upper()}{doubt[1:]}.", "yellow"), (0, 0, 0, 2)) for doubt in doubts]
     lines += [Padding(Text(f"{reason[:1].upper()}{reason[1:]}."), (0, 0, 0, 2)) for reason in decision.reasons]
     if decision.imaging:
         lines.append(Text("Imaging of the bile ducts is due.", "bold red"))

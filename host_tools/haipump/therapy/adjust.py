@@ -55,8 +55,8 @@ class Finding:
         unit, test = TESTS[self.test]
         result = f"{self.percent} %" if self.percent else _HOLD
         return (
-            f"{test} {rounded(self.value, 2)} {unit} is {self._ratio_text()} x the {self.name} of "
-            f"{rounded(self.compared_with, 2)} {unit}: {result}"
+            f"{test} {rounded(self.value, 4)} {unit} is {self._ratio_text()} x the {self.name} of "
+            f"{rounded(self.compared_with, 4)} {unit}: {result}"
         )
 
     def _ratio_text(self) -> str:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from haipump.errors import DoseRefused
 from haipump.quantities import format_rate, format_volume, rounded
 from haipump.therapy import calendar as cal
-from haipump.therapy import dose, flow
+from haipump.therapy import dose, flow, plausible
 from haipump.therapy import reading as r
 from haipump.therapy.course import TESTS, Course, Phase
 from haipump.therapy.library import Library
@@ -61,6 +61,7 @@ def _patient(plan: Plan) -> Found:
         if not ARTERY_ML_PER_MIN[0] <= per_min <= ARTERY_ML_PER_MIN[1]:
             words = f"{rounded(per_min, 1)} mL/min is no flow of a hepatic artery"
             yield r.WARNING, ("patient", "artery_flow"), words, "380 to 450 mL/min is usual"
+    yield from plausible.of_course(plan.course)
 
 
 def _rules(plan: Plan) -> Found:

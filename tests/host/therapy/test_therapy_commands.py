@@ -260,7 +260,7 @@ def test_a_day_of_the_course_or_some_weeks_beside_it_is_taken(plan: Path, day: s
 
 
 def test_without_a_day_it_is_today_whenever_the_course_is(plan: Path) -> None:
-    change(plan, ("start = 2027-01-11", "start = 2001-01-08"))
+    change(plan, ("start = 2027-01-11", "start = 2001-01-08"), ("taken = 2027-01-04", "taken = 2001-01-04"))
     assert run_json("adjust", plan, *VALUES[:6])["percent"] == 100
 
 
@@ -295,6 +295,54 @@ def test_imaging_is_said(plan: Path) -> None:
         "Imaging of the bile ducts is due" in text
         and run_json("adjust", plan, *VALUES, "--bilirubin", "3mg/dL")["imaging"]
     )
+
+
+@pytest.mark.parametrize(("value", "due"), [("51.3umol/L", True), ("3mg/dL", True), ("51.29umol/L", False)])
+def test_a_bound_is_the_same_in_both_units(plan: Path, value: str, due: bool) -> None:
+    text = run("adjust", plan, *VALUES, "--bilirubin", value)
+    assert ("Imaging of the bile ducts is due" in text) == due
+    assert (
+        "total bilirubin 3 mg/dL" in text.replace("Total", "total")
+    ) == due  # what is below is not shown as the bound
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('ast = "28 U/L"', 'ast = "2800 U/L"'),
+        ('alp = "120 U/L"', 'alp = "12 U/L"'),
+        ('bilirubin = "1.2 mg/dL"', 'bilirubin = "1.2 umol/L"'),
+        ("taken = 2027-01-04", "taken = 2029-01-04"),
+    ],
+)
+def test_nothing_is_decided_by_what_can_not_be(plan: Path, old: str, new: str) -> None:
+    change(plan, (old, new))
+    text = run("adjust", plan, *VALUES, *RECORDED, code=2)
+    assert "line" in text and "Nothing was decided" in text
+    assert run_json("history", plan)["entries"] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--ast", "0U/L"], "AST 0 U/L measured can't be: it is 3 U/L or more"),
+        (["--ast", "2.9U/L", "--ast", "30U/L"], "can't be"),
+        (["--alp", "9U/L"], "can't be"),
+        (["--bilirubin", "0.7umol/L"], "can't be"),
+    ],
+)
+def test_a_value_that_can_not_be_is_refused(plan: Path, words: list[str], said: str) -> None:
+    given = VALUES if words[0] != "--ast" or len(words) == 2 else VALUES[2:]
+    assert said in run("adjust", plan, *given, *words, code=2)
+
+
+def test_a_value_that_is_rare_is_told_and_a_high_one_always_holds(plan: Path) -> None:
+    assert "AST 3 U/L measured is unusually low: check the number and its unit" in run(
+        "adjust", plan, *VALUES, "--ast", "3U/L"
+    )
+    assert run_json("adjust", plan, *VALUES, "--ast", "3U/L")["warnings"]
+    found = run_json("adjust", plan, *VALUES, "--ast", "99999U/L", *RECORDED)
+    assert (found["percent"], found["warnings"]) == (0, [])
 
 
 @pytest.mark.parametrize(
