@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date, time
 from fractions import Fraction
 from typing import TypeVar
 
@@ -157,6 +158,24 @@ def _as_printed(unit: str) -> list[str]:
     return ["/".join(capitals.get(part, part) for part in name.split("/")) for name in names]
 
 
+def as_written(value: object) -> str:
+    """What a file has where something else belongs, as people write it: `13.5`, `true`, `"a text"`, `a list`."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "a table"
+    return str(value)
+
+
+def counted(number: int, word: str) -> str:
+    """`1 warning`, `2 warnings`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def rounded(value: Fraction, digits: int) -> str:
     """The number with at most `digits` decimals, rounded half up, without zeros at the end: for display only."""
     scaled = abs(value) * 10**digits
@@ -258,7 +277,7 @@ def _decimal(value: Fraction) -> str | None:
 def _clean(text: object, what: str, example: str) -> str:
     if not isinstance(text, str):
         raise QuantityError(
-            f"{text!r} is no text, and {what} needs its unit",
+            f"{as_written(text)} is no text, and {what} needs its unit",
             next_step=f'pass text with a unit, for example "{example}"',
         )
     clean = text.strip().replace("\u00b5", "u").replace("\u03bc", "u")

@@ -116,8 +116,7 @@ def check(
     errors = [one for one in problems if one.level == r.ERROR]
     listed = [one.as_json() for one in problems]
     if errors:
-        count = f"{len(errors)} errors" if len(errors) > 1 else "1 error"
-        raise PlanRefused(f"the course has {count}", listed)
+        raise PlanRefused(f"the course has {q.counted(len(errors), 'error')}", listed)
     spans = cal.periods(loaded)
     last = spans[-1].last
     cli.result({
@@ -127,8 +126,9 @@ def check(
         "last_day": last.isoformat(),
         "library_sha256": taken.sha256,
     })  # fmt: skip
-    verdict = f"[green]No errors[/], {len(problems)} warnings" if problems else "[green]Nothing is wrong[/]"
-    cli.say(f"{verdict}: {len(cal.fills(loaded))} fills, {cal.on(loaded.start)} to {cal.on(last)}.")
+    told = f"[green]No errors[/], {q.counted(len(problems), 'warning')}"
+    verdict = told if problems else "[green]Nothing is wrong[/]"
+    cli.say(f"{verdict}: {q.counted(len(cal.fills(loaded)), 'fill')}, {cal.on(loaded.start)} to {cal.on(last)}.")
     cli.say(f"[dim]{NOT_CLINICAL}[/]")
 
 
@@ -154,7 +154,8 @@ def show(
     cli.say(therapy_views.course_view(loaded, taken))
     errors = sum(one.level == r.ERROR for one in problems)
     if problems:
-        found = f"[bold red]{errors} errors[/]" if errors else f"{len(problems)} warnings"
+        told = f"[bold red]{q.counted(errors, 'error')}[/]"
+        found = told if errors else q.counted(len(problems), "warning")
         cli.say(f"{found}: haipump therapy check {course}")
     if html is not None:
         cli.say(f"[green]{html}[/] has it as a page.")
@@ -217,7 +218,7 @@ def prepared(
     """A fill, worked out, and how many there are. Raises UsageError, DoseRefused."""
     planned = cal.fills(loaded)
     if fill > len(planned):
-        raise UsageError(f"the course has {len(planned)} fills", next_step="see `haipump therapy show`")
+        raise UsageError(f"the course has {q.counted(len(planned), 'fill')}", next_step="see `haipump therapy show`")
     chosen = planned[fill - 1]
     errors = _errors(loaded, taken)
     own = _errors(courses.parse(loaded.source.text, course), taken)  # the flow may be another one than in the file

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from haipump.cli import views
-from haipump.quantities import format_rate, format_volume, rounded
+from haipump.quantities import counted, format_rate, format_volume, rounded
 from haipump.therapy import calendar as cal
 from haipump.therapy import calendar_page, checks, dose, sheet
 from haipump.therapy import reading as r
@@ -48,7 +48,8 @@ def course_view(course: Course, library: Library) -> RenderableType:
     pump, patient = course.pump, course.patient
     head = Text.assemble(
         (course.name, "bold"),
-        f"\n{course.cycles} cycles, {cal.on(course.start)} to {cal.on(spans[-1].last)}; {len(fills)} fills\n",
+        f"\n{counted(course.cycles, 'cycle')}, {cal.on(course.start)} to {cal.on(spans[-1].last)}; "
+        f"{counted(len(fills), 'fill')}\n",
         f"{patient.label}, {rounded(patient.weight_kg, 2)} kg; {pump.kind} pump, {format_volume(pump.fill_nl)} at "
         f"{format_rate(pump.flow_nl_per_day)}\n",
         f"Drug library {library.name} {library.version}, SHA-256 {library.sha256[:16]}",
@@ -139,7 +140,7 @@ def course_json(course: Course, library: Library) -> dict[str, Any]:
 def dose_view(made: dose.Preparation, number: int, of: int) -> RenderableType:
     """One fill: what it is, each number with its formula, what is drawn up."""
     day = f" on {cal.on(made.date)}" if made.date else ""
-    title = Text.assemble((sheet.title(made), "bold"), f"\nFill {number} of {of}{day}, for {made.days} days")
+    title = Text.assemble((sheet.title(made), "bold"), f"\nFill {number} of {of}{day}, for {counted(made.days, 'day')}")
     warned = [Text(f"{warning[:1].upper()}{warning[1:]}.", "yellow") for warning in made.warnings]
     numbers = [(what, formula, result) for what, formula, _, result in sheet.formulas(made)]
     drawn = [(n, what, gives) for n, what, _, gives, *_ in sheet.steps(made)]

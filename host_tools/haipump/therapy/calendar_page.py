@@ -9,7 +9,7 @@ import calendar as months
 from collections.abc import Mapping
 from datetime import date
 
-from haipump.quantities import format_rate, format_volume, rounded
+from haipump.quantities import counted, format_rate, format_volume, rounded
 from haipump.report import style
 from haipump.report.text import SAFETY, esc
 from haipump.therapy import NOT_CLINICAL
@@ -76,7 +76,7 @@ def compose(course: Course, library: Library, problems: list[Problem]) -> str:
     pump = course.pump
     names = {word: library.drugs[word].name if word in library.drugs else word for word in marks(course)}
     lead = (
-        f"{course.cycles} cycles, {cal.on(course.start)} to {cal.on(spans[-1].last)}. Pump: "
+        f"{counted(course.cycles, 'cycle')}, {cal.on(course.start)} to {cal.on(spans[-1].last)}. Pump: "
         f"{pump.kind.replace('-', ' ')}, {format_volume(pump.fill_nl)} at {format_rate(pump.flow_nl_per_day)}. "
         f"“{course.patient.label}”, {rounded(course.patient.weight_kg, 2)} kg."
     )

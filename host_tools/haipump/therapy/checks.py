@@ -142,8 +142,8 @@ def _made_of(plan: Plan, phase: Phase) -> Found:
         yield r.ERROR, (*where, "drug"), words, "see `haipump therapy library show`"
         return
     yield from _strength(phase, drug.concentration.unit if drug.concentration else "", drug.name, drug.kind == "drug")
-    for level, key, words in dose.judged(plan.course, phase, drug):
-        yield level, (*where, key), words, "lower it, or say why the limit does not hold in a library of your own"
+    for level, key, words, advice in dose.judged(plan.course, phase, drug):
+        yield level, (*where, key), words, f"{advice}, or say why the limit does not hold in a library of your own"
     if phase.diluent is None and drug.diluents:
         next_step = f'write for example diluent = "{drug.diluents[0]}"'
         yield r.ERROR, (*where, "diluent"), "is missing: with what is the fill made up?", next_step
@@ -160,7 +160,7 @@ def _made_of(plan: Plan, phase: Phase) -> Found:
             words = f"{added.name} is measured in {added.per_fill.unit}, not in {additive.unit}"
             yield r.ERROR, (*place, "amount"), words, "write it in that unit"
         elif added.per_fill is not None and (verdict := added.per_fill.judge(additive.amount)):
-            yield verdict[0], (*place, "amount"), f"{added.name}: {verdict[1]}", "lower it"
+            yield verdict[0], (*place, "amount"), f"{added.name}: {verdict[1]}", verdict[2]
 
 
 def _strength(phase: Phase, unit: str, name: str, dosed: bool) -> Found:

@@ -170,8 +170,8 @@ def planned_concentration(course: Course, phase: Phase, percent: Fraction = FULL
     return per_day_mg * Fraction(NL_PER_ML, course.pump.flow_nl_per_day), "mg/mL"
 
 
-def judged(course: Course, phase: Phase, drug: Drug, percent: Fraction = FULL) -> Iterator[tuple[str, str, str]]:
-    """(error or warning, key of the phase, reason) of every limit of the library that the plan passes."""
+def judged(course: Course, phase: Phase, drug: Drug, percent: Fraction = FULL) -> Iterator[tuple[str, str, str, str]]:
+    """(error or warning, key of the phase, reason, what to do) of every limit of the library that the plan passes."""
     pairs: list[tuple[str, Limit | None, Fraction | None]] = [
         ("drug", drug.rate, Fraction(fill_flow_nl_per_day(course, phase, drug)))
     ]
@@ -185,7 +185,7 @@ def judged(course: Course, phase: Phase, drug: Drug, percent: Fraction = FULL) -
     for where, limit, value in pairs:
         verdict = limit.judge(value) if limit is not None and value is not None else None
         if verdict is not None:
-            yield verdict[0], where, verdict[1]
+            yield verdict[0], where, *verdict[1:]
 
 
 def ways(exact_nl: Fraction, library: Library) -> tuple[Draw, ...]:
@@ -246,7 +246,7 @@ def prepare(
     acknowledged = acknowledged or course.pump.acknowledged
     checked = flows.check(course.pump.labelled_flow_nl_per_day, course.pump.measured_flow_nl_per_day)
     warnings = [*said, *_flow_warnings(checked, course.pump, acknowledged, on), *_thick_warnings(course, phase, drug)]
-    for level, _, reason in judged(course, phase, drug, percent):
+    for level, _, reason, _ in judged(course, phase, drug, percent):
         if level == r.ERROR:
             raise DoseRefused(reason, "change the course, or the library with its reasons")
         warnings.append(reason)

@@ -44,16 +44,17 @@ class Limit:
     soft_min: Fraction | None = None
     hard_min: Fraction | None = None
 
-    def judge(self, value: Fraction) -> tuple[str, str] | None:
-        """None when `value` is within; else (error or warning, the reason with the numbers)."""
+    def judge(self, value: Fraction) -> tuple[str, str, str] | None:
+        """None when `value` is within; else (error or warning, the reason with the numbers, what to do). Below a limit
+        nobody is told to raise a dose: weight, flow or fill may be the slip."""
         for level, kind, low, high in (
             (r.ERROR, "hard", self.hard_min, self.hard_max),
             (r.WARNING, "soft", self.soft_min, self.soft_max),
         ):
             if value > high:
-                return level, self._words(value, "above", kind, high)
+                return level, self._words(value, "above", kind, high), "lower it"
             if low is not None and value < low:
-                return level, self._words(value, "below", kind, low)
+                return level, self._words(value, "below", kind, low), "check amount, weight and flow"
         return None
 
     def _words(self, value: Fraction, side: str, kind: str, end: Fraction) -> str:

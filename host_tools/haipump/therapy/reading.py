@@ -148,7 +148,7 @@ class Table:
     def __init__(self, source: Source, where: KeyPath, data: object) -> None:
         self.source, self.where = source, where
         if not isinstance(data, dict):
-            source.problem(where, f"must be a table, not {data!r}", f"write [{path_text(where)}]")
+            source.problem(where, f"must be a table, not {q.as_written(data)}", f"write [{path_text(where)}]")
         self._rest: dict[str, Any] = dict(data) if isinstance(data, dict) else {}
         self._known: list[str] = []
 
@@ -209,14 +209,14 @@ def close_to(word: str, known: Iterable[str]) -> str:
 def text(value: object) -> str:
     """A text that is not empty."""
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"must be a text, not {value!r}")
+        raise ValueError(f"must be a text, not {q.as_written(value)}")
     return value.strip()
 
 
 def truth(value: object) -> bool:
     """true or false."""
     if not isinstance(value, bool):
-        raise ValueError(f"must be true or false, not {value!r}")
+        raise ValueError(f"must be true or false, not {q.as_written(value)}")
     return value
 
 
@@ -225,7 +225,7 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 
     def convert(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(f"must be a whole number, not {value!r}")
+            raise ValueError(f"must be a whole number, not {q.as_written(value)}")
         if not low <= value <= high:
             raise ValueError(f"{value} is not from {low} to {high}")
         return value
@@ -236,14 +236,14 @@ def whole(low: int, high: int) -> Callable[[object], int]:
 def number(value: object) -> Fraction:
     """A plain number above 0, exactly as written."""
     if isinstance(value, bool) or not isinstance(value, (int, Decimal)) or not 0 < value < 10**6:
-        raise ValueError(f"must be a number above 0, not {value!r}")
+        raise ValueError(f"must be a number above 0, not {q.as_written(value)}")
     return Fraction(value)
 
 
 def day(value: object) -> date:
     """A date as TOML has it, without quotes: 2027-01-11."""
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise ValueError(f"must be a date without quotes like 2027-01-11, not {value!r}")
+        raise ValueError(f"must be a date without quotes like 2027-01-11, not {q.as_written(value)}")
     if not YEARS[0] <= value.year < YEARS[1]:
         raise ValueError(f"{value} is not from {YEARS[0]} to {YEARS[1] - 1}")
     return value
@@ -254,7 +254,7 @@ def one_of(*known: str) -> Callable[[object], str]:
 
     def convert(value: object) -> str:
         if value not in known:
-            raise ValueError(f"{value!r} is not known; {close_to(str(value), known)}")
+            raise ValueError(f"{q.as_written(value)} is not known; {close_to(str(value), known)}")
         return str(value)
 
     return convert
@@ -263,7 +263,7 @@ def one_of(*known: str) -> Callable[[object], str]:
 def words(value: object) -> tuple[str, ...]:
     """A list of texts."""
     if not isinstance(value, list):
-        raise ValueError(f"must be a list of texts, not {value!r}")
+        raise ValueError(f"must be a list of texts, not {q.as_written(value)}")
     return tuple(text(one) for one in value)
 
 

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from fractions import Fraction
 
-from haipump.quantities import format_rate, format_volume, rounded
+from haipump.quantities import counted, format_rate, format_volume, rounded
 from haipump.report import style
 from haipump.report.text import SAFETY, esc
 from haipump.therapy.dose import NL_PER_ML, Component, Preparation
@@ -42,7 +42,9 @@ def compose(made: Preparation, number: int, of: int) -> str:
     heading = title(made)
     day = f"{made.date:%A} {made.date.isoformat()}" if made.date else "no date"
     patient = made.course.patient
-    lead = f"Fill {number} of {of} of “{made.course.name}”, {day}, for {made.days} days. For “{patient.label}”."
+    lead = (
+        f"Fill {number} of {of} of “{made.course.name}”, {day}, for {counted(made.days, 'day')}. For “{patient.label}”."
+    )
     parts = [
         '<div class="kicker"><span>haipump · preparation sheet</span><span>not for clinical use</span></div>',
         f"<h1>{esc(heading)}</h1>",

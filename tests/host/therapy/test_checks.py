@@ -87,6 +87,13 @@ def test_each_check_finds_its_mistake(library, old: str, new: str, level: str, w
     assert line.startswith((f"{key} =", "["))  # what is missing has the line of its table
 
 
+def test_below_a_limit_nobody_is_told_to_lower_it(library) -> None:
+    (low,) = [one for one in found(library, course(('"0.12 mg/kg/day"', '"0.009 mg/kg/day"'))) if "below" in one.what]
+    assert low.next_step.startswith("check amount, weight and flow") and "lower" not in low.next_step
+    (high,) = [one for one in found(library, course(('"0.12 mg/kg/day"', '"0.21 mg/kg/day"'))) if one.level == "error"]
+    assert high.next_step.startswith("lower it")
+
+
 def test_all_of_it_at_once(library) -> None:
     plan = course(('"70 kg"', '"20 kg"'), ('fill = "30 mL"', 'fill = "40 mL"'), ('diluent = "saline"', ""))
     where = [one.where for one in found(library, plan)]

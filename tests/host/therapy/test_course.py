@@ -74,6 +74,27 @@ def test_all_mistakes_at_once_in_order_of_lines() -> None:
     assert [one["line"] for one in found] == sorted(one["line"] for one in found)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "where", "said"),
+    [
+        ('"70 kg"', "13.5", "patient.weight", "13.5 is no text"),
+        ('fill = "30 mL"', "fill = true", "pump.fill", "true is no text"),
+        ('fill = "30 mL"', "fill = [30]", "pump.fill", "a list is no text"),
+        ("cycles = 6", "cycles = 6.5", "course.cycles", "must be a whole number, not 6.5"),
+        ("cycles = 6", "cycles = true", "course.cycles", "not true"),
+        ("start = 2027-01-11", "start = 2027-01-11T08:00:00", "course.start", "not 2027-01-11T08:00:00"),
+        ("start = 2027-01-11", 'start = "2027-01-11"', "course.start", 'not "2027-01-11"'),
+        ('name = "Practice course"', "name = 2027-01-11", "course.name", "must be a text, not 2027-01-11"),
+        ('kind = "programmable"', "kind = 1.5", "pump.kind", "1.5 is not known"),
+        ('label = "bench patient 1"', "label = {a = 1.5}", "patient.label", "not a table"),
+    ],
+)
+def test_what_is_of_the_wrong_type_is_named_as_it_is_written(old: str, new: str, where: str, said: str) -> None:
+    found = next(one for one in problems(example((old, new))) if one["where"] == where)
+    assert said in found["what"]
+    assert not re.search(r"Decimal|datetime|True|'", found["what"])
+
+
 def test_no_toml() -> None:
     found = problems("[course]\nname = \n")
     assert found[0]["line"] == 2 and "not valid TOML" in found[0]["what"]

@@ -83,7 +83,7 @@ def test_check_of_what_can_not_be_read_lists_everything_and_ends_with_2(plan: Pa
 
 def test_check_with_warnings_alone_ends_with_0(plan: Path) -> None:
     change(plan, ("start = 2027-01-11", "start = 2027-01-10"))
-    assert "1 warnings" in run("check", plan)
+    assert "1 warning:" in run("check", plan) and "1 warning:" in run("show", plan)
     found = run_json("check", plan)
     assert found["ok"] and found["problems"][0]["level"] == "warning" and found["fills"] == 12
 
@@ -106,6 +106,14 @@ def test_show_says_when_there_are_errors(plan: Path) -> None:
     change(plan, ("days = 14\ndose", "days = 30\ndose"))
     text = run("show", plan)
     assert "runs dry" in text and "2 errors" in text
+
+
+def test_one_is_one(plan: Path) -> None:
+    change(plan, ("cycles = 6", "cycles = 1"), ("days = 14\ndose", "days = 30\ndose"))
+    text = run("show", plan)
+    assert "1 cycle, Mon" in text and "1 error:" not in text and "2 errors:" in text
+    change(plan, ("days = 14\ndose", "days = 22\ndose"))
+    assert "1 error:" in run("show", plan) and "has 1 error" in run("check", plan, code=1)
 
 
 def test_long_courses_are_cut_on_the_screen(plan: Path) -> None:
@@ -393,7 +401,7 @@ def test_a_library_of_ones_own(plan: Path, tmp_path: Path) -> None:
     assert re.fullmatch("[0-9a-f]{64}\n", (tmp_path / "key").read_text())
     assert "does not exist" in run(*signing, "--yes", code=2)
     text = run("check", plan, "--library", file, "--library-key", "key")
-    assert "0.1 mg/kg/day" in text and "1 warnings" in text
+    assert "0.1 mg/kg/day" in text and "1 warning:" in text
     assert "Vouched for by A. Person" in run("library", "verify", file, "--library-key", "key")
     assert run_json("library", "show", file, "--library-key", "key")["vouched"] == "A. Person"
     (tmp_path / "other").write_text("0" * 64)
