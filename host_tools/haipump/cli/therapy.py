@@ -192,7 +192,7 @@ def dose_command(
     """Works out one fill: what is drawn up, how long it lasts, what is left of it.
 
     The dose follows the last recorded adjustment, whatever the date of the fill. Refused in a hold, for a course with
-    errors, and when the flow is more than 15 % off and nobody acknowledges it.
+    errors, when the flow is more than 15 % off and nobody acknowledges it, and when it is more than 50 % off.
     """
     taken = taken_library(library, library_key)
     loaded = courses.load(course)
@@ -330,7 +330,8 @@ def adjust_command(
 ) -> None:
     """Takes laboratory values and says what the rules make of the dose, with the reason: no advice, a calculation.
 
-    The rules are those that the course names: `haipump therapy rules`. Nothing is kept without --record.
+    The rules are those that the course names: `haipump therapy rules`. Nothing is kept without --record. Of a day that
+    has an entry, or of an earlier one, only what lowers the dose is taken, and a hold always.
     """
     loaded, taken = courses.load(course), taken_library(library, library_key)
     planned = next((one for one in loaded.phases if one.dose_mg_per_kg_day is not None), None)

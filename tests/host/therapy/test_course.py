@@ -198,3 +198,25 @@ def test_listed_refills_win() -> None:
         (25, "heparin-saline", 14),
     ]
     assert fills[0].phase is not None and fills[0].phase.drug == "floxuridine"
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "treated"),
+    [
+        ("2027-03-08", "2027-03-22", True),  # a whole fill with drug, from 03-08 up to 03-22
+        ("2027-03-08", "2027-03-21", False),
+        ("2027-03-08", "2027-03-08", False),
+        ("2027-02-23", "2027-03-08", False),  # heparin-saline
+        ("2027-03-10", "2027-04-07", True),  # two days late, and late again
+        ("2027-03-05", "2027-04-06", True),
+        ("2027-03-22", "2027-03-08", False),  # a slip in a date
+        ("2027-06-15", "2028-06-15", False),  # after the last drug
+    ],
+)
+def test_whether_the_drug_was_given_is_by_days_with_drug(since: str, until: str, treated: bool) -> None:
+    assert cal.treated(course(), date.fromisoformat(since), date.fromisoformat(until)) == treated
+
+
+def test_without_a_dose_nothing_is_given() -> None:
+    plan = course(('dose = "0.12 mg/kg/day"', 'concentration = "6 mg/mL"'))
+    assert not cal.treated(plan, date(2027, 1, 1), date(2028, 1, 1))
