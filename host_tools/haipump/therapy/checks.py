@@ -82,7 +82,7 @@ def _pump(plan: Plan) -> Found:
     if pump.fill_nl > pump.reservoir_nl:
         words = f"{format_volume(pump.fill_nl)} do not go into a reservoir of {format_volume(pump.reservoir_nl)}"
         yield r.ERROR, ("pump", "fill"), words, "fill no more than the reservoir holds"
-    if pump.unusable_nl >= pump.fill_nl:
+    if pump.unusable_nl + dose.primed_nl(pump) >= pump.fill_nl:
         words = f"of {format_volume(pump.fill_nl)} nothing can be used"
         yield r.ERROR, ("pump", "unusable"), words, "it is the volume that stays in the pump"
 
@@ -244,12 +244,14 @@ def _listed(course: Course) -> Found:
 def _supply(plan: Plan) -> Found:
     """How long each fill lasts, by volume and by stability, against the time to the next one."""
     pump = plan.course.pump
-    if pump.unusable_nl >= pump.fill_nl:
+    off_nl = dose.primed_nl(pump)
+    if pump.unusable_nl + off_nl >= pump.fill_nl:
         return
+    primed = f", without {format_volume(off_nl)} for priming" if off_nl else ""
     for fill in cal.fills(plan.course):
         drug = plan.library.drugs.get(fill.drug)
         flow_nl = dose.fill_flow_nl_per_day(plan.course, fill.phase, drug) if fill.phase else pump.flow_nl_per_day
-        lasts = dose.supply_days(pump.fill_nl, pump.unusable_nl, flow_nl)
+        lasts = dose.supply_days(pump.fill_nl - off_nl, pump.unusable_nl, flow_nl)
         by_phase = (*(fill.phase.where if fill.phase else ("phase",)), "days")
         where = fill.refill.where if fill.refill else by_phase
         # A fill of the calendar recurs in each cycle: said once, for the first.
@@ -257,8 +259,8 @@ def _supply(plan: Plan) -> Found:
         if fill.days > lasts:
             empty = f", empty on {cal.on(fill.date + timedelta(days=int(lasts)))}" if fill.refill else ""
             words = (
-                f"{which} lasts {rounded(lasts, 1)} days ({format_volume(pump.fill_nl - pump.unusable_nl)} at "
-                f"{format_rate(flow_nl)}), and the next one is after {fill.days}: the pump runs dry{empty}"
+                f"{which} lasts {rounded(lasts, 1)} days ({format_volume(pump.fill_nl - off_nl - pump.unusable_nl)} at "
+                f"{format_rate(flow_nl)}{primed}), and the next one is after {fill.days}: the pump runs dry{empty}"
             )
             yield r.ERROR, where, words, f"write refill_every_days = {int(lasts)} or less"
         elif fill.days > lasts - SPARE_DAYS:

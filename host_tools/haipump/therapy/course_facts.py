@@ -16,6 +16,7 @@ from typing import Any
 
 from haipump.quantities import SECONDS_PER_DAY
 from haipump.report.source import ALARM_NAMES, PHASES, word
+from haipump.therapy.findings import recorded
 from haipump.therapy.record import Record, moment
 
 NL_PER_ML = 1_000_000
@@ -67,11 +68,8 @@ class Refill:
     limit: Fraction
     kinds: tuple[str, ...]
     ledger: Mapping[str, Any] | None
-
-    @property
-    def expected_return_nl(self) -> Fraction:
-        out_nl = self.reference_nl_per_day * self.elapsed_s / SECONDS_PER_DAY
-        return max(Fraction(0), self.filled_nl - out_nl)
+    expected_return_nl: Fraction
+    flow_known: bool
 
 
 class Course:
@@ -111,11 +109,13 @@ class Course:
 
     def _refill(self, row: Mapping[str, Any]) -> Refill:
         kinds = tuple(one["kind"] for one in self.findings if one["visit"] == row["visit"])
+        now = recorded(row)
+        expected_nl = now.filled_nl - now.primed_nl - now.expected_dose_nl
         return Refill(
             row["visit"], self.at_s(row["at_utc"]), row["filled_nl"], row["returned_nl"], row["elapsed_s"],
             Fraction(row["reference_nl_per_day"]), row["label_nl_per_day"], Fraction(row["flow_nl_per_day"]),
             Fraction(row["error"]), Fraction(row["u_error"]), Fraction(row["error_limit"]), kinds,
-            json.loads(row["ledger"]),
+            json.loads(row["ledger"]), expected_nl, now.flow_known,
         )  # fmt: skip
 
     # --- what went

@@ -15,12 +15,13 @@ from haipump.errors import DoseRefused
 from haipump.quantities import format_rate, format_volume, rounded
 from haipump.therapy import flow as flows
 from haipump.therapy import reading as r
-from haipump.therapy.course import CONSTANT_FLOW, Course, Phase, PumpPlan
+from haipump.therapy.course import CONSTANT_FLOW, PROGRAMMABLE, Course, Phase, PumpPlan
 from haipump.therapy.library import Drug, Library, Limit
 
 NL_PER_ML = 1_000_000
 FULL = Fraction(100)  # percent
 WINDOW_S = 86_400  # of the pump's dose limit
+PRIME_NL = 500_000  # of each fill, pushed off the catheter at a pump on its line; `therapy refill --prime` changes it
 
 
 def drug_in_reservoir_mg(
@@ -30,13 +31,18 @@ def drug_in_reservoir_mg(
     return dose_mg_per_kg_day * weight_kg * Fraction(volume_nl, flow_nl_per_day)
 
 
+def primed_nl(pump: PumpPlan) -> int:
+    """What of each fill goes into priming; a pump of constant flow is not primed."""
+    return PRIME_NL if pump.kind == PROGRAMMABLE else 0
+
+
 def supply_days(volume_nl: int, unusable_nl: int, flow_nl_per_day: int) -> Fraction:
-    """Days until only the unusable volume is left = (V - V_unusable) / F, exact."""
+    """Days until only the unusable volume is left = (V - V_unusable) / F, exact; V is what is in after priming."""
     return Fraction(volume_nl - unusable_nl, flow_nl_per_day)
 
 
 def residual_nl(volume_nl: int, flow_nl_per_day: int, days: int) -> int:
-    """What the next refill should find = V - F days, exact; below 0 when it ran dry."""
+    """What the next refill should find = V - F days, exact; V is what is in after priming; below 0 when it ran dry."""
     return volume_nl - flow_nl_per_day * days
 
 
@@ -155,11 +161,11 @@ class Preparation:
 
     @property
     def supply_days(self) -> Fraction:
-        return supply_days(self.pump.fill_nl, self.pump.unusable_nl, self.fill_flow_nl_per_day)
+        return supply_days(self.pump.fill_nl - primed_nl(self.pump), self.pump.unusable_nl, self.fill_flow_nl_per_day)
 
     @property
     def residual_nl(self) -> int:
-        return residual_nl(self.pump.fill_nl, self.fill_flow_nl_per_day, self.days)
+        return residual_nl(self.pump.fill_nl - primed_nl(self.pump), self.fill_flow_nl_per_day, self.days)
 
 
 def planned_concentration(course: Course, phase: Phase, percent: Fraction = FULL) -> tuple[Fraction, str] | None:

@@ -6,10 +6,13 @@ clinical use.
 Volumes are whole nanolitres, times whole seconds, rates nL/day; everything between them is a Fraction, so that a value
 on a bound is on it. Only what is shown is rounded.
 
-    out          = filled - returned
-    expected out = reference flow * time          error = out / expected out - 1
-    actual flow  = out / time                     volume ratio = out / (label flow * time)
-    u(F)/F       = sqrt(u(filled)^2 + u(returned)^2) / out
+    dose          = filled - returned - primed
+    expected dose = reference flow * time         error = dose / expected dose - 1
+    actual flow   = dose / time                   volume ratio = dose / (label flow * time)
+    u(F)/F        = sqrt(u(filled)^2 + u(returned)^2) / dose
+
+The time is that from fill to withdrawal; of a pump on its line that in which it delivered, by its journal, and what was
+primed is no dose. Neither is known of a pump without a line, which is not primed and never stands still.
 
 A bound alone would tell findings where there are none: with 0.5 mL of uncertainty in both readings, 18.2 mL are known
 to 3.9 %, and every hundredth uneventful refill is beyond 10 %. So an error counts from its *limit* on: the bound, or
@@ -19,10 +22,12 @@ the last refills (WINDOW_MAX), whose readings are independent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
+from typing import Any
 
 from haipump.errors import UsageError
 from haipump.quantities import SECONDS_PER_DAY, format_volume
@@ -41,6 +46,7 @@ BOUNDS: dict[str, tuple[Fraction, str, str]] = {
     "check": (Fraction(1, 2), "of a pushed volume at least this share comes back", "project"),
 }  # fmt: skip
 WINDOW_MAX = 4  # refills with one reference that are looked at together
+STILL_S = SECONDS_PER_DAY  # without flow for so long or longer: a clot may sit in the catheter (project)
 READING_NL = 500_000  # standard uncertainty of one reading of a 30 mL syringe (project default)
 LOADED_NL = 10_000  # a pump that was told of this fill differs by less: a few steps of play
 SMALL_READING_NL = 200_000  # of a 10 mL syringe, as for the check of the needle: one graduation
@@ -55,7 +61,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     "not_told_apart": (
         NOTE,
         "beyond a bound, but no more than reading errors can make it",
-        "weigh what goes in and comes out next time; nothing else",
+        "weigh what goes in and comes out next time; beyond 15 % a person stands for the dose before a drug goes in",
     ),
     "flag": (FLAG, "flow changed by more than 10 %", "accept, use the actual flow in the next dose, watch the trend"),
     "fast": (
@@ -72,6 +78,11 @@ KINDS: dict[str, tuple[str, str, str]] = {
         VERIFY,
         "nothing came back: the pump has run dry, a gap in therapy; a clot may sit at the tip of the catheter",
         "flush and test patency before any drug goes in; the actual flow is a lower bound",
+    ),
+    "stood_still": (
+        VERIFY,
+        "the pump gave nothing for a day or more: a gap in therapy; a clot may sit at the tip of the catheter",
+        "flush and test patency before any drug goes in; find out why, and come earlier",
     ),
     "more_than_expected": (
         STOP,
@@ -167,7 +178,8 @@ PROGRAMMABLE = Noise(drift=Fraction(0), constant=Fraction(1, 100), emptying_nl=2
 @dataclass(frozen=True)
 class Ledger:
     """What the pump itself counted since it was filled, in nL: a range after a power loss. `other_nl`: what it pushed
-    beside therapy (priming), less what it drew back; `loaded_nl`: what it was told was in it then."""
+    beside therapy (priming), less what it drew back; `loaded_nl`: what it was told was in it then; `delivered_s`: how
+    long it delivered, by its journal."""
 
     commanded_nl: int
     stepped_min_nl: int
@@ -175,6 +187,7 @@ class Ledger:
     confirmed_nl: int
     other_nl: int = 0
     loaded_nl: int | None = None
+    delivered_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -222,13 +235,40 @@ class Interval:
         return self.filled_nl - self.returned_nl
 
     @property
-    def expected_out_nl(self) -> Fraction:
-        """By the reference flow, and never more than was in."""
-        return min(Fraction(self.reference_nl_per_day * self.elapsed_s, SECONDS_PER_DAY), Fraction(self.filled_nl))
+    def primed_nl(self) -> int:
+        """What of that was pushed off the catheter, as far as the pump tells; less what it drew back."""
+        return self.ledger.other_nl if self.ledger else 0
+
+    @property
+    def dose_nl(self) -> int:
+        """What has gone to the catheter; negative when more came back than can have."""
+        return self.out_nl - self.primed_nl
+
+    @property
+    def flowed_s(self) -> int:
+        """For so long it delivered: all the time, unless its journal says otherwise."""
+        known_s = self.ledger.delivered_s if self.ledger else None
+        return self.elapsed_s if known_s is None else max(1, min(self.elapsed_s, known_s))
+
+    @property
+    def idle(self) -> bool:
+        """It stands on a line, and has delivered nothing at all: there is no flow to tell."""
+        return self.ledger is not None and self.ledger.commanded_nl <= 0
+
+    @property
+    def flow_known(self) -> bool:
+        """Whether there is a flow to tell: it has delivered, and no more came back than can have."""
+        return not self.idle and self.dose_nl >= 0
+
+    @property
+    def expected_dose_nl(self) -> Fraction:
+        """By the reference flow, and never more than was in; above 0."""
+        by_flow_nl = Fraction(self.reference_nl_per_day * self.flowed_s, SECONDS_PER_DAY)
+        return max(Fraction(1), min(by_flow_nl, Fraction(self.filled_nl - self.primed_nl)))
 
     @property
     def readings_nl2(self) -> int:
-        """Variance of `out_nl`."""
+        """Variance of `out_nl` and `dose_nl`."""
         return self.u_filled_nl**2 + self.u_returned_nl**2
 
 
@@ -294,6 +334,17 @@ class Assessment:
         return Fraction(reference_nl_per_day) * (1 + self.mean_error)
 
 
+def recorded(row: Mapping[str, Any]) -> Interval:
+    """An earlier interval, as the record has it in `readings`. Of those of older tools priming counts as dose, and
+    standing still as flow: their ledger does not say how long the pump delivered."""
+    ledger = json.loads(row["ledger"])
+    return Interval(
+        row["filled_nl"], row["returned_nl"], row["elapsed_s"], Fraction(row["reference_nl_per_day"]),
+        row["label_nl_per_day"], row["u_filled_nl"], row["u_returned_nl"], Fraction(row["u_reference"]),
+        Ledger(**ledger) if ledger and "delivered_s" in ledger else None,
+    )  # fmt: skip
+
+
 def assess(history: Sequence[Interval], noise: Noise = CONSTANT_FLOW) -> Assessment:
     """What the last interval of `history` says, with those before it where they have the same reference.
 
@@ -301,7 +352,7 @@ def assess(history: Sequence[Interval], noise: Noise = CONSTANT_FLOW) -> Assessm
     if not history:
         raise UsageError("there is no earlier fill to compare with", "Nothing was recorded", "record a fill first")
     now = history[-1]
-    error = now.out_nl / now.expected_out_nl - 1
+    error = Fraction(0) if now.idle else now.dose_nl / now.expected_dose_nl - 1
     dry = is_dry(now)
     row, told = _flow(history, noise)
     found = [*_stops(now, noise), *([_dry(now)] if dry else [])]
@@ -311,15 +362,19 @@ def assess(history: Sequence[Interval], noise: Noise = CONSTANT_FLOW) -> Assessm
     if not any(one.level in (FLAG, VERIFY, STOP) for one in found):
         row = [now]
         beyond = abs(error) > BOUNDS["accept"][0]
-        found.append(Finding("not_told_apart" if beyond else "in_range", f"error {percent(error)}"))
-    u2 = error_variance([now], noise)
-    label_out_nl = Fraction(now.label_nl_per_day * now.elapsed_s, SECONDS_PER_DAY)
+        words = "nothing was delivered" if now.idle else f"error {percent(error)}"
+        found.append(Finding("not_told_apart" if beyond else "in_range", words))
+    still_s = now.elapsed_s - now.flowed_s
+    if still_s >= STILL_S:
+        found.append(Finding("stood_still", f"stood still for {tenths(Fraction(still_s, SECONDS_PER_DAY))} days"))
+    u2 = Fraction(0) if now.idle else error_variance([now], noise)
+    label_nl = Fraction(now.label_nl_per_day * now.flowed_s, SECONDS_PER_DAY)
     return Assessment(
-        expected_return_nl=now.filled_nl - now.expected_out_nl,
-        flow_nl_per_day=Fraction(now.out_nl * SECONDS_PER_DAY, now.elapsed_s),
+        expected_return_nl=now.filled_nl - now.primed_nl - now.expected_dose_nl,
+        flow_nl_per_day=Fraction(now.dose_nl * SECONDS_PER_DAY, now.flowed_s),
         error=error,
-        ratio=now.out_nl / label_out_nl,
-        u_flow=root(Fraction(now.readings_nl2, now.out_nl**2)) if now.out_nl > 0 else None,
+        ratio=now.dose_nl / label_nl,
+        u_flow=root(Fraction(now.readings_nl2, now.dose_nl**2)) if now.dose_nl > 0 else None,
         u_error=root(u2),
         limit=max(BOUNDS["accept"][0], BOUNDS["cover"][0] * root(u2)),
         lower_bound=dry,
@@ -357,7 +412,7 @@ def _flow(history: Sequence[Interval], noise: Noise) -> tuple[list[Interval], Fi
 
 def _error_of(row: Sequence[Interval]) -> Fraction:
     """The error over all of these intervals together."""
-    return sum(one.out_nl for one in row) / sum((one.expected_out_nl for one in row), Fraction(0)) - 1
+    return sum(one.dose_nl for one in row) / sum((one.expected_dose_nl for one in row), Fraction(0)) - 1
 
 
 def flow_kind(error: Fraction, variance: Fraction) -> str | None:
@@ -372,8 +427,8 @@ def flow_kind(error: Fraction, variance: Fraction) -> str | None:
 def error_variance(row: Sequence[Interval], noise: Noise) -> Fraction:
     """Variance of the error over these intervals, for a sound pump: readings and drift average out, what is constant
     and the reference's own uncertainty do not."""
-    expected_nl = sum((one.expected_out_nl for one in row), Fraction(0))
-    own = sum((_volumes_nl2(one, noise) + (noise.drift * one.expected_out_nl) ** 2 for one in row), Fraction(0))
+    expected_nl = sum((one.expected_dose_nl for one in row), Fraction(0))
+    own = sum((_volumes_nl2(one, noise) + (noise.drift * one.expected_dose_nl) ** 2 for one in row), Fraction(0))
     return own / expected_nl**2 + noise.constant**2 + row[0].u_reference ** 2
 
 
@@ -384,7 +439,7 @@ def _volumes_nl2(one: Interval, noise: Noise) -> int:
 
 def _dry(now: Interval) -> Finding:
     """With how long the gap was, had the flow been the reference."""
-    lasted_s = Fraction(now.filled_nl * SECONDS_PER_DAY) / now.reference_nl_per_day
+    lasted_s = Fraction((now.filled_nl - now.primed_nl) * SECONDS_PER_DAY) / now.reference_nl_per_day
     gap_s = now.elapsed_s - lasted_s
     text = f"{format_volume(now.returned_nl)} came back"
     if gap_s > 0:
@@ -402,8 +457,8 @@ def _stops(now: Interval, noise: Noise) -> list[Finding]:
         text = f"{format_volume(now.returned_nl)} came back of {format_volume(now.filled_nl)}"
         found.append(Finding("more_than_filled", text))
     # The same bound as a slow pump's: below it the table accepts. Beyond it a wrong record looks like a slow pump.
-    excess_nl = now.expected_out_nl - now.out_nl
-    if flow_kind(-excess_nl / now.expected_out_nl, error_variance([now], noise)) == "slow":
+    excess_nl = now.expected_dose_nl - now.dose_nl
+    if flow_kind(-excess_nl / now.expected_dose_nl, error_variance([now], noise)) == "slow":
         text = f"{tenths(excess_nl / 1_000_000)} mL too much came back"
         found.append(Finding("more_than_expected", text))
     return found + _against_ledger(now, noise)

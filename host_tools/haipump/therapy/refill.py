@@ -22,6 +22,7 @@ from haipump.errors import UsageError
 from haipump.quantities import SECONDS_PER_DAY, format_volume
 from haipump.therapy import findings, steps
 from haipump.therapy.findings import Assessment, Finding, Interval, Ledger
+from haipump.therapy.flow import REFUSE
 
 PORTIONS = 3  # a fill goes in in so many parts, with a check after each
 PORTIONS_SEEN = 2  # ... where it goes into a syringe, and everybody sees whether it is in
@@ -128,7 +129,8 @@ class Before:
 class VisitPlan:
     """What a refill is meant to be. Volumes nL, flows nL/day, concentration ng/mL. `before` None: the first fill;
     `history`: earlier intervals, the newest last; `rate_nl_per_day`, `syringe_nl`, `prime_nl` and `vtbi_nl` (0: until
-    it is stopped): for a pump on a line; `by`: who does it, when that is known."""
+    it is stopped): for a pump on a line; `drug_doses`: a drug goes in, and the pump's flow doses it; `by`: who does it,
+    when that is known."""
 
     drug: str
     concentration_ng_per_ml: Fraction
@@ -142,6 +144,7 @@ class VisitPlan:
     unusable_nl: int = 0
     flush_due: bool = True
     perfusion_due: bool = False
+    drug_doses: bool = False
     has_pump: bool = False
     rate_nl_per_day: int = 0
     syringe_nl: int = 0
@@ -183,8 +186,8 @@ class VisitPlan:
         return tuple(part + (rest if number == 0 else 0) for number in range(count))
 
     def supply_days(self, flow_nl_per_day: Fraction | int) -> int:
-        """Whole days until only the reserve is left."""
-        return int((self.fill_nl - self.unusable_nl - RESERVE_NL) // flow_nl_per_day)
+        """Whole days until only the reserve is left of what is not primed."""
+        return int((self.fill_nl - self.prime_nl - self.unusable_nl - RESERVE_NL) // flow_nl_per_day)
 
 
 @dataclass
@@ -255,10 +258,16 @@ class Procedure:
         return bool(self.assessment and "more_than_filled" in self.assessment.kinds)
 
     def must_test(self) -> bool:
-        return bool(self.assessment and self.assessment.kinds & {"slow", "dry"})
+        return bool(self.assessment and self.assessment.kinds & {"slow", "dry", "stood_still"})
 
     def out_of_range(self) -> bool:
-        return bool(self.assessment and self.assessment.kinds & {"fast", "slow"})
+        """Told so, or measured so before a drug goes into a pump of constant flow, whatever readings can make of it:
+        its dose goes by the flow, while that of a pump on a line goes by its steps."""
+        told = self.assessment
+        if told is None:
+            return False
+        measured = self.plan.drug_doses and abs(told.error) > REFUSE
+        return bool(told.kinds & {"fast", "slow"}) or measured
 
     def more_portions(self) -> bool:
         return self.facts.portions_in < len(self.plan.portions)
@@ -303,13 +312,14 @@ class Procedure:
             return None
         elapsed_s = int((facts.returned_at - plan.before.at).total_seconds())
         reference: Fraction = plan.reference_nl_per_day
-        if facts.ledger is not None and elapsed_s > 0:
-            counted_nl = max(1, facts.ledger.commanded_nl + facts.ledger.other_nl)
-            reference = Fraction(counted_nl * SECONDS_PER_DAY, elapsed_s)
-        return Interval(
+        now = Interval(
             facts.filled_nl, facts.returned_nl, elapsed_s, reference, plan.label_nl_per_day, plan.before.u_nl,
             plan.reading_nl, plan.u_reference, facts.ledger,
         )  # fmt: skip
+        if facts.ledger is None:
+            return now
+        counted = Fraction(max(1, facts.ledger.commanded_nl) * SECONDS_PER_DAY, now.flowed_s)
+        return replace(now, reference_nl_per_day=counted)
 
     def judge(self) -> None:
         """Compare what came back with what was expected. Raises UsageError for dates and volumes that can't be."""

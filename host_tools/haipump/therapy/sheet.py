@@ -12,7 +12,7 @@ from fractions import Fraction
 from haipump.quantities import counted, format_rate, format_volume, rounded
 from haipump.report import style
 from haipump.report.text import SAFETY, esc
-from haipump.therapy.dose import NL_PER_ML, Component, Preparation
+from haipump.therapy.dose import NL_PER_ML, Component, Preparation, primed_nl
 
 _CSS = """
 main { max-width: 860px; padding: 34px 44px 26px; }
@@ -75,6 +75,7 @@ def _given(made: Preparation) -> str:
         f"weight W = {rounded(made.course.patient.weight_kg, 2)} kg",
         f"fill V = {format_volume(pump.fill_nl)}",
         f"V_unusable = {format_volume(pump.unusable_nl)}",
+        *([f"V_prime = {format_volume(primed_nl(pump))}, pushed off the catheter"] if primed_nl(pump) else []),
         f"F_ref = {format_rate(made.flow.reference_nl_per_day)}",
         f"t = {made.days} days",
     ]
@@ -146,9 +147,12 @@ def formulas(made: Preparation) -> Iterator[tuple[str, ...]]:
         yield "flow with this drug F′", "F / thickness", f"{actual} / {times}", format_rate(made.fill_flow_nl_per_day)
         actual = ml(made.fill_flow_nl_per_day, 6)
     supply = rounded(made.supply_days, 2)
-    yield "days of supply", f"(V − V_unusable) / {name}", f"({fill} − {unusable}) / {actual}", f"{supply} days"
+    letter, off_nl = "V", primed_nl(pump)
+    if off_nl:
+        letter, fill = "V − V_prime", f"{fill} − {ml(off_nl)}"
+    yield "days of supply", f"({letter} − V_unusable) / {name}", f"({fill} − {unusable}) / {actual}", f"{supply} days"
     left = f"{ml(made.residual_nl)} mL"
-    yield "expected at the next refill", f"V − {name} t", f"{fill} − {actual} × {made.days}", left
+    yield "expected at the next refill", f"{letter} − {name} t", f"{fill} − {actual} × {made.days}", left
 
 
 def _flow_from(made: Preparation) -> str:

@@ -331,7 +331,9 @@ def ask_acknowledge(procedure: Procedure, at: datetime.datetime) -> Question:
     assert told is not None
     change = procedure.flow_nl_per_day / plan.reference_nl_per_day - 1
     advice = "such a flow is an obstacle and no flow to dose by: the dose fits if the flow comes back"
-    if change:
+    if not told.kinds & {"fast", "slow"}:
+        advice = f"measured {percent(told.error)}, which readings can make, and so the dose stays as it was made"
+    elif change:
         made_for = tenths(plan.reference_nl_per_day / 1_000_000)
         advice = f"its dose was made for {made_for} mL/day and would be off by {percent(change)}"
         if plan.concentration_ng_per_ml:

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 from haipump import syringes
 from haipump.client import STANDING, Pump
 from haipump.errors import OrderInterrupted, UsageError
+from haipump.protocol import help as texts
 from haipump.quantities import FL_PER_NL, format_volume
-from haipump.therapy import findings, library
-from haipump.therapy.findings import Interval
+from haipump.therapy import dose, findings, library
 from haipump.therapy.record import Record, fraction_text, moment, utc_text
 from haipump.therapy.refill import PERSON, STATES, UNSURE_NL, Before, Procedure, VisitPlan
 from haipump.therapy.steps import Question
@@ -34,6 +34,7 @@ JOURNAL_BATCH = 1_024  # records in one transaction
 MOVE_REST_NL = 10_000  # of a move that was broken off, less than this is left as it is
 OFF_THE_END_STEPS = 640  # microsteps: 0.4 mm, more than an end switch needs to open
 MOVING = ("priming", "withdrawing")
+FLOWING = [tuple(texts.STATES).index(name) for name in ("infusing", "bolus", "kvo")]  # states, as a journal has them
 END = "end_of_travel"  # the alarm; while the drive goes back it is the rear end's
 _NOT_KEPT = ("before", "history")  # of a plan: the record has them anyway
 NO_PUMP = "none"
@@ -88,7 +89,7 @@ DEFAULTS: Mapping[str, Any] = {
     "perfusion_every_days": 0,  # never by the calendar
     "unusable_nl": 0,
     "reading_nl": findings.READING_NL,
-    "prime_nl": 500_000,
+    "prime_nl": dose.PRIME_NL,
     "vtbi_nl": 0,
     "concentration_ng_per_ml": "0",
 }
@@ -126,11 +127,26 @@ def plan_for(
     known["perfusion_due"] = is_drug(known["drug"]) and _perfusion_due(
         record, device, at, int(known["perfusion_every_days"])
     )
+    known["drug_doses"] = pump is None and is_drug(known["drug"])
     if pump is None:
         known.update(rate_nl_per_day=0, syringe_nl=0, prime_nl=0)
     else:
         known["syringe_nl"] = _syringe(pump, wanted.syringe_nl, int(known["fill_nl"]))
+        _check_room(pump, known)
     return _plan(record, known, device, visit=None), known
+
+
+def _check_room(pump: Pump, known: Mapping[str, Any]) -> None:
+    """Whether the pump will take the order, before anything is filled. Raises UsageError."""
+    left_nl = max(int(known["unusable_nl"]), pump.limits().reservoir_empty_nl)
+    room_nl = int(known["fill_nl"]) - int(known["prime_nl"]) - left_nl
+    if int(known["vtbi_nl"]) > room_nl:
+        raise UsageError(
+            f"{format_volume(known['vtbi_nl'])} are to be delivered of a fill of {format_volume(known['fill_nl'])}: of "
+            f"it {format_volume(known['prime_nl'])} are primed, and {format_volume(left_nl)} stay in the pump",
+            "Nothing was recorded",
+            "fill more, or refill earlier",
+        )
 
 
 def _syringe(pump: Pump, wanted_nl: int | None, fill_nl: int) -> int:
@@ -189,16 +205,26 @@ def _plan(record: Record, known: Mapping[str, Any], device: str, visit: int | No
     return VisitPlan(
         **kept,
         before=Before(fill["volume_nl"], fill["u_nl"], moment(fill["at_utc"])) if fill else None,
-        history=tuple(_interval(row) for row in readings),
+        history=tuple(findings.recorded(row) for row in readings),
     )
 
 
-def _interval(row: Mapping[str, Any]) -> Interval:
-    """An earlier interval as it was recorded; its ledger was judged then."""
-    return Interval(
-        row["filled_nl"], row["returned_nl"], row["elapsed_s"], Fraction(row["reference_nl_per_day"]),
-        row["label_nl_per_day"], row["u_filled_nl"], row["u_returned_nl"], Fraction(row["u_reference"]),
-    )  # fmt: skip
+def _delivered_s(record: Record, device: str) -> int | None:
+    """For so long the pump has delivered since it was loaded, by its journal: whatever it was set to, and without the
+    time in which it stood. None when the record has nothing of that. Of a power cut up to ten minutes are missing."""
+    loaded = record.last("journal", "device = ? and name = 'syringe' and not restated", device)
+    if loaded is None:
+        return None
+    total_s, flows, before = 0, False, loaded
+    for row in record.rows("journal", "device = ? and seq > ? and not restated", device, loaded["seq"]):
+        if row["boot"] != before["boot"]:
+            flows = False
+        elif flows:
+            total_s += row["uptime_s"] - before["uptime_s"]
+        if row["name"] == "state":
+            flows = json.loads(row["fields"])["state"] in FLOWING
+        before = row
+    return total_s
 
 
 # --- a visit
@@ -372,6 +398,7 @@ class Visit:
             "confirmed_nl": totals.confirmed_nl,
             "other_nl": other_nl,
             "loaded_nl": status.reservoir_nl + totals.stepped_nl + other_nl if sure else None,
+            "delivered_s": _delivered_s(self.record, self.device),
         }
         return {"ledger": ledger, "clock": {"boot": clock.boot, "uptime_s": clock.uptime_s}}
 

@@ -212,6 +212,16 @@ def test_a_late_refill_says_when_the_pump_is_empty(library) -> None:
     assert len(those) == 1 and "empty on Mon 2027-02-01" in those[0].what and those[0].where == "refill[1]"
 
 
+def test_priming_counts_for_the_supply_of_a_pump_on_its_line(library) -> None:
+    """14.08 days by (18.8 - 0.5) / 1.3 alone; the visit primes 0.5 mL, and the pump would refuse the volume then."""
+    fill = (('fill = "30 mL"', 'fill = "18.8 mL"'), ('unusable = "2 mL"', 'unusable = "0.5 mL"'))
+    those = [one for one in found(library, course(*fill)) if one.level == "error"]
+    assert [one.where for one in those] == ["phase[1].days", "phase[2].days"]
+    assert "lasts 13.7 days (17.8 mL at 1.3 mL/day, without 0.5 mL for priming)" in those[0].what
+    constant = course(*fill, ('kind = "programmable"', 'kind = "constant-flow"'))
+    assert [one for one in found(library, constant) if one.level == "error"] == []
+
+
 # --- drawing up, and thick drugs
 
 
@@ -223,7 +233,7 @@ def test_what_can_not_be_drawn_up_is_told(library) -> None:
 
 def test_what_does_not_go_into_the_fill_is_told(library) -> None:
     plan = course(
-        ('fill = "30 mL"', 'fill = "5 mL"'), ("days = 14", "days = 2"), ('amount = "25 mg"', 'amount = "24 mg"')
+        ('fill = "30 mL"', 'fill = "5 mL"'), ("days = 14", "days = 1"), ('amount = "25 mg"', 'amount = "24 mg"')
     )
     those = [one for one in found(library, plan) if one.level == "error"]
     assert [(one.where, "would go into a fill of 5 mL" in one.what) for one in those] == [("phase[1]", True)]

@@ -42,7 +42,7 @@ def test_the_table_through_a_course(library, weight_kg, flow_ml, mg, mg_per_ml, 
         library, plan.phases[0], days=14,
     )  # fmt: skip
     assert made.main is not None and rounded(made.main.exact, 1) == mg
-    assert made.residual_nl == Fraction(left_ml) * ML
+    assert made.residual_nl == Fraction(left_ml) * ML - dose.PRIME_NL, "of a pump on a line 0.5 mL are primed"
     # what is drawn gives the dose back, as far as the syringe's marks allow
     assert made.dose_after is not None
     off = 100 * (made.dose_after - Fraction("0.12")) / Fraction("0.12")
@@ -58,7 +58,14 @@ def test_the_measured_flow_makes_the_dose_not_the_label(library) -> None:
     plan = course(('# measured_flow = "1.27', 'measured_flow = "1.43'))
     made = dose.prepare(plan, library, plan.phases[0], days=14)
     assert made.main is not None and made.main.exact == Fraction("0.12") * 70 * 30 / Fraction("1.43")
-    assert made.supply_days == Fraction(28) / Fraction("1.43")
+    assert made.supply_days == Fraction("27.5") / Fraction("1.43")
+
+
+def test_a_pump_of_constant_flow_is_not_primed(library) -> None:
+    plan = course(CONSTANT)
+    made = dose.prepare(plan, library, plan.phases[0], days=14)
+    assert made.supply_days == Fraction(28) / Fraction("1.3") and made.residual_nl == Fraction("11.8") * ML
+    assert "V − F t" in (words := re.sub(r"<[^>]+>", " ", sheet.compose(made, 1, 12))) and "V_prime" not in words
 
 
 # --- flow against its reference
@@ -237,7 +244,8 @@ def test_the_sheet_has_every_number_with_its_formula(library) -> None:
     words = re.sub(r"<[^>]+>", " ", page)
     for part in (
         "d W V / F", "0.12 × 70 × 30 / 1.3", "193.846 mg", "m / c_stock", "1.9385 mL", "1 mL + 0.94 mL", "+0.08 %",
-        "194 mg", "m′ F / (V W)", "0.1201 mg/kg/day", "(V − V_unusable) / F", "21.54 days", "V − F t", "11.8 mL",
+        "194 mg", "m′ F / (V W)", "0.1201 mg/kg/day", "(V − V_prime − V_unusable) / F", "21.15 days",
+        "V − V_prime − F t", "30 − 0.5 − 1.3 × 14", "11.3 mL", "V_prime = 0.5 mL, pushed off the catheter",
         "prepared by", "checked by", "NOT FOR CLINICAL USE", "never to be connected to a person", "make up to 30 mL",
         library.sha256[:16],
     ):  # fmt: skip

@@ -112,6 +112,28 @@ def test_a_fast_pump_has_to_be_acknowledged(record) -> None:
     assert Fraction(plan["u_reference"]) > 0
 
 
+@pytest.mark.parametrize(("returned", "asked"), [("8mL", True), ("9.07mL", False), ("9.06mL", True), ("14.6mL", True)])
+def test_a_flow_beyond_15_percent_is_acknowledged_before_a_drug_though_readings_can_make_it(
+    record, returned: str, asked: bool
+) -> None:
+    """20.9 % for 8 mL, and 15 % of 18.2 mL are 2.73 mL."""
+    first_fill(record)
+    person = Person(withdraw=returned, acknowledge="weighed again, and so it is")
+    _, procedure = refill(record, person, Day(14))
+    assert person.kinds == [{"not_told_apart"}] and ("acknowledge" in person.asked) is asked
+    assert procedure.state == "done" and procedure.flow_nl_per_day == 1_300_000, "the reference stays"
+    if returned == "8mL":
+        text = next(text for text in person.texts if "more than 15 %" in text)
+        assert "measured +20.9 %, which readings can make" in text
+
+
+def test_what_is_no_drug_asks_for_no_acknowledgement(record) -> None:
+    first_fill(record)
+    person = Person(withdraw="8mL")
+    refill(record, person, Day(14), SALINE)
+    assert person.kinds == [{"not_told_apart"}] and "acknowledge" not in person.asked
+
+
 def test_a_slow_pump_is_tested_before_any_drug(record) -> None:
     first_fill(record)
     person = Person(withdraw="24mL", check_record="yes", patency="free", acknowledge="clot was flushed away")
@@ -521,11 +543,47 @@ def test_two_visits_at_the_real_firmware(record, line, pump) -> None:
     assert module.download(record, pump) <= 3
 
 
+def test_the_flow_at_a_late_visit_is_that_of_the_time_in_which_it_delivered(record, line, pump) -> None:
+    """Two days' volume, and the visit comes after five: by hand (30 - 0.5 - 26.9) mL in two days."""
+    wanted = replace(FLOXURIDINE, vtbi_nl=2_600_000)
+    refill(record, Person(withdraw="0"), LineDay(line), wanted, pump)
+    line.sleep(5 * DAY_S)
+    person = Person(withdraw="26.9mL", patency="free")
+    _, procedure = refill(record, person, LineDay(line), wanted, pump)
+    assert person.kinds == [{"in_range", "stood_still"}] and "patency" in person.asked
+    told = procedure.assessment
+    assert told is not None and float(told.flow_nl_per_day) == pytest.approx(1_300_000, rel=0.001)
+    assert "stood still for 3.0 days" in [row["text"] for row in record.rows("findings")]
+    assert "expected 26.9 mL" in next(text for text in person.texts if "came back" in text)
+    assert float(record.rows("readings")[0]["flow_nl_per_day"].split("/")[0]) > 0
+    assert procedure.flow_nl_per_day == 1_300_000
+
+
+def test_a_rate_that_was_changed_at_the_pump_is_not_standing_still(record, line, pump) -> None:
+    refill(record, Person(withdraw="0"), LineDay(line), pump=pump)
+    line.sleep(DAY_S)
+    pump.rate("0.05 mL/day", override=True)
+    line.sleep(3 * DAY_S)
+    person = Person(withdraw="28.05mL")
+    _, procedure = refill(record, person, LineDay(line), pump=pump)
+    assert person.kinds == [{"in_range"}] and procedure.state == "done"
+
+
+def test_what_the_pump_will_not_deliver_is_refused_before_anything_is_filled(record, line, pump) -> None:
+    """18.8 mL, of which 0.5 mL are primed and 0.5 mL stay in the pump."""
+    wanted = replace(FLOXURIDINE, fill_nl=18_800_000, unusable_nl=500_000, vtbi_nl=18_200_000)
+    with pytest.raises(UsageError) as caught:
+        begin(record, wanted, pump, LineDay(line))
+    assert "0.5 mL are primed, and 0.5 mL stay" in caught.value.what
+    assert not record.rows("visits")
+    begin(record, replace(wanted, vtbi_nl=17_800_000), pump, LineDay(line))
+
+
 def test_another_fill_of_the_pump_is_told(record, line, pump) -> None:
     refill(record, Person(withdraw="0"), LineDay(line), pump=pump)
     pump.stop()
     pump.syringe("30 mL", "20 mL")
-    person = Person(withdraw="20mL", check_record="20mL")
+    person = Person(withdraw="20mL", check_record="20mL", patency="free")
     line.sleep(DAY_S)
     refill(record, person, LineDay(line), pump=pump)
     assert "other_fill" in person.kinds[0]
@@ -559,7 +617,7 @@ def test_left_in_the_middle_the_pump_stays_stopped(record, line, pump) -> None:
 
 
 def test_a_pump_that_ran_empty_is_refilled(record, line, pump) -> None:
-    small = Wanted("saline", Fraction(0), 3_600_000, 1_300_000, syringe_nl=10_000_000)
+    small = Wanted("saline", Fraction(0), 4_100_000, 1_300_000, syringe_nl=10_000_000)
     small = replace(small, by="Eva Lang")
     refill(record, Person(withdraw="0"), LineDay(line), small, pump)
     pump.rate("50 mL/day", override=True)
