@@ -474,6 +474,13 @@ def test_limits_show_old_and_new(line, pump) -> None:
     assert pump.settings["occlusion_pa"] == 60_000 and pump.settings["max_rate_nl_per_day"] == 1_200_000_000
 
 
+def test_a_largest_bolus_of_no_step_means_that_none_may_be_given(line, pump) -> None:
+    """As `therapy load` seals it for a drug without boluses."""
+    pump.settings["max_bolus_nl"] = 1
+    text = run("limits")
+    assert "none may be given" in text and "0.000001" not in text
+
+
 def test_dose_limits_are_set_and_shown_beside_the_others(line, pump) -> None:
     text = run("limits --max-dose 3mL --window 24h --lockout 30min --soft-rate 2mL/day --drug Floxuridine -y")
     assert "3 mL" in text and "floxuridine" in text

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], datetime.datetime]
 NG_PER_MG = 1_000_000
+YEAR = datetime.timedelta(days=365)  # ahead: a slip of the year
 COLORS: Mapping[str, str] = dict(zip(LEVELS, ("green", "yellow", "yellow", "bold red", "bold red"), strict=True))
 PERFUSION_HELP = "Perfusion check is due so often, too: 84d. Before the first drug and after a sign it is."
 RecordArgument = Annotated[
@@ -73,6 +74,7 @@ def refill(
     no_pump: Annotated[bool, typer.Option("--no-pump", help="A pump of constant flow, without a line to it.")] = False,
     device: Annotated[str, typer.Option(help="With --no-pump: what is written on the pump.")] = "",
     new_pump: Annotated[bool, typer.Option("--new-pump", help="It is another pump than last time.")] = False,
+    late: Annotated[bool, typer.Option("--late", help="The last visit was more than a year ago: it is meant.")] = False,
     leave: Annotated[str | None, typer.Option(help="End the open visit where it stands, for this reason.")] = None,
     plan: PlanOption = None,
     instead: therapy.InsteadOption = None,
@@ -91,7 +93,8 @@ def refill(
         label_nl_per_day=_read(flow, q.rate_nl_per_day), rate_nl_per_day=_read(rate, q.rate_nl_per_day),
         interval_days=_days(interval), flush_every_days=_days(flush_every), perfusion_every_days=_days(perfusion_every),
         unusable_nl=_read(unusable, _volume_or_0), reading_nl=_read(reading_error, q.volume_nl),
-        syringe_nl=_read(syringe, q.volume_nl), prime_nl=_read(prime, _volume_or_0), by=by,
+        syringe_nl=_read(syringe, q.volume_nl), prime_nl=_read(prime, _volume_or_0), late=late or None,
+        by=by,
     )  # fmt: skip
     clock = _clock(at)
     planned = None if plan is None else PlannedVisit.read(cli, plan, library, library_key, instead)
@@ -102,9 +105,23 @@ def refill(
         if leave is not None:
             _leave(cli, kept, pump, clock, by, leave)
             return
+        _check_ahead(kept, clock(), planned.loaded.start if planned else None)
         if planned is not None:
             wanted = planned.wanted(kept, wanted, new_pump)
         _visit(cli, kept, wanted, pump, clock, device, new_pump, planned.secured if planned else _no_limits)
+
+
+def _check_ahead(kept: Record, at: datetime.datetime, start: datetime.date | None) -> None:
+    """Raises UsageError for a first visit that is more than a year ahead of now and of the course's start; later ones
+    are judged by the one before."""
+    now = datetime.datetime.now(datetime.UTC)
+    begins = datetime.datetime.combine(start, datetime.time(), datetime.UTC) if start else now
+    if not kept.rows("visits") and at - max(now, begins) > YEAR:
+        raise UsageError(
+            f"{utc_text(at)} is {(at - now).days} days ahead of this computer's clock",
+            "Nothing was recorded",
+            "check the date (--at), or the computer's clock",
+        )
 
 
 def _no_limits(pump: Pump, drug: str) -> None:
@@ -115,7 +132,7 @@ def _leave(cli: Cli, kept: Record, pump: Pump | None, clock: Clock, by: str, rea
     """Also where a step of the pump's can't be done, and nothing is asked any more."""
     from haipump.therapy.visit import take_up
 
-    visit = take_up(kept, pump, clock)
+    visit = take_up(kept, pump, clock, leaving=True)
     if visit is None:
         raise UsageError("no visit is open", "Nothing was recorded", "begin one without --leave")
     cli.confirm(f"End visit {visit.number} at the step {visit.procedure.state}?")
@@ -236,14 +253,17 @@ def finding_view(procedure: Procedure) -> Table:
     if now.ledger is not None:
         stepped_nl = now.ledger.stepped_max_nl + now.ledger.other_nl
         counted = f"; {_ml(Fraction(now.out_nl))} have gone, the pump counts {_ml(Fraction(stepped_nl))}"
+        counted += f", of it {_ml(Fraction(now.primed_nl))} primed" if now.primed_nl > 0 else ""
     lower = "at least " if told.lower_bound else ""
     sure = f" ± {tenths(told.u_flow * 100)} %" if told.u_flow is not None else ""
+    error = f"error {percent(told.error)}, which counts beyond {tenths(told.limit * 100)} %"
+    flow = f"Actual flow {lower}{_ml(told.flow_nl_per_day, 3)}/day{sure}; {error}"
+    flow += f"; volume ratio {_decimals(told.ratio, 2)}."
+    if not now.flow_known:
+        flow = f"No flow can be told, {now.no_flow}{'' if now.idle else f'; {error}'}."
     lines = [
         Text(f"{format_volume(now.returned_nl)} came back, {_ml(expected_nl)} were expected{counted}."),
-        Text(
-            f"Actual flow {lower}{_ml(told.flow_nl_per_day, 3)}/day{sure}; error {percent(told.error)}, which counts "
-            f"beyond {tenths(told.limit * 100)} %; volume ratio {_decimals(told.ratio, 2)}."
-        ),
+        Text(flow),
     ]
     for one in told.findings:
         name = one.kind.replace("_", " ").capitalize()
@@ -296,6 +316,8 @@ def record(cli: Cli, file: RecordArgument) -> None:
 
 
 def _show_record(cli: Cli, kept: Record, links: int) -> None:
+    from haipump.therapy.filled import made_text
+
     rows = [_visit_row(kept, visit) for visit in kept.rows("visits")]
     counts = {name: len(kept.rows(name)) for name in ("journal", "alarms", "adjustments")}
     cli.result({"course": kept.name, "rows": links, "visits": rows, **counts})
@@ -306,6 +328,9 @@ def _show_record(cli: Cli, kept: Record, links: int) -> None:
         for row in rows
     ]  # fmt: skip
     cli.say(views.rows_view(shown, "Visit", "Date", "By", "Returned", "Error", "Found", "Filled", "How"))
+    for row in rows:
+        if row["made"]:
+            cli.say(f"Visit {row['visit']}: {made_text(row['made'])}.")
     cli.say(
         f"[green]{links:,} rows, each a link of the chain, none changed.[/] {counts['journal']:,} of them are records "
         f"of the pump's journal, {counts['alarms']:,} alarms."
@@ -317,9 +342,12 @@ def _shown(value_nl: int | None) -> str:
 
 
 def _visit_row(kept: Record, visit: dict[str, Any]) -> dict[str, Any]:
+    from haipump.therapy.filled import made_of
+    from haipump.therapy.visit import open_step
+
     number = visit["id"]
     reading, fill = kept.last("readings", "visit = ?", number), kept.last("fills", "visit = ?", number)
-    ended, said = kept.last("ended", "visit = ?", number), kept.last("confirmations", "visit = ?", number)
+    ended = kept.last("ended", "visit = ?", number)
     first = kept.rows("confirmations", "visit = ? and step = 'identify'", number)
     found = [row["kind"] for row in kept.rows("findings", "visit = ?", number) if KINDS[row["kind"]][0] != "accept"]
     return {
@@ -330,7 +358,8 @@ def _visit_row(kept: Record, visit: dict[str, Any]) -> dict[str, Any]:
         "error": percent(Fraction(reading["error"])) if reading else "-",
         "findings": ", ".join(found).replace("_", " ") or "-",
         "filled_nl": fill["volume_nl"] if fill else None,
-        "how": ended["how"] if ended else f"open at {said['step'] if said else 'its begin'}",
+        "made": made_of(json.loads(visit["settings"]), fill["drug"]) if fill else None,
+        "how": ended["how"] if ended else f"open at {open_step(kept, visit)}",
     }
 
 

@@ -729,12 +729,17 @@ def exactly(name: str, value: int | str) -> str:
     return quantity(name, value)
 
 
+NO_BOLUS_NL = 1  # the smallest limit that a pump takes, and less than any step: sealed limits of a drug without boluses
+
+
 def quantity(name: str, value: int | str) -> str:
     """A field's value with the unit that its name ends with, in everyday units."""
     if not isinstance(value, int):
         return str(value)
     if name == "heap_free":
         return f"{value} bytes"
+    if name == "max_bolus_nl" and value <= NO_BOLUS_NL:
+        return "none may be given"
     if name == "seconds":
         return quantities.format_duration(value)
     if name in ("step_max_nl_per_day", "syringe_max_nl_per_day"):

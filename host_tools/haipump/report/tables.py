@@ -296,7 +296,7 @@ def _setting_facts(story: Story) -> list[tuple[str, str | None]]:
     for name, words, write in (
         ("occlusion_pa", "Occlusion alarm", format_pressure),
         ("max_rate_nl_per_day", "Highest rate", format_rate),
-        ("max_bolus_nl", "Largest bolus", format_volume),
+        ("max_bolus_nl", "Largest bolus", lambda value: texts.quantity("max_bolus_nl", value)),
         ("reservoir_low_nl", "Warns at", format_volume),
         ("reservoir_empty_nl", "Stops at", format_volume),
     ):

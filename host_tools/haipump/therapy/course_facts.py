@@ -16,6 +16,7 @@ from typing import Any
 
 from haipump.quantities import SECONDS_PER_DAY
 from haipump.report.source import ALARM_NAMES, PHASES, word
+from haipump.therapy.filled import made_of, ordered_ng_per_day
 from haipump.therapy.findings import recorded
 from haipump.therapy.record import Record, moment
 
@@ -70,6 +71,7 @@ class Refill:
     ledger: Mapping[str, Any] | None
     expected_return_nl: Fraction
     flow_known: bool
+    no_flow: str
 
 
 class Course:
@@ -85,7 +87,10 @@ class Course:
         self.confirmations = record.rows("confirmations")
         self.adjustments = record.rows("adjustments")
         self.ended = {row["visit"]: row for row in record.rows("ended")}
-        began = [row["at_utc"] for row in self.visits[:1]] or [row["began_utc"] for row in record.rows("courses")]
+        self.settings = {row["id"]: json.loads(row["settings"]) for row in self.visits}
+        # From the first step that was confirmed: a visit that was only opened is no part of the course yet.
+        first = self.confirmations[:1] or self.visits[:1]
+        began = [row["at_utc"] for row in first] or [row["began_utc"] for row in record.rows("courses")]
         self.zero = moment(began[0])
         self.refills = [self._refill(row) for row in record.rows("readings")]
         self._filled_s = [self.at_s(row["at_utc"]) for row in self.fills]
@@ -93,7 +98,7 @@ class Course:
         self.pieces = self._delivered()
         self.end_s = max(
             [piece.end_s for piece in self.pieces]
-            + [self.at_s(row["at_utc"]) for row in (*self.visits, *self.confirmations, *self.fills)]
+            + [self.at_s(row["at_utc"]) for row in (*self._counted(), *self.fills)]
             + [0]
         )
         self.planned = self._planned()
@@ -107,6 +112,14 @@ class Course:
     def date(self, at_s: int) -> datetime.datetime:
         return self.zero + datetime.timedelta(seconds=at_s)
 
+    def _counted(self) -> Iterator[Mapping[str, Any]]:
+        """Visits and their steps, but for those that were left before anything was read or filled: their date may be
+        the reason."""
+        did = {row["visit"] for row in (*self.fills, *self.record.rows("readings"))}
+        left = {number for number, row in self.ended.items() if row["how"] != "done" and number not in did}
+        yield from (row for row in self.visits if row["id"] not in left)
+        yield from (row for row in self.confirmations if row["visit"] not in left)
+
     def _refill(self, row: Mapping[str, Any]) -> Refill:
         kinds = tuple(one["kind"] for one in self.findings if one["visit"] == row["visit"])
         now = recorded(row)
@@ -115,7 +128,7 @@ class Course:
             row["visit"], self.at_s(row["at_utc"]), row["filled_nl"], row["returned_nl"], row["elapsed_s"],
             Fraction(row["reference_nl_per_day"]), row["label_nl_per_day"], Fraction(row["flow_nl_per_day"]),
             Fraction(row["error"]), Fraction(row["u_error"]), Fraction(row["error_limit"]), kinds,
-            json.loads(row["ledger"]), expected_nl, now.flow_known,
+            json.loads(row["ledger"]), expected_nl, now.flow_known, now.no_flow,
         )  # fmt: skip
 
     # --- what went
@@ -153,14 +166,25 @@ class Course:
         return Piece(start_s, end_s, volume_nl, concentration, fill["drug"] if fill else "")
 
     def _planned(self) -> list[Piece]:
-        found = []
-        starts = [self.at_s(row["from_utc"]) for row in self.plans]
-        for row, start_s, end_s in zip(self.plans, starts, [*starts, self.end_s][1:], strict=True):
+        """By the rates that were set; drug as the course ordered it, else as it is in the fill. A plan ends with any
+        later one, also where one has a wrong date."""
+        found: list[Piece] = []
+        end_s = self.end_s
+        for row in reversed(self.plans):
+            start_s = self.at_s(row["from_utc"])
             if end_s > start_s:
                 volume_nl = Fraction(row["rate_nl_per_day"] * (end_s - start_s), SECONDS_PER_DAY)
-                concentration = Fraction(row["concentration_ng_per_ml"])
-                found.append(Piece(start_s, end_s, volume_nl, concentration, row["drug"]))
-        return found
+                found.append(Piece(start_s, end_s, volume_nl, self._ordered_ng_per_ml(row), row["drug"]))
+            end_s = min(end_s, start_s)
+        return found[::-1]
+
+    def _ordered_ng_per_ml(self, plan: Mapping[str, Any]) -> Fraction:
+        """So strong that the rate gives the ordered dose."""
+        made = made_of(self.settings.get(plan["visit"], {}), plan["drug"])
+        ordered, rate_nl = ordered_ng_per_day(made), plan["rate_nl_per_day"]
+        if ordered is None or not rate_nl:
+            return Fraction(plan["concentration_ng_per_ml"])
+        return ordered * NL_PER_ML / rate_nl
 
     # --- days
 

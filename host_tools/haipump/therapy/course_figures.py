@@ -153,11 +153,12 @@ def flow(course: Course) -> Figure:
         label = one.label_nl_per_day / ML
         axes.plot([start, end], [label] * 2, color=style.MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=2,
                   label="label" if names else None)  # fmt: skip
-        _point(axes, one, end, reference)
+        if one.flow_known:
+            _point(axes, one, end, reference)
     if not course.refills:
         _empty(axes, "known from the second visit on")
     else:
-        flows = [float(one.flow_nl_per_day) / ML for one in course.refills]
+        flows = [float(one.flow_nl_per_day) / ML for one in course.refills if one.flow_known] or [0.0]
         axes.set_ylim(bottom=min(0.0, *flows) if min(flows) < 0.4 * flows[0] else None)
         axes.margins(y=0.12)
         legend(axes, right=0.78)

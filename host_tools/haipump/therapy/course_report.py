@@ -21,6 +21,7 @@ from haipump.report.page import SAFETY, esc
 from haipump.report.tables import NONE, table
 from haipump.therapy import NOT_CLINICAL, course_figures
 from haipump.therapy.course_facts import Course, Day, Refill
+from haipump.therapy.filled import made_of, made_text, strength_text
 from haipump.therapy.findings import KINDS, LEVELS, percent, tenths
 from haipump.therapy.record import Record, Verdict
 
@@ -80,14 +81,18 @@ def compose(course: Course, verdict: Verdict, source: tuple[str, str], drawings:
 
 
 _FLOW_CAPTION = (
-    "Flow is what was missing at a refill, over the time since the fill. Limits are drawn for one refill; the means of "
+    "Flow is what was missing at a refill without what was primed, over the time since the fill in which the pump "
+    "delivered. Limits are drawn for one refill; the means of "
     "the last four count from closer limits. A finding about residual, needle or catheter is named at its refill."
 )
 
 
 def _dose_caption(course: Course) -> str:
     if course.axis.known:
-        return "Delivered: the pump's own steps, from its journal. Plan: the rates that were set at each visit."
+        return (
+            "Delivered: the pump's own steps, from its journal. Plan: the rates that were set at each visit, and the "
+            "drug that the course ordered."
+        )
     return (
         "Delivered: what was missing at the next refill, spread evenly over the days in between: a pump of constant "
         "flow tells no more. Plan: the reference flow of each fill."
@@ -159,14 +164,22 @@ def _tiles(course: Course, verdict: Verdict) -> str:
         _tile("Against plan", esc(off), "volume, as far as it is known"),
         _tile("Findings", str(len(found)), ", ".join(dict.fromkeys(_name(row["kind"]) for row in found)) or "none"),
         _tile(
-            "Actual flow", _rounded(last.flow_nl_per_day, "mL/day", 2) if last else "–",
-            f"at the last refill, error {percent(last.error)}" if last else "known from the second visit on",
+            "Actual flow", _rounded(last.flow_nl_per_day, "mL/day", 2) if last and last.flow_known else "–",
+            _flow_words(last),
         ),
         _tile("Alarms", str(len(course.alarms)) if line else "–", "in the pump's journal" if line else "it has none"),
         _tile("Next visit", esc(course.next_visit) or "–", "as it was confirmed"),
         _tile("Record", f"{verdict.rows:,}&nbsp;<small>rows</small>", "unchanged" if verdict.intact else "CHANGED"),
     ]  # fmt: skip
     return f'<div class="tiles">{"".join(tiles)}</div>'
+
+
+def _flow_words(last: Refill | None) -> str:
+    if last is None:
+        return "known from the second visit on"
+    if not last.flow_known:
+        return f"none can be told from the last refill: {last.no_flow}"
+    return f"at the last refill, error {percent(last.error)}"
 
 
 def _plain(value_nl: Fraction | int) -> str:
@@ -254,7 +267,9 @@ def _refill_row(course: Course, one: Refill) -> list[str]:
     return [
         str(one.visit), _when(course, one.at_s), tenths(Fraction(one.elapsed_s, SECONDS_PER_DAY)),
         esc(format_volume(one.filled_nl)), _plain(one.expected_return_nl), esc(format_volume(one.returned_nl)),
-        _flow(one.reference_nl_per_day), f"<b>{_flow(one.flow_nl_per_day)}</b>", esc(percent(one.error)),
+        _flow(one.reference_nl_per_day),
+        f"<b>{_flow(one.flow_nl_per_day)}</b>" if one.flow_known else esc(f"none: {one.no_flow}"),
+        esc(percent(one.error)),
         f"{tenths(one.limit * 100)} %", counted, found,
     ]  # fmt: skip
 
@@ -280,13 +295,15 @@ def _fills(course: Course) -> str:
     rows = []
     for row in course.fills:
         micro = round(Fraction(row["concentration_ng_per_ml"]) / 1_000)
+        made = made_of(course.settings[row["visit"]], row["drug"])
+        strength = f"{micro // 1_000}.{micro % 1_000:03d} mg/mL" if micro else strength_text(made) if made else ""
         rows.append([
             str(row["visit"]), row["at_utc"][:16].replace("T", " "), esc(row["drug"].replace("_", "-")),
-            f"{micro // 1_000}.{micro % 1_000:03d} mg/mL" if micro else "", esc(format_volume(row["volume_nl"])),
-            f"± {tenths(Fraction(row['u_nl'], 1_000_000))} mL", esc(row["lot"]),
+            esc(strength), esc(format_volume(row["volume_nl"])),
+            f"± {tenths(Fraction(row['u_nl'], 1_000_000))} mL", esc(row["lot"]), esc(made_text(made) if made else ""),
         ])  # fmt: skip
-    heads = ("Visit", "When", "Drug", "Concentration", "Volume", "Standard uncertainty", "Lot")
-    return table(heads, rows[-ROWS_MAX:], "nstnnnt") if rows else NONE
+    heads = ("Visit", "When", "Drug", "Concentration", "Volume", "Standard uncertainty", "Lot", "Made up of")
+    return table(heads, rows[-ROWS_MAX:], "nstnnntt") if rows else NONE
 
 
 def _per_day(course: Course) -> str:

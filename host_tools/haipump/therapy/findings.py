@@ -261,6 +261,13 @@ class Interval:
         return not self.idle and self.dose_nl >= 0
 
     @property
+    def no_flow(self) -> str:
+        """Why there is none to tell, "" when there is."""
+        if self.flow_known:
+            return ""
+        return "nothing was delivered" if self.idle else "more came back than can have"
+
+    @property
     def expected_dose_nl(self) -> Fraction:
         """By the reference flow, and never more than was in; above 0."""
         by_flow_nl = Fraction(self.reference_nl_per_day * self.flowed_s, SECONDS_PER_DAY)

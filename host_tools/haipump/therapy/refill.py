@@ -129,8 +129,8 @@ class Before:
 class VisitPlan:
     """What a refill is meant to be. Volumes nL, flows nL/day, concentration ng/mL. `before` None: the first fill;
     `history`: earlier intervals, the newest last; `rate_nl_per_day`, `syringe_nl`, `prime_nl` and `vtbi_nl` (0: until
-    it is stopped): for a pump on a line; `drug_doses`: a drug goes in, and the pump's flow doses it; `by`: who does it,
-    when that is known."""
+    it is stopped): for a pump on a line; `drug_doses`: a drug goes in, and the pump's flow doses it; `late`: it is
+    meant that the last visit was so long ago; `by`: who does it, when that is known."""
 
     drug: str
     concentration_ng_per_ml: Fraction
@@ -150,6 +150,7 @@ class VisitPlan:
     syringe_nl: int = 0
     prime_nl: int = 0
     vtbi_nl: int = 0
+    late: bool = False
     before: Before | None = None
     history: tuple[Interval, ...] = ()
     by: str = ""
@@ -306,12 +307,15 @@ class Procedure:
         return max(1, min(days, self.plan.interval_days // VERIFY_PART) if fast else days)
 
     def interval(self) -> Interval | None:
-        """From the last fill to this withdrawal; None at the first visit, or when the pump was left empty."""
+        """From the last fill to this withdrawal; None at the first visit, when the pump was left empty, and
+        when it is known to be too long ago to tell anything."""
         plan, facts = self.plan, self.facts
         if plan.before is None or not facts.filled_nl or facts.returned_nl is None or facts.returned_at is None:
             return None
         elapsed_s = int((facts.returned_at - plan.before.at).total_seconds())
         reference: Fraction = plan.reference_nl_per_day
+        if plan.late and elapsed_s > findings.DAYS_MAX * SECONDS_PER_DAY:
+            return None
         now = Interval(
             facts.filled_nl, facts.returned_nl, elapsed_s, reference, plan.label_nl_per_day, plan.before.u_nl,
             plan.reading_nl, plan.u_reference, facts.ledger,

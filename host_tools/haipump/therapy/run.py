@@ -25,7 +25,7 @@ from haipump.orders import POLL_FRACTION, POLL_SHORTEST_S
 from haipump.protocol import help as texts
 from haipump.quantities import format_rate, format_volume
 from haipump.therapy import calendar as cal
-from haipump.therapy import dose
+from haipump.therapy import dose, filled
 from haipump.therapy.course import PROGRAMMABLE, Course
 from haipump.therapy.findings import STOP
 from haipump.therapy.record import Record, moment, utc_text
@@ -129,6 +129,7 @@ def wanted_for(course: Course, fill: cal.Fill, made: dose.Preparation, by: str =
         course=course.name,
         patient=course.patient.label,
         override=override or None,
+        made=filled.kept(made),
         by=by,
     )
 

@@ -37,7 +37,8 @@ MOVING = ("priming", "withdrawing")
 FLOWING = [tuple(texts.STATES).index(name) for name in ("infusing", "bolus", "kvo")]  # states, as a journal has them
 END = "end_of_travel"  # the alarm; while the drive goes back it is the rear end's
 _NOT_KEPT = ("before", "history")  # of a plan: the record has them anyway
-NO_PUMP = "none"
+NO_PUMP, CONSTANT = "none", "constant flow"
+YEAR = datetime.timedelta(days=365)  # from one visit to the next: what is later is a slip of the year
 _SHOWN_LIVER = "step in ('perfusion', 'trace') and answer like '%liver%'"
 
 Clock = Callable[[], datetime.datetime]
@@ -60,8 +61,9 @@ class Asker(Protocol):
 class Wanted:
     """What a new visit is to be; None: as at the last one. Units as in `VisitPlan`.
 
-    Of this visit alone: `course_fill`, its number in the calendar (None: it is none of the calendar's), and `override`,
-    why a soft limit may be passed. `course` and `patient`: name and label of the course file."""
+    Of this visit alone: `course_fill`, its number in the calendar (None: it is none of the calendar's), `override`,
+    why a soft limit may be passed, `made`, how the fill was worked out (`filled.kept`), and `late`: it is meant that
+    the last one was more than a year ago. `course` and `patient`: name and label of the course file."""
 
     drug: str | None = None
     concentration_ng_per_ml: Fraction | None = None
@@ -80,6 +82,8 @@ class Wanted:
     course: str | None = None
     patient: str | None = None
     override: str | None = None
+    made: Mapping[str, Any] | None = None
+    late: bool | None = None
     by: str = ""
 
 
@@ -110,7 +114,7 @@ def plan_for(
     for name, value in asdict(wanted).items():
         if value is not None:
             known[name] = fraction_text(value) if isinstance(value, Fraction) else value
-    known.update(course_fill=wanted.course_fill, override=wanted.override)
+    known.update({name: getattr(wanted, name) for name in ("course_fill", "override", "made")}, late=bool(wanted.late))
     known["has_pump"] = pump is not None
     if pump is not None and "rate_nl_per_day" not in known and "label_nl_per_day" in known:
         known["rate_nl_per_day"] = known["label_nl_per_day"]
@@ -230,6 +234,21 @@ def _delivered_s(record: Record, device: str) -> int | None:
 # --- a visit
 
 
+def _take_again(procedure: Procedure, record: Record, number: int) -> list[dict[str, Any]]:
+    """All answers of a visit, as they were confirmed; the rows."""
+    rows = record.rows("confirmations", "visit = ?", number)
+    for row in rows:
+        procedure.take(json.loads(row["answer"]), moment(row["at_utc"]))
+    return rows
+
+
+def open_step(record: Record, visit: Mapping[str, Any]) -> str:
+    """The step at which a visit stands. `visit`: its row."""
+    procedure = Procedure(_plan(record, json.loads(visit["settings"]), visit["device"], visit["id"]))
+    _take_again(procedure, record, visit["id"])
+    return procedure.state
+
+
 class Visit:
     """One refill, begun or taken up. `pump`: on its line, None for a pump without one. `clock`: the course's time."""
 
@@ -241,13 +260,11 @@ class Visit:
         self.procedure = Procedure(_plan(record, self.settings, self.device, number))
         self._check_pump()
         self.before_run: Callable[[Pump, str], None] = lambda pump, drug: None  # at the pump, which stands
-        self.prompts = 0  # confirmed by people in this visit
-        self.turn = 0
         self._judged = False
-        for done in record.rows("confirmations", "visit = ?", number):
-            self.procedure.take(json.loads(done["answer"]), moment(done["at_utc"]))
-            self.turn = done["turn"]
-            self.prompts += STATES[done["step"]][0] == PERSON
+        done = _take_again(self.procedure, record, number)
+        self.turn = len(done)
+        self.prompts = sum(STATES[one["step"]][0] == PERSON for one in done)  # confirmed by people in this visit
+        self._latest = moment(done[-1]["at_utc"] if done else row["at_utc"])
         self._judged = bool(record.rows("readings", "visit = ?", number))
 
     def _check_pump(self) -> None:
@@ -298,8 +315,9 @@ class Visit:
             asker.judged(self.procedure)
 
     def leave(self, by: str, reason: str) -> None:
-        """End it where it stands, also at a step that the pump refuses. The pump stays as it is."""
-        self._confirm({"leave": True, "reason": reason}, by, self.clock())
+        """End it where it stands, also at a step that the pump refuses, and when a step has a date that is still to
+        come: then with that date. The pump stays as it is."""
+        self._confirm({"leave": True, "reason": reason}, by, max(self.clock(), self._latest))
 
     def _confirm(self, answer: Mapping[str, Any], by: str, at: datetime.datetime) -> None:
         state, found = self.procedure.state, len(self.procedure.facts.found)
@@ -492,54 +510,81 @@ def _at_rest(pump: Pump) -> None:
 def begin(
     record: Record, wanted: Wanted, pump: Pump | None, clock: Clock, device: str = "", new_pump: bool = False
 ) -> Visit:
-    """A new visit, recorded. `device`: what is written on a pump without a line. Raises UsageError when one is open,
-    when the pump is another one and `new_pump` does not say that it is meant, and for a plan that can't be."""
+    """A new visit, recorded. `device`: what is written on a pump without a line, "": it is that of the last visit.
+    Raises UsageError when one is open, when the pump is another one and `new_pump` does not say that it is meant, and
+    for a date or a plan that can't be."""
     if record.open_visit() is not None:
         raise UsageError("a visit is open", "Nothing was recorded", "go on with it first")
     at = clock()
-    device = pump.conversation.greeting.device if pump else device or NO_PUMP
     last = record.last("visits")
+    same = last["device"] if last and last["pump"] == CONSTANT and not new_pump else NO_PUMP
+    device = pump.conversation.greeting.device if pump else device or same
     if last and last["device"] != device and not new_pump:
         raise UsageError(
             f"the last visit was that of pump {last['device']}, and this is {device}",
             "Nothing was recorded, nothing was sent but questions",
             "connect the pump of this course, or say --new-pump",
         )
-    if last and at < moment(last["at_utc"]):
-        raise UsageError(
-            f"the last visit was on {last['at_utc']}, and this one would be before it, on {utc_text(at)}",
-            "Nothing was recorded",
-            "check the date (--at)",
-        )
+    _check_date(record, at, bool(wanted.late))
     _, known = plan_for(record, wanted, pump, device, at)
     number = record.append(
-        "visits", at_utc=utc_text(at), procedure=PROCEDURE, pump="line" if pump else "constant flow", device=device,
+        "visits", at_utc=utc_text(at), procedure=PROCEDURE, pump="line" if pump else CONSTANT, device=device,
         settings=json.dumps(known, sort_keys=True),
     )  # fmt: skip
     return Visit(record, number, pump, clock)
 
 
-def take_up(record: Record, pump: Pump | None, clock: Clock, wanted: Wanted | None = None) -> Visit | None:
+def _check_date(record: Record, at: datetime.datetime, late: bool) -> None:
+    """Raises UsageError for a visit before the last one, and for one more than a year after it unless that is meant. A
+    visit that was left before anything was read or filled does not count: its date may be the slip."""
+    last = record.last("visits", "id in (select visit from fills union select visit from readings)")
+    if last is None:
+        return
+    before = moment(last["at_utc"])
+    if at < before:
+        raise UsageError(
+            f"the last visit was on {last['at_utc']}, and this one would be before it, on {utc_text(at)}",
+            "Nothing was recorded",
+            "check the date (--at)",
+        )
+    if at - before > YEAR and not late:
+        raise UsageError(
+            f"the last visit was on {last['at_utc']}, and this one would be {(at - before).days} days after it",
+            "Nothing was recorded",
+            "check the date (--at), or say --late when it is meant",
+        )
+
+
+def take_up(
+    record: Record, pump: Pump | None, clock: Clock, wanted: Wanted | None = None, leaving: bool = False
+) -> Visit | None:
     """The visit that is open, where it stands; None when there is none. It goes on as it began: raises UsageError when
-    `wanted` says otherwise, and when it is earlier now than at the last step."""
+    `wanted` says otherwise, and, unless `leaving`, when it is earlier now than at the last step, or a year later."""
     row = record.open_visit()
     if row is None:
         return None
     known = json.loads(row["settings"])
     for name, value in asdict(wanted or Wanted()).items():
         typed = fraction_text(value) if isinstance(value, Fraction) else value
-        if name != "by" and typed is not None and typed != known.get(name):
+        if name not in ("by", "late") and typed is not None and typed != known.get(name):
             raise UsageError(
                 f"visit {row['id']} is open and began with another {name.rsplit('_', 1)[0].replace('_', ' ')}",
                 "Nothing was recorded",
                 "leave that out to go on with it, or end it with --leave",
             )
     done = record.last("confirmations", "visit = ?", row["id"]) or row
-    if clock() < moment(done["at_utc"]):
+    since = clock() - moment(done["at_utc"])
+    if since > YEAR and not leaving:
+        raise UsageError(
+            f"the last step of visit {row['id']} was at {done['at_utc']}, and it would go on {since.days} days later",
+            "Nothing was recorded",
+            "check the date (--at), or end the visit with --leave",
+        )
+    if since < datetime.timedelta(0) and not leaving:
         raise UsageError(
             f"the last step of visit {row['id']} was at {done['at_utc']}, and it would go on before that",
             "Nothing was recorded",
-            "check the date (--at)",
+            "check the date (--at), or end the visit with --leave",
         )
     return Visit(record, row["id"], pump, clock)
 

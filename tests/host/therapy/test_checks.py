@@ -104,7 +104,7 @@ def test_all_of_it_at_once(library) -> None:
 
 @pytest.mark.parametrize(("days", "level"), [(19, None), (20, "warning"), (21, "warning"), (22, "error")])
 def test_supply_at_its_bounds(library, days: int, level: str | None) -> None:
-    """28 mL at 1.3 mL/day are 21.54 days, and two of them to spare."""
+    """27.5 mL at 1.3 mL/day are 21.15 days, and two of them to spare."""
     those = [one for one in found(library, course(("days = 14\ndose", f"days = {days}\ndose")))]
     assert [one.level for one in those if one.where == "phase[1].days"] == ([level] if level else [])
 

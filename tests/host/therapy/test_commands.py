@@ -51,7 +51,7 @@ def test_it_goes_on_where_it_was_left(run) -> None:
     code, text = run("therapy refill a.course --no-pump --at 2026-11-16T09:00", "Eva\nL2\nyes\n")
     assert code == 6 and "stays open at the step withdraw" in text and "same command" in text
     code, text = run("therapy record a.course")
-    assert "open at access" in text
+    assert "open at withdraw" in text, "as the tool said"
     code, text = run("therapy refill a.course --no-pump --at 2026-11-16T09:10", "12mL\n5mL\n" + "yes\n" * 4)
     assert code == 0 and "goes on after step 3" in text and "after 9 prompts" in text
 
@@ -152,6 +152,55 @@ def test_a_refill_takes_what_goes_in_from_the_course(run, plan, tmp_path) -> Non
     assert settings(tmp_path)[1]["drug"] == "heparin-saline"
     code, text = run("therapy record a.course")
     assert "Practice course" in text
+
+
+def test_the_record_has_what_a_fill_was_made_of(run, plan, tmp_path) -> None:
+    run("therapy refill a.course --plan course.toml --at 2027-01-11T09:00", FIRST)
+    run("therapy refill a.course --plan course.toml --at 2027-01-25T09:00", "Eva\nL2\nyes\n12mL\n5mL\n" + "yes\n" * 4)
+    made = settings(tmp_path)[0]["made"]
+    assert [(one["drug"], one["amount"], one["unit"]) for one in made["components"]] == [
+        ("floxuridine", "194", "mg"), ("heparin", "30000", "units"), ("dexamethasone", "25", "mg"),
+    ]  # fmt: skip
+    assert Fraction(made["ordered_ng_per_day"]) == Fraction("0.12") * 70 * 1_000_000
+    text = run("therapy record a.course")[1]
+    assert "Visit 1: floxuridine 194 mg, heparin 30,000 units, dexamethasone 25 mg, saline to 30 mL." in text
+    assert "Visit 2: heparin-saline 30,000 units, saline to 30 mL." in text
+    shown = json.loads(run("--json therapy record a.course")[1])
+    assert shown["visits"][0]["made"] == made
+    run("therapy report a.course --out page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "dexamethasone 25 mg" in page and "1000 units/mL" in page
+    assert "8.40 mg" in page and "8.31 mg" in page, "ordered, and 18 mL of 6.467 mg/mL in 14 days"
+    run("therapy refill a.course --no-pump --at 2027-02-08T09:00", "Eva\nL2\nyes\n12mL\n5mL\n" + "yes\n" * 4)
+    assert settings(tmp_path)[2]["made"] is None, "nobody said how that one was made"
+
+
+def test_a_first_visit_far_ahead_is_a_slip_of_the_year(run, plan, tmp_path) -> None:
+    code, text = run(f"therapy refill a.course {NEW} --at 2098-11-02T09:00", FIRST)
+    assert code == 2 and "days ahead of this computer's clock" in text and not (tmp_path / "a.course").exists()
+    code, text = run("therapy refill a.course --plan course.toml --at 2098-01-11T09:00", FIRST)
+    assert code == 2 and "days ahead of this computer's clock" in text
+
+
+def test_a_visit_years_after_the_last_one_says_late(run) -> None:
+    run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    code, text = run("therapy refill a.course --no-pump --at 2036-11-16T09:00", "Eva\n")
+    assert code == 2 and "3667 days after it" in text and "--late" in text
+    code, text = run("--yes therapy refill a.course --no-pump --late --at 2036-11-16T09:00", "Eva\n")
+    code, text = run("--yes therapy refill a.course --no-pump --leave slip")
+    assert code == 0 and "broken off" in text
+    code, text = run(
+        "therapy refill a.course --no-pump --at 2026-11-16T09:00", "Eva\nL2\nyes\n12mL\n5mL\n" + "yes\n" * 4
+    )
+    assert code == 0 and "In range" in text
+    code, text = run("therapy report a.course")
+    assert code == 0
+
+
+def test_more_came_back_than_can_have_is_no_flow(run) -> None:
+    run(f"therapy refill a.course {NEW} --at 2026-11-02T09:00", FIRST)
+    text = run("therapy refill a.course --no-pump --at 2026-11-03T09:00", "Eva\nL2\nyes\n31mL\n")[1]
+    assert "No flow can be told, more came back than can have; error" in text and "-1.0" not in text
 
 
 def test_the_dose_follows_the_flow_that_the_record_has(run, plan) -> None:

@@ -14,7 +14,7 @@ from haipump.errors import UsageError
 from haipump.therapy.course_facts import Course
 from haipump.therapy.course_report import compose, write_course_report
 from haipump.therapy.record import Record
-from haipump.therapy.visit import Wanted, begin
+from haipump.therapy.visit import Wanted, begin, take_up
 from tests.host.direct_line import DirectLine
 from tests.host.therapy.clinic import FLOXURIDINE, Day, Person, make
 from tests.host.therapy.test_visit import DAY_S, LineDay
@@ -114,6 +114,42 @@ def test_an_empty_record_has_a_page(tmp_path) -> None:
     assert write_course_report(tmp_path / "b.course", tmp_path / "b.html")
     with pytest.raises(UsageError):
         write_course_report(tmp_path / "none.course", tmp_path / "n.html")
+
+
+def test_it_begins_with_what_was_confirmed_first(tmp_path) -> None:
+    """A visit was opened on 2 November and gone on with three days later; one of 2036 was left."""
+    with make(tmp_path / "b.course") as record:
+        begin(record, FLOXURIDINE, None, Day(0))
+        visit = take_up(record, None, Day(3))
+        assert visit is not None
+        visit.run(Person(withdraw="0"))
+        begin(record, replace(FLOXURIDINE, late=True), None, Day(3_655)).leave("Eva", "a slip of the year")
+        begin(record, FLOXURIDINE, None, Day(17)).run(Person())
+        course = Course(record)
+    assert "from 5 November 2026 on" in text_of(tmp_path / "b.course")
+    assert len(course.days) == 14 and {day.planned_nl for day in course.days} == {1_300_000}
+
+
+def test_what_is_no_flow_is_worded(tmp_path) -> None:
+    with make(tmp_path / "b.course") as record:
+        begin(record, FLOXURIDINE, None, Day(0)).run(Person(withdraw="0"))
+        begin(record, FLOXURIDINE, None, Day(1)).run(Person(withdraw="30.05mL", acknowledge="a day is short"))
+    text = text_of(tmp_path / "b.course")
+    assert "none can be told from the last refill: more came back than can have" in text
+    assert "−0.050 mL/day" not in text and "−0.05 mL/day" not in text
+    assert write_course_report(tmp_path / "b.course", tmp_path / "b.html")
+
+
+def test_drug_is_planned_as_the_course_ordered_it(tmp_path) -> None:
+    """8.4 mg a day were ordered; the syringe's marks gave 6.5 mg/mL, which is 8.45 mg at 1.3 mL/day."""
+    made = {"drug": "floxuridine", "ordered_ng_per_day": "8400000", "components": [], "diluent": "saline",
+            "volume_nl": 30_000_000, "concentration": None}  # fmt: skip
+    wanted = replace(FLOXURIDINE, concentration_ng_per_ml=Fraction(6_500_000), made=made)
+    with make(tmp_path / "b.course") as record:
+        begin(record, wanted, None, Day(0)).run(Person(withdraw="0"))
+        begin(record, wanted, None, Day(14)).run(Person(withdraw="11.8mL"))
+        day = Course(record).days[3]
+    assert (day.planned_ng, day.delivered_ng) == (8_400_000, 8_450_000)
 
 
 def test_a_pump_on_its_line_tells_each_day(tmp_path) -> None:

@@ -459,6 +459,54 @@ def test_an_open_visit_goes_on_as_it_began_and_not_in_the_past(record) -> None:
     assert take_up(record, None, Day(14), FLOXURIDINE) is not None, "the same command goes on with it"
 
 
+def test_a_slip_of_the_year_is_refused_at_entry(record) -> None:
+    """Ten years later; the visit of this year is possible all the same."""
+    first_fill(record)
+    with pytest.raises(UsageError) as caught:
+        begin(record, FLOXURIDINE, None, Day(14 + 3_652))
+    assert "3666 days after it" in caught.value.what and "--late" in caught.value.next_step
+    assert len(record.rows("visits")) == 1
+    begin(record, FLOXURIDINE, None, Day(14))
+    with pytest.raises(UsageError, match="would go on 3652 days later"):
+        take_up(record, None, Day(14 + 3_652))
+
+
+def test_a_visit_years_later_is_asked_for_by_name_and_compared_with_nothing(record) -> None:
+    first_fill(record)
+    visit, procedure = refill(record, Person(), Day(800), replace(FLOXURIDINE, late=True))
+    assert procedure.state == "done" and procedure.assessment is None and not record.rows("readings")
+    assert visit.settings["late"] is True
+    _, procedure = refill(record, Person(), Day(814), FLOXURIDINE)
+    assert procedure.assessment is not None and procedure.assessment.kinds == {"in_range"}
+
+
+def test_a_visit_of_a_wrong_year_can_always_be_left_and_holds_nothing_up(record) -> None:
+    """As older tools could begin it: it stands at a step of 2036."""
+    first_fill(record)
+    visit = begin(record, replace(FLOXURIDINE, late=True), None, Day(3_666))
+    with pytest.raises(KeyboardInterrupt):
+        visit.run(Gone(3))
+    with pytest.raises(UsageError) as caught:
+        take_up(record, None, Day(14))
+    assert "--leave" in caught.value.next_step
+    left = take_up(record, None, Day(14), leaving=True)
+    assert left is not None
+    left.leave("Eva Lang", "a slip of the year")
+    assert record.open_visit() is None and record.rows("ended")[-1]["at_utc"] == Day(3_666)().isoformat()
+    _, procedure = refill(record, Person(), Day(14))
+    assert procedure.state == "done" and procedure.assessment is not None
+    assert procedure.assessment.kinds == {"in_range"} and record.check().intact
+
+
+def test_the_pump_without_a_line_is_the_last_one_when_none_is_named(record) -> None:
+    begin(record, FLOXURIDINE, None, Day(0), device="SN1").run(Person(withdraw="0"))
+    visit, procedure = refill(record, Person(), Day(14))
+    assert visit.device == "SN1" and procedure.assessment is not None
+    with pytest.raises(UsageError, match="the last visit was that of pump SN1, and this is SN2"):
+        begin(record, FLOXURIDINE, None, Day(28), device="SN2")
+    assert begin(record, FLOXURIDINE, None, Day(28), new_pump=True).device == "none"
+
+
 def test_a_visit_before_the_last_one_is_refused(record) -> None:
     refill(record, Person(withdraw="0"), Day(10))
     with pytest.raises(UsageError, match="would be before it"):
@@ -557,6 +605,24 @@ def test_the_flow_at_a_late_visit_is_that_of_the_time_in_which_it_delivered(reco
     assert "expected 26.9 mL" in next(text for text in person.texts if "came back" in text)
     assert float(record.rows("readings")[0]["flow_nl_per_day"].split("/")[0]) > 0
     assert procedure.flow_nl_per_day == 1_300_000
+
+
+def test_a_power_cut_takes_ten_minutes_of_the_time_at_most(record, line, pump) -> None:
+    refill(record, Person(withdraw="0"), LineDay(line), pump=pump)
+    line.sleep(DAY_S)
+    line.core.power(False)
+    line.sleep(60)
+    line.core.power(True)
+    line.sleep(2 * DAY_S)
+    pump.hello()
+    pump.ack()
+    pump.rate("1.3 mL/day", override=True)
+    line.sleep(DAY_S)
+    person = Person(withdraw="26.9mL", patency="free")
+    refill(record, person, LineDay(line), pump=pump)
+    assert person.kinds == [{"in_range", "stood_still"}]
+    ledger = json.loads(record.rows("readings")[0]["ledger"])
+    assert 2 * DAY_S - 700 <= ledger["delivered_s"] <= 2 * DAY_S + 60
 
 
 def test_a_rate_that_was_changed_at_the_pump_is_not_standing_still(record, line, pump) -> None:
