@@ -214,7 +214,8 @@ def decision_view(decision: Decision, library: Library, pump: PumpPlan, doubts: 
 
 def keep_open(library: Library, pump: PumpPlan) -> str:
     """`fill with heparin-saline (lasts 21 days) or glycerin (21 days)`: never an empty pump."""
-    days = int(dose.supply_days(pump.fill_nl, pump.unusable_nl, pump.flow_nl_per_day))
+    in_nl = pump.fill_nl - dose.primed_nl(pump)
+    days = int(dose.supply_days(in_nl, pump.unusable_nl, pump.flow_nl_per_day))
     texts = [
         f"{word} (good for {min(days, library.drugs[word].stability_days or days)} days)"
         for word in checks.keepers(library)

@@ -15,7 +15,7 @@ from haipump.report.text import SAFETY, esc
 from haipump.therapy import NOT_CLINICAL
 from haipump.therapy import calendar as cal
 from haipump.therapy.course import Course, Phase
-from haipump.therapy.dose import fill_flow_nl_per_day, residual_nl
+from haipump.therapy.dose import fill_flow_nl_per_day, primed_nl, residual_nl
 from haipump.therapy.library import Library
 from haipump.therapy.reading import Problem
 
@@ -140,7 +140,7 @@ def left_text(course: Course, library: Library, fill: cal.Fill) -> str:
     pump, flow_nl = course.pump, course.pump.flow_nl_per_day
     if fill.phase is not None:
         flow_nl = fill_flow_nl_per_day(course, fill.phase, library.drugs.get(fill.drug))
-    left_nl = residual_nl(pump.fill_nl, flow_nl, fill.days)
+    left_nl = residual_nl(pump.fill_nl - primed_nl(pump), flow_nl, fill.days)
     return format_volume(left_nl) if left_nl >= pump.unusable_nl else "runs dry"
 
 

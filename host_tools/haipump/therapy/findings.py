@@ -81,7 +81,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
     ),
     "stood_still": (
         VERIFY,
-        "the pump gave nothing for a day or more: a gap in therapy; a clot may sit at the tip of the catheter",
+        "a gap in therapy, though there was something in the pump; a clot may sit at the tip of the catheter",
         "flush and test patency before any drug goes in; find out why, and come earlier",
     ),
     "more_than_expected": (
@@ -373,7 +373,8 @@ def assess(history: Sequence[Interval], noise: Noise = CONSTANT_FLOW) -> Assessm
         found.append(Finding("not_told_apart" if beyond else "in_range", words))
     still_s = now.elapsed_s - now.flowed_s
     if still_s >= STILL_S:
-        found.append(Finding("stood_still", f"stood still for {tenths(Fraction(still_s, SECONDS_PER_DAY))} days"))
+        still, whole = (tenths(Fraction(one, SECONDS_PER_DAY)) for one in (still_s, now.elapsed_s))
+        found.append(Finding("stood_still", f"no flow in {still} of {whole} days"))
     u2 = Fraction(0) if now.idle else error_variance([now], noise)
     label_nl = Fraction(now.label_nl_per_day * now.flowed_s, SECONDS_PER_DAY)
     return Assessment(

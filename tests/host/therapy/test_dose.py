@@ -10,7 +10,8 @@ import pytest
 
 from haipump.errors import DoseRefused
 from haipump.quantities import rounded
-from haipump.therapy import dose, findings, flow, sheet
+from haipump.therapy import calendar as cal
+from haipump.therapy import calendar_page, dose, findings, flow, sheet
 from tests.host.therapy.conftest import course
 
 ML = 1_000_000
@@ -65,6 +66,10 @@ def test_a_pump_of_constant_flow_is_not_primed(library) -> None:
     plan = course(CONSTANT)
     made = dose.prepare(plan, library, plan.phases[0], days=14)
     assert made.supply_days == Fraction(28) / Fraction("1.3") and made.residual_nl == Fraction("11.8") * ML
+    first = cal.fills(plan)[0]
+    assert calendar_page.left_text(plan, library, first) == "11.8 mL"
+    line = course()
+    assert calendar_page.left_text(line, library, first) == "11.3 mL", "the calendar says what the sheet says"
     assert "V − F t" in (words := re.sub(r"<[^>]+>", " ", sheet.compose(made, 1, 12))) and "V_prime" not in words
 
 

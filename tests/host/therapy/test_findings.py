@@ -143,7 +143,7 @@ def test_the_flow_of_a_pump_on_its_line_is_that_of_the_time_in_which_it_delivere
     told = assess([interval(11_206_000, ledger=counted, elapsed_s=19 * DAY_S)], PROGRAMMABLE)
     assert told.flow_nl_per_day == Fraction(18_294_000, 14) and findings.percent(told.error) == "+0.5 %"
     assert told.kinds == {"in_range", "stood_still"} and told.level == "verify"
-    assert next(one.text for one in told.findings if one.kind == "stood_still") == "stood still for 5.0 days"
+    assert next(one.text for one in told.findings if one.kind == "stood_still") == "no flow in 5.0 of 19.0 days"
     assert findings.tenths(told.expected_return_nl / ML) == "11.3" and findings.percent(told.ratio - 1) == "+0.5 %"
     assert told.next_reference(LABEL) == LABEL
     hours = assess([interval(11_206_000, ledger=counted, elapsed_s=FORTNIGHT_S + DAY_S - 1)], PROGRAMMABLE)

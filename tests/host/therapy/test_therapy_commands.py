@@ -131,7 +131,7 @@ def test_dose_and_its_sheet(plan: Path, tmp_path: Path) -> None:
         assert part in text, part
     assert "Fill 1 of 12" in (tmp_path / "sheet.html").read_text(encoding="utf-8")
     found = run_json("dose", plan, "--fill", "3")
-    assert found["components"][0]["exact"] == "2520/13" and found["residual_nl"] == 11_800_000
+    assert found["components"][0]["exact"] == "2520/13" and found["residual_nl"] == 11_300_000
     assert found["pump_limits"]["drug"] == "floxuridine" and found["date"] == "2027-02-08"
     assert "12 fills" in run("dose", plan, "--fill", "13", code=2)
 

@@ -601,7 +601,7 @@ def test_the_flow_at_a_late_visit_is_that_of_the_time_in_which_it_delivered(reco
     assert person.kinds == [{"in_range", "stood_still"}] and "patency" in person.asked
     told = procedure.assessment
     assert told is not None and float(told.flow_nl_per_day) == pytest.approx(1_300_000, rel=0.001)
-    assert "stood still for 3.0 days" in [row["text"] for row in record.rows("findings")]
+    assert "no flow in 3.0 of 5.0 days" in [row["text"] for row in record.rows("findings")]
     assert "expected 26.9 mL" in next(text for text in person.texts if "came back" in text)
     assert float(record.rows("readings")[0]["flow_nl_per_day"].split("/")[0]) > 0
     assert procedure.flow_nl_per_day == 1_300_000
