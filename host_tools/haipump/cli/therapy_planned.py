@@ -79,9 +79,11 @@ class PlannedVisit:
                 f"all {done} fills of {self.file} are done", "Nothing was recorded", "leave --plan out for one more"
             )
         self.fill = fills[done]
+        entries = history.read(self.file)
+        history.lacking(kept, entries)
         if kept.open_visit() is not None:
             return options
-        history.keep(kept, history.read(self.file))
+        history.keep(kept, entries)
         # What the last pump did says nothing of another one.
         loaded = self.loaded if new_pump else therapy.with_flow_of(self.loaded, kept)
         made, count = therapy.prepared(loaded, self.taken, self.fill.number, self.file, self.instead)

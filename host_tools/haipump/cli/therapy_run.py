@@ -80,7 +80,7 @@ def run(
     May be ended and given again at any time: the record and the pump's own ledger know what has been done, and nothing
     is done twice. After an alarm or a restart of the pump a person acknowledges it first.
     """
-    with _course(cli, course, file, library, library_key, hands, pump_clock, by, instead) as made:
+    with _course(cli, course, file, library, library_key, hands, pump_clock, by, instead, True) as made:
         made.override, made.used_pump = one_word(override) or "", used_pump
         try:
             standing = made.run()
@@ -103,7 +103,7 @@ def status(
     """Says where a course stands and what comes next; changes nothing."""
     if not file.exists():
         raise UsageError(f"there is no record {file}", "Nothing was begun", "begin with `haipump therapy run`")
-    with _course(cli, course, file, library, library_key, None, pump_clock, "", None) as made:
+    with _course(cli, course, file, library, library_key, None, pump_clock, "", None, False) as made:
         standing = made.standing()
         refused = _refusal(made, standing)
     cli.result(_json(standing) | {"refused": refused})
@@ -124,8 +124,10 @@ def _course(
     pump_clock: bool,
     by: str,
     instead: str | None,
+    keeps: bool,
 ) -> Iterator[CourseRun]:
-    """Raises DoseRefused for a course with errors."""
+    """`keeps`: adjustments that the record lacks come into it. Raises DoseRefused for a course with errors, UsageError
+    when the list of adjustments is not the record's, and HaipumpError for a record that was changed."""
     from haipump.therapy.run import CourseRun, PumpClock
 
     taken, loaded = therapy.taken_library(library, key), courses.load(file)
@@ -140,7 +142,7 @@ def _course(
 
     def prepared(fill: cal.Fill) -> dose.Preparation:
         entries = history.read(file)
-        history.keep(kept, entries)
+        (history.keep if keeps else history.lacking)(kept, entries)
         held = bool(entries) and not entries[-1].percent and fill.phase is not None and fill.phase.dose_mg_per_kg_day
         return therapy.prepared(loaded, taken, fill.number, file, instead if held else None)[0]
 
@@ -152,6 +154,7 @@ def _course(
 
     with cli.pump() as pump, begun_record(record, loaded.name, now) as kept, _asker(cli, hands) as asker_for:
         kept.demand_intact()
+        history.lacking(kept, history.read(file))
         begins = datetime.datetime.combine(loaded.start, datetime.time(9), datetime.UTC)
         clock = PumpClock(kept, pump, begins) if pump_clock else now
         told = _Progress(cli)

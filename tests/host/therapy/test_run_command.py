@@ -171,3 +171,20 @@ def test_a_visit_by_hand_is_no_fill_of_the_course(run, left, line, tmp_path) -> 
     assert code == 2 and "is open, and none of the course" in text
     code, text = run("therapy status course.toml a.course --pump-clock")
     assert "Fill 1 of 2" not in text or "stands open" in text
+
+
+def test_a_hold_that_was_lost_with_its_list_is_missed_everywhere(run, left, tmp_path) -> None:
+    run(
+        "--yes therapy adjust course.toml --ast 200U/L --alp 150U/L --bilirubin 0.8mg/dL --record --by A --into a.course"
+    )
+    (tmp_path / "course.history.jsonl").unlink()
+    for words in ("therapy status course.toml a.course --pump-clock", RUN):
+        code, text = run(words, "")
+        assert code == 2 and "has other adjustments than the list beside the course" in text
+
+
+def test_status_writes_nothing(run, left, tmp_path) -> None:
+    run("--yes therapy adjust course.toml --ast 200U/L --alp 150U/L --bilirubin 0.8mg/dL --record --by A")
+    before = (tmp_path / "a.course").read_bytes()
+    code, _ = run("therapy status course.toml a.course --pump-clock")
+    assert code == 0 and (tmp_path / "a.course").read_bytes() == before
