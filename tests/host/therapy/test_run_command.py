@@ -174,9 +174,8 @@ def test_a_visit_by_hand_is_no_fill_of_the_course(run, left, line, tmp_path) -> 
 
 
 def test_a_hold_that_was_lost_with_its_list_is_missed_everywhere(run, left, tmp_path) -> None:
-    run(
-        "--yes therapy adjust course.toml --ast 200U/L --alp 150U/L --bilirubin 0.8mg/dL --record --by A --into a.course"
-    )
+    values = "--ast 200U/L --alp 150U/L --bilirubin 0.8mg/dL"
+    run(f"--yes therapy adjust course.toml {values} --record --by A --into a.course")
     (tmp_path / "course.history.jsonl").unlink()
     for words in ("therapy status course.toml a.course --pump-clock", RUN):
         code, text = run(words, "")
