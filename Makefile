@@ -38,7 +38,7 @@ setup: $(DEV_STAMP) ## make .venv with everything that tests, checks and generat
 # The image is got when that is possible; without one the run goes on, and its last lines say what was left out.
 test: lint coverage ## set up, then run everything: lint, types, coverage of the pure core, all tests
 	$(BIN)/haipump-emu image || echo "make: goes on without the chip tests"
-	$(PYTEST_RUN) $(ARGS)
+	$(PYTEST_RUN) --covered $(ARGS)
 
 pytest: $(DEV_STAMP) ## all tests, or a part: make pytest ARGS="tests/firmware -k bolus"
 	$(PYTEST_RUN) $(ARGS)

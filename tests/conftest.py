@@ -28,7 +28,7 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
-pytest_plugins = ["tests.image", "tests.thorough", "tests.cores.options"]
+pytest_plugins = ["tests.image", "tests.covered", "tests.thorough", "tests.cores.options"]
 
 
 def pytest_collection_finish() -> None:
