@@ -44,12 +44,6 @@ PumpClockOption = Annotated[
 ]
 
 
-InsteadOption = Annotated[
-    str | None,
-    typer.Option("--instead", help="What is filled in its place while a drug is on hold, e.g. heparin-saline."),
-]
-
-
 def register(root: typer.Typer) -> None:
     for name, function in (("run", run), ("status", status)):
         command(therapy.app, name, therapy.PANEL)(function)
@@ -66,7 +60,7 @@ def run(
     ] = None,
     pump_clock: PumpClockOption = False,
     by: Annotated[str, typer.Option(help="Who does it; asked for anyway.")] = "",
-    instead: InsteadOption = None,
+    instead: therapy.InsteadOption = None,
     override: Annotated[
         str | None, typer.Option(help="Why a soft limit may be passed; noted in the pump's journal.")
     ] = None,

@@ -173,8 +173,6 @@ class CourseRun:
         by: str = "",
         secured: Callable[[Pump, cal.Fill, str], None] = lambda pump, fill, drug: None,
         waits: Callable[[Refused], None] = lambda refused: None,
-        override: str = "",
-        used_pump: bool = False,
     ) -> None:
         if course.pump.kind != PROGRAMMABLE:
             raise UsageError(
@@ -182,16 +180,16 @@ class CourseRun:
                 "Nothing was sent",
                 "record its visits with `haipump therapy refill --no-pump`",
             )
+        check_same_course(record, course)
         self.course, self.prepared, self.record, self.pump = course, prepared, record, pump
         self.clock, self.asker_for, self.told, self.by = clock, asker_for, told, by
         self.secured, self.waits = secured, waits
-        self.override, self.used_pump = override, used_pump
+        self.override, self.used_pump = "", False
         self._waiting = False
         self.fills: Sequence[cal.Fill] = cal.fills(course)
 
     def run(self) -> Standing:
         """To the end of the course. What the asker and the pump raise leaves it where it is; run it again."""
-        check_same_course(self.record, self.course)
         if isinstance(self.clock, PumpClock):
             self.clock.start()
         while True:
@@ -257,8 +255,8 @@ class CourseRun:
         running = visit is None and bool(last) and self.pump.status().state in WAITING
         following = self.fills[ended] if ended < len(self.fills) else None
         over = visit is None and not rest_nl and not running
-        filled = self.record.last("fills")
-        drug = filled["drug"] if filled else ""
+        in_pump = self.record.last("fills")
+        drug = in_pump["drug"] if in_pump else ""
         return Standing(len(self.fills), ended, drug, fill, following, step, to_give_nl, rest_nl, over)
 
     def _last(self) -> Mapping[str, Any]:

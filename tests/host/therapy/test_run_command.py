@@ -112,7 +112,8 @@ def test_a_course_that_was_left_goes_on_as_it_was_ordered(run, left, line, tmp_p
 def test_another_course_does_not_continue_the_record(run, left, line, tmp_path, old, new) -> None:
     given = given_nl(line)
     edit(tmp_path, (old, new))
-    for words in (RUN, "therapy refill a.course --plan course.toml"):
+    status = "therapy status course.toml a.course --pump-clock"
+    for words in (RUN, status, "therapy refill a.course --plan course.toml"):
         code, text = run(words, "")
         assert code == 2 and f'"{old}", and course.toml is for "{new}"' in text
     assert given_nl(line) == given
